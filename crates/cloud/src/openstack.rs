@@ -1,0 +1,1 @@
+//! Over HTTP, with one authenticated session.

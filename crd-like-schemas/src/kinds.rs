@@ -1,0 +1,248 @@
+//! THE table of kinds: how each is named, checked and printed.
+
+use crate::{DynObject, FieldError, Kind, object::decode, v1};
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+/// How a cell of a table is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// The value at a JSON pointer.
+    At(&'static str),
+    /// The status of a condition.
+    Condition(&'static str),
+    /// The reason of a condition.
+    Reason(&'static str),
+    /// How long ago the object was made.
+    Age,
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Upper-case heading.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub cell: Cell,
+    /// Only with `-o wide`.
+    pub wide: bool,
+}
+
+/// Everything generic code needs to know about a kind.
+pub struct KindInfo {
+    /// CamelCase name.
+    pub kind: &'static str,
+    /// Lower-case plural.
+    pub plural: &'static str,
+    /// Short names for the command line.
+    pub short: &'static [&'static str],
+    /// Job-like: immutable spec, ends with `Succeeded`.
+    pub one_shot: bool,
+    /// Written by controllers only.
+    pub read_only: bool,
+    /// Its columns after NAME.
+    pub columns: &'static [Column],
+    /// Fills in defaults and checks a spec from a client.
+    pub normalise: fn(&str, &Value) -> Result<Value, Vec<FieldError>>,
+    /// Checks a change between two normalised specs.
+    pub check_update: fn(&Value, &Value) -> Vec<FieldError>,
+    /// JSON Schema (2020-12) of the whole object.
+    pub schema: fn() -> Value,
+}
+
+const fn col(name: &'static str, cell: Cell) -> Column {
+    Column { name, cell, wide: false }
+}
+
+const fn wide(name: &'static str, cell: Cell) -> Column {
+    Column { name, cell, wide: true }
+}
+
+fn normalise<K: Kind>(name: &str, spec: &Value) -> Result<Value, Vec<FieldError>> {
+    let typed: K::Spec = decode("spec", spec).map_err(|e| vec![e])?;
+    let errors = K::validate(name, &typed);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    serde_json::to_value(&typed).map_err(|e| vec![FieldError::invalid("spec", e.to_string())])
+}
+
+fn check_update<K: Kind>(old: &Value, new: &Value) -> Vec<FieldError> {
+    match (decode::<K::Spec>("spec", old), decode::<K::Spec>("spec", new)) {
+        (Ok(old), Ok(new)) => K::validate_update(&old, &new),
+        (_, Err(e)) => vec![e],
+        // What is stored does not decode: the new spec mends it.
+        (Err(_), Ok(_)) => Vec::new(),
+    }
+}
+
+fn schema<K: Kind>() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let spec = generator.subschema_for::<K::Spec>();
+    let status = generator.subschema_for::<K::Status>();
+    let metadata = generator.subschema_for::<crate::ObjectMeta>();
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": K::KIND,
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["apiVersion", "kind", "metadata"],
+        "properties": {
+            "apiVersion": {"const": crate::API_VERSION},
+            "kind": {"const": K::KIND},
+            "metadata": metadata,
+            "spec": spec,
+            "status": status,
+        },
+        "$defs": generator.take_definitions(true),
+    })
+}
+
+macro_rules! kind {
+    ($kind:ty, $short:expr, one_shot: $one_shot:expr, read_only: $read_only:expr, $columns:expr) => {
+        KindInfo {
+            kind: <$kind as Kind>::KIND,
+            plural: <$kind as Kind>::PLURAL,
+            short: $short,
+            one_shot: $one_shot,
+            read_only: $read_only,
+            columns: $columns,
+            normalise: normalise::<$kind>,
+            check_update: check_update::<$kind>,
+            schema: schema::<$kind>,
+        }
+    };
+}
+
+/// All kinds.
+pub static KINDS: &[KindInfo] = &[
+    kind!(v1::Host, &["ho", "host"], one_shot: false, read_only: false, &[
+        col("READY", Cell::Condition("Ready")),
+        col("REASON", Cell::Reason("Ready")),
+        col("POWER", Cell::At("/status/power/state")),
+        col("NOVA", Cell::At("/status/nova/state")),
+        col("SCHEDULING", Cell::At("/status/nova/status")),
+        col("FENCED", Cell::Condition("Fenced")),
+        col("GUESTS", Cell::At("/status/guests/total")),
+        wide("RUNNING", Cell::At("/status/guests/running")),
+        wide("LIVENESS", Cell::At("/status/nova/liveness")),
+        wide("WANT", Cell::At("/spec/power")),
+        wide("EPOCH", Cell::At("/status/epoch")),
+        wide("CLAIM", Cell::At("/status/claim/owner")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::PowerDevice, &["pd", "powerdevice"], one_shot: false, read_only: false, &[
+        col("TYPE", Cell::At("/spec/type")),
+        col("PROTOCOL", Cell::At("/spec/protocol")),
+        col("ENDPOINT", Cell::At("/spec/endpoint/host")),
+        col("REACHABLE", Cell::Condition("Reachable")),
+        wide("REASON", Cell::Reason("Reachable")),
+        wide("CREDENTIAL", Cell::At("/spec/credentialRef/name")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::PowerLink, &["pl", "powerlink"], one_shot: false, read_only: false, &[
+        col("HOST", Cell::At("/spec/hostRef/name")),
+        col("DEVICE", Cell::At("/spec/deviceRef/name")),
+        col("PORT", Cell::At("/spec/port")),
+        col("STATE", Cell::At("/status/state")),
+        col("VERIFIED", Cell::Condition("Verified")),
+        wide("REASON", Cell::Reason("Verified")),
+        wide("ROLE", Cell::At("/spec/role")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::Credential, &["credential", "cred"], one_shot: false, read_only: false, &[
+        col("SOURCE", Cell::At("/spec/source")),
+        col("FINGERPRINT", Cell::At("/status/fingerprint")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::ClusterPolicy, &["clusterpolicy", "cp"], one_shot: false, read_only: false, &[
+        col("OPERATIONS", Cell::At("/spec/operations")),
+        col("DISKS", Cell::At("/spec/guestDisks")),
+        col("PAUSED", Cell::Condition("Paused")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::HostOperation, &["hop", "hostoperation"], one_shot: true, read_only: false, &[
+        col("HOST", Cell::At("/spec/hostRef/name")),
+        col("TYPE", Cell::At("/spec/type")),
+        col("SUCCEEDED", Cell::Condition("Succeeded")),
+        col("REASON", Cell::Reason("Succeeded")),
+        col("PROGRESS", Cell::At("/status/progress")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::EvacuationKind, &["ev", "evacuation"], one_shot: true, read_only: false, &[
+        col("HOST", Cell::At("/spec/hostRef/name")),
+        col("MODE", Cell::At("/spec/mode")),
+        col("PATH", Cell::At("/status/path")),
+        col("SUCCEEDED", Cell::Condition("Succeeded")),
+        col("REASON", Cell::Reason("Succeeded")),
+        col("PROGRESS", Cell::At("/status/progress")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::Operation, &["op", "operation"], one_shot: false, read_only: true, &[
+        col("OWNER", Cell::At("/spec/owner")),
+        col("HOST", Cell::At("/spec/host")),
+        col("STEP", Cell::At("/spec/step")),
+        col("ATTEMPT", Cell::At("/spec/attempt")),
+        col("STATE", Cell::At("/status/state")),
+        wide("EVIDENCE", Cell::At("/status/evidence")),
+        wide("REQUEST", Cell::At("/status/requestId")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::Event, &["event"], one_shot: false, read_only: true, &[
+        col("REGARDING", Cell::At("/spec/regarding")),
+        col("TYPE", Cell::At("/spec/type")),
+        col("REASON", Cell::At("/spec/reason")),
+        col("COUNT", Cell::At("/spec/count")),
+        col("NOTE", Cell::At("/spec/note")),
+    ]),
+    kind!(v1::Lease, &["lease"], one_shot: false, read_only: true, &[
+        col("HOLDER", Cell::At("/spec/holder")),
+        col("TOKEN", Cell::At("/spec/token")),
+        col("RENEWALS", Cell::At("/spec/renewals")),
+    ]),
+    kind!(v1::Task, &["task"], one_shot: false, read_only: true, &[
+        col("OBJECT", Cell::At("/spec/object")),
+        col("STATE", Cell::At("/status/state")),
+    ]),
+];
+
+/// Finds a kind by CamelCase name, plural or short name; case is ignored.
+pub fn find(word: &str) -> Option<&'static KindInfo> {
+    KINDS.iter().find(|k| k.kind.eq_ignore_ascii_case(word) || k.plural.eq_ignore_ascii_case(word) || k.short.iter().any(|s| s.eq_ignore_ascii_case(word)))
+}
+
+impl Column {
+    /// The text of this column for an object. `now` is for ages.
+    pub fn text(&self, object: &DynObject, now: crate::Time) -> String {
+        let condition = |kind: &str, key: &str| {
+            let list = object.status["conditions"].as_array();
+            let found = list.into_iter().flatten().find(|c| c["type"] == kind);
+            found.and_then(|c| c[key].as_str()).unwrap_or("Unknown").to_string()
+        };
+        match self.cell {
+            Cell::Condition(kind) => condition(kind, "status"),
+            Cell::Reason(kind) => condition(kind, "reason"),
+            Cell::Age => object.metadata.creation_timestamp.map_or("-".into(), |t| age(now.seconds_since(t))),
+            Cell::At(pointer) => {
+                let (root, rest) = pointer[1..].split_once('/').unwrap_or((&pointer[1..], ""));
+                let root = if root == "spec" { &object.spec } else { &object.status };
+                match root.pointer(&format!("/{rest}")) {
+                    None | Some(Value::Null) => "-".into(),
+                    Some(Value::String(s)) if s.is_empty() => "-".into(),
+                    Some(Value::String(s)) => s.clone(),
+                    Some(other) => other.to_string(),
+                }
+            }
+        }
+    }
+}
+
+/// Seconds as people read them: `42s`, `7m`, `3h`, `12d`.
+pub fn age(seconds: i64) -> String {
+    match seconds.max(0) {
+        s if s < 120 => format!("{s}s"),
+        s if s < 7_200 => format!("{}m", s / 60),
+        s if s < 172_800 => format!("{}h", s / 3_600),
+        s => format!("{}d", s / 86_400),
+    }
+}

@@ -1,0 +1,269 @@
+//! Host: a compute node (a Nova service host).
+
+use crate::{Condition, FieldError, Kind, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The kind Host.
+pub struct Host;
+
+/// Whether Nova may place new guests here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Schedulable {
+    /// Nobody's business of ours: Nova's setting is left as it is.
+    #[default]
+    Unmanaged,
+    /// The Nova service is kept enabled.
+    Enabled,
+    /// The Nova service is kept disabled.
+    Disabled,
+}
+
+/// Desired power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PowerWish {
+    /// Power is left as it is.
+    #[default]
+    Unmanaged,
+    /// Kept on.
+    On,
+    /// Disabled, drained, proven empty (S9) and powered off (S12).
+    Off,
+}
+
+/// Observed power. Unknown is never Off (I3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PowerState {
+    /// Read as on.
+    On,
+    /// Read as off.
+    Off,
+    /// Could not be read, or makes no sense.
+    #[default]
+    Unknown,
+}
+
+/// Whether guests may be evacuated from this host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EvacuationRule {
+    /// They may.
+    #[default]
+    Allowed,
+    /// They may not; an Evacuation is refused.
+    Denied,
+}
+
+/// What happens to running guests when the host is declared off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum GuestsOnPowerOff {
+    /// They are live-migrated; one that cannot move holds the power-off.
+    #[default]
+    LiveMigrate,
+    /// They are shut down and stay on the host.
+    Stop,
+    /// Nothing is done to them; the power-off waits until they are gone.
+    Wait,
+}
+
+/// What happens to stopped guests of a host that is emptied (S9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StoppedGuests {
+    /// They stay and are listed.
+    #[default]
+    Leave,
+}
+
+/// Desired state of a host. Node synchronisation owns no field of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HostSpec {
+    /// Free text for people.
+    pub title: String,
+    /// Whether Nova may place new guests here.
+    pub schedulable: Schedulable,
+    /// Desired power.
+    pub power: PowerWish,
+    /// Whether guests may be evacuated from here.
+    pub evacuation: EvacuationRule,
+    /// What happens to running guests when `power` becomes `Off`.
+    pub guests_on_power_off: GuestsOnPowerOff,
+    /// What happens to stopped guests when the host is emptied.
+    pub stopped_guests: StoppedGuests,
+    /// How long a soft power-off may take before a hard one, in seconds (S12).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft_off_timeout_seconds: Option<i64>,
+}
+
+/// What Nova says of the host's nova-compute service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NovaStatus {
+    /// Uuid of the service.
+    pub service_id: String,
+    /// `up`, `down`, or `unknown`.
+    pub state: String,
+    /// `enabled`, `disabled`, or `unknown`.
+    pub status: String,
+    /// Whether it is forced down.
+    pub forced_down: bool,
+    /// Reason Nova holds for being disabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled_reason: Option<String>,
+    /// Availability zone.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub zone: String,
+    /// `Alive`, `Dead` or `InDoubt` (S2).
+    pub liveness: String,
+}
+
+/// Power as one link reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LinkState {
+    /// Name of the PowerLink.
+    pub name: String,
+    /// What it reads.
+    pub state: PowerState,
+    /// Whether the link may be used to change power (S3).
+    pub verified: bool,
+    /// Why it could not be read, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Observed power of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostPower {
+    /// All links together.
+    pub state: PowerState,
+    /// Each link.
+    pub links: Vec<LinkState>,
+}
+
+/// Guests that Nova shows on the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GuestSummary {
+    /// All; absent if they could not be listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+    /// With `vm_state` active.
+    pub running: i64,
+    /// With `vm_state` stopped.
+    pub stopped: i64,
+    /// In `vm_state` error.
+    pub error: i64,
+    /// In any other state.
+    pub other: i64,
+    /// Guests that hold a power-off or drain, each with its reason; at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<String>,
+}
+
+/// The latch of S10: set when the host was fenced, released by a person or the return rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FenceStatus {
+    /// Epoch in which the host was fenced (S5).
+    pub epoch: i64,
+    /// Evacuation that fenced it.
+    pub by: String,
+}
+
+/// Who disrupts the host now (S11).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostClaim {
+    /// `Kind/name` of the claim's object.
+    pub owner: String,
+    /// What for.
+    pub purpose: String,
+}
+
+/// Why nothing is happening, in a stable word and a sentence (I27).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Waiting {
+    /// Stable CamelCase word.
+    pub reason: String,
+    /// What is missing and what to do.
+    pub message: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+}
+
+/// Memory of failed tries, so that a restart neither hammers nor forgets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Retry {
+    /// Failures in a row.
+    pub failures: i64,
+    /// Not before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Time>,
+    /// Last error.
+    pub last_error: String,
+}
+
+/// Observed state of a host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostStatus {
+    /// Generation this status speaks of.
+    pub observed_generation: i64,
+    /// Conditions.
+    pub conditions: Vec<Condition>,
+    /// What Nova says; absent if Nova does not know the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nova: Option<NovaStatus>,
+    /// Power.
+    pub power: HostPower,
+    /// Guests.
+    pub guests: GuestSummary,
+    /// Set while the latch of S10 holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence: Option<FenceStatus>,
+    /// Power epoch (S5).
+    pub epoch: i64,
+    /// Who disrupts the host now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<HostClaim>,
+    /// Why nothing is happening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// Failed tries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// Since when the host was being emptied with no running guest seen (first pass of S9).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty_since: Option<Time>,
+    /// When the soft power-off was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft_off_at: Option<Time>,
+}
+
+impl Kind for Host {
+    const KIND: &'static str = "Host";
+    const PLURAL: &'static str = "hosts";
+    type Spec = HostSpec;
+    type Status = HostStatus;
+
+    fn validate(_name: &str, spec: &HostSpec) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if spec.power == PowerWish::Off && spec.schedulable == Schedulable::Enabled {
+            errors.push(FieldError::invalid(
+                "spec.schedulable",
+                "cannot be Enabled while spec.power is Off (S12); set it to Disabled or Unmanaged, or spec.power to On.",
+            ));
+        }
+        if spec.title.len() > 255 {
+            errors.push(FieldError::invalid("spec.title", "must have at most 255 characters."));
+        }
+        if let Some(seconds) = spec.soft_off_timeout_seconds {
+            crate::field::check_range(&mut errors, "spec.softOffTimeoutSeconds", seconds, 0, 86_400);
+        }
+        errors
+    }
+}

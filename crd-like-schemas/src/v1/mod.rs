@@ -1,0 +1,33 @@
+//! Version 1 of every kind.
+
+pub mod cluster_policy;
+pub mod credential;
+pub mod evacuation;
+pub mod event;
+pub mod host;
+pub mod host_operation;
+pub mod lease;
+pub mod operation;
+pub mod power_device;
+pub mod power_link;
+pub mod reasons;
+pub mod task;
+
+pub use cluster_policy::{ClusterPolicy, ClusterPolicySpec, ClusterPolicyStatus, GuestDisks, Operations};
+pub use credential::{Credential, CredentialSpec, CredentialStatus};
+pub use evacuation::{
+    EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks,
+};
+pub use event::{Event, EventSpec, EventStatus};
+pub use host::{
+    EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState, NovaStatus, PowerState, PowerWish, Retry,
+    Schedulable, StoppedGuests, Waiting,
+};
+pub use host_operation::{
+    Cancel, HostOperation, HostOperationSpec, HostOperationStatus, HostOperationType, InitialiseMethod, OffVm, RunningGuests,
+};
+pub use lease::{Lease, LeaseSpec, LeaseStatus};
+pub use operation::{Operation, OperationSpec, OperationState, OperationStatus};
+pub use power_device::{DeviceType, Endpoint, PowerDevice, PowerDeviceSpec, PowerDeviceStatus, Protocol};
+pub use power_link::{Binding, LinkIdentity, LinkRole, PowerLink, PowerLinkSpec, PowerLinkStatus, VerifiedBy};
+pub use task::{Task, TaskSpec, TaskStatus};

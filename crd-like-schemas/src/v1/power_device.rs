@@ -1,0 +1,156 @@
+//! PowerDevice: something that switches power, such as a BMC.
+
+use super::host::Waiting;
+use crate::{Condition, FieldError, Kind, field::check_range, meta::Ref};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The kind PowerDevice.
+pub struct PowerDevice;
+
+/// What sort of device it is; decides whether its links are Chassis or Supply (S3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeviceType {
+    /// A baseboard management controller: its links are Chassis links.
+    BMC,
+}
+
+/// How to talk to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Protocol {
+    /// IPMI 2.0 over LAN (RMCP+).
+    IPMI,
+    /// Redfish over HTTP or HTTPS.
+    Redfish,
+}
+
+/// Where the device answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Endpoint {
+    /// Host name or address.
+    pub host: String,
+    /// Port; by default 623 for IPMI, 443 for Redfish (80 without TLS).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<i64>,
+    /// Redfish only: `HTTPS` (default) or `HTTP`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<Scheme>,
+    /// Redfish only: SHA-256 of the BMC's certificate (hex, colons allowed). Given, it replaces the check by certificate authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_sha256: Option<String>,
+    /// Redfish only: id or path of the System; may be left out if the BMC has exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+}
+
+/// Redfish transport.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Scheme {
+    /// With TLS.
+    #[default]
+    HTTPS,
+    /// In the clear; for management networks only.
+    HTTP,
+}
+
+/// Desired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PowerDeviceSpec {
+    /// Free text for people.
+    #[serde(default)]
+    pub title: String,
+    /// Sort of device; cannot change.
+    pub r#type: DeviceType,
+    /// Protocol; cannot change.
+    pub protocol: Protocol,
+    /// Where it answers.
+    pub endpoint: Endpoint,
+    /// User and password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_ref: Option<Ref>,
+    /// Number of ports; a BMC has one.
+    #[serde(default = "one")]
+    pub ports: i64,
+}
+
+fn one() -> i64 {
+    1
+}
+
+/// Observed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PowerDeviceStatus {
+    /// Generation this status speaks of.
+    pub observed_generation: i64,
+    /// Conditions: Reachable, CredentialsValid, ReferencesResolved, Ready.
+    pub conditions: Vec<Condition>,
+    /// Ports with a link.
+    pub used_ports: i64,
+    /// Why nothing is happening.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+impl PowerDeviceSpec {
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        let default = match (self.protocol, self.endpoint.scheme.unwrap_or_default()) {
+            (Protocol::IPMI, _) => 623,
+            (Protocol::Redfish, Scheme::HTTPS) => 443,
+            (Protocol::Redfish, Scheme::HTTP) => 80,
+        };
+        self.endpoint.port.and_then(|p| u16::try_from(p).ok()).unwrap_or(default)
+    }
+}
+
+impl Kind for PowerDevice {
+    const KIND: &'static str = "PowerDevice";
+    const PLURAL: &'static str = "powerdevices";
+    type Spec = PowerDeviceSpec;
+    type Status = PowerDeviceStatus;
+
+    fn validate(_name: &str, spec: &PowerDeviceSpec) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        if spec.endpoint.host.is_empty() || spec.endpoint.host.starts_with('-') || spec.endpoint.host.contains(|c: char| c.is_whitespace() || c == '/') {
+            errors.push(FieldError::invalid("spec.endpoint.host", "give a host name or an address, without scheme or path."));
+        }
+        if let Some(port) = spec.endpoint.port {
+            check_range(&mut errors, "spec.endpoint.port", port, 1, 65_535);
+        }
+        if spec.ports != 1 {
+            errors.push(FieldError::invalid("spec.ports", "a BMC has exactly 1 port."));
+        }
+        if let Some(pin) = &spec.endpoint.certificate_sha256 {
+            let digits: String = pin.chars().filter(|c| *c != ':').collect();
+            if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                errors.push(FieldError::invalid("spec.endpoint.certificateSha256", "give the 64 hex digits of the certificate's SHA-256."));
+            }
+        }
+        let redfish_only = [
+            ("scheme", spec.endpoint.scheme.is_some()),
+            ("certificateSha256", spec.endpoint.certificate_sha256.is_some()),
+            ("system", spec.endpoint.system.is_some()),
+        ];
+        for (field, set) in redfish_only {
+            if set && spec.protocol != Protocol::Redfish {
+                errors.push(FieldError::invalid(format!("spec.endpoint.{field}"), "applies to Redfish only; leave it out for IPMI."));
+            }
+        }
+        errors
+    }
+
+    fn validate_update(old: &PowerDeviceSpec, new: &PowerDeviceSpec) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        let immutable = |field: &str| FieldError::new(field, "Immutable", "cannot change; delete the device and create it anew.");
+        if old.r#type != new.r#type {
+            errors.push(immutable("spec.type"));
+        }
+        if old.protocol != new.protocol {
+            errors.push(immutable("spec.protocol"));
+        }
+        errors
+    }
+}

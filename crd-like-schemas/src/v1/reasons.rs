@@ -1,0 +1,78 @@
+//! The stable words that conditions, waits and refusals use. Documented here, matched by clients.
+
+macro_rules! reasons { ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => { $($(#[$doc])* pub const $name: &str = $text;)* }; }
+
+reasons! {
+    /// Everything is as declared.
+    AS_DESIRED = "AsDesired";
+    /// Work is going on.
+    PROGRESSING = "Progressing";
+    /// The cluster is frozen (ClusterPolicy `operations: Frozen`).
+    FROZEN = "FrozenByCluster";
+    /// Another object disrupts the host; it has the claim (S11).
+    CLAIMED = "HostClaimed";
+    /// Too many hosts are being drained.
+    DRAIN_LIMIT = "DrainLimit";
+    /// Too many guests are being rebuilt.
+    EVACUATION_LIMIT = "EvacuationLimit";
+    /// Nova could not be read.
+    NOVA_UNREADABLE = "NovaUnreadable";
+    /// Nova does not know the host any longer.
+    VANISHED = "VanishedFromNova";
+    /// Liveness cannot be told (S2).
+    IN_DOUBT = "HostInDoubt";
+    /// No link of the host is verified (S3).
+    NO_VERIFIED_LINK = "NoVerifiedPowerLink";
+    /// A link could not be read.
+    POWER_UNREADABLE = "PowerUnreadable";
+    /// The power state is not what was asked for yet.
+    WAITING_FOR_POWER = "WaitingForPower";
+    /// The second reading of a proof is due (S4).
+    PROVING_OFF = "ProvingOff";
+    /// The host is fenced and waits for an operator's PowerOn or Enable (S10).
+    FENCED = "FencedAwaitingReturn";
+    /// Another controller's mark is on the Nova service (S14).
+    FOREIGN = "ForeignController";
+    /// Guests still run on the host.
+    GUESTS_RUNNING = "GuestsRunning";
+    /// A guest cannot be moved.
+    GUEST_CANNOT_MOVE = "GuestCannotMove";
+    /// A move is under way.
+    WAITING_FOR_MOVES = "WaitingForMoves";
+    /// A guest's earlier move is not settled (S6).
+    MOVE_IN_FLIGHT = "MoveInFlight";
+    /// The second pass of the empty gate is due, or something is on its way to the host (S9).
+    PROVING_EMPTY = "ProvingEmpty";
+    /// A call may have happened and is looked at before it is repeated.
+    SETTLING = "SettlingCall";
+    /// Someone has to decide.
+    NEEDS_HUMAN = "NeedsHuman";
+    /// Fencing is needed and forbidden by the spec.
+    FENCE_FORBIDDEN = "FenceForbidden";
+    /// The host's `evacuation` is Denied.
+    EVACUATION_DENIED = "EvacuationDenied";
+    /// The disk would be lost (S13).
+    LOCAL_DISK = "LocalDisk";
+    /// Priority 0: never evacuated.
+    PRIORITY_ZERO = "PriorityZero";
+    /// The guest's state cannot be evacuated.
+    STATE_UNSUITABLE = "StateUnsuitable";
+    /// No host can take the guest.
+    NO_DESTINATION = "NoDestination";
+    /// Nova refused.
+    REFUSED = "Refused";
+    /// It ended well.
+    SUCCEEDED = "Succeeded";
+    /// It ended badly.
+    FAILED = "Failed";
+    /// It was cancelled.
+    CANCELLED = "Cancelled";
+    /// A referenced object is not there.
+    NOT_FOUND = "NotFound";
+    /// All acts are frozen until `doctor` was run (S14).
+    RESTORED = "DatabaseWentBack";
+    /// The host's service is down.
+    SERVICE_DOWN = "ServiceDown";
+    /// Something failed and will be tried again.
+    RETRYING = "Retrying";
+}
