@@ -118,3 +118,10 @@ pub fn decode<T: DeserializeOwned>(root: &str, value: &Value) -> Result<T, Field
         FieldError::new(field, reason, format!("{message}."))
     })
 }
+
+impl DynObject {
+    /// This object with an empty status.
+    pub fn with_empty_status(self) -> Self {
+        DynObject { status: empty(), ..self }
+    }
+}

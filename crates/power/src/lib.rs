@@ -4,9 +4,20 @@
 //! unknown, never off (I3).
 #![warn(missing_docs)]
 
+mod drivers;
+mod ipmi;
+mod lock;
+mod redfish;
+mod text;
+
+pub use drivers::Drivers;
+pub use ipmi::IpmiDriver;
+pub use redfish::RedfishDriver;
+
 use async_trait::async_trait;
 use schemas::v1::{Protocol, PowerDeviceSpec};
 use secrecy::SecretString;
+use std::time::Duration;
 
 /// Everything needed to talk to one port of one device.
 #[derive(Clone, Debug)]
@@ -78,14 +89,28 @@ impl PowerError {
     }
 }
 
+/// Whether a command may still be sent; see [`PowerDriver::set_if`].
+pub type MaySend<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
+fn no_longer_allowed(target: &Target, command: Command) -> PowerError {
+    PowerError::NotSent(format!("{command:?} was not sent to PowerDevice {}: it was no longer allowed when everything was ready", target.device_name))
+}
+
 /// One protocol.
 #[async_trait]
 pub trait PowerDriver: Send + Sync {
-    /// Reads the state in a session of its own.
+    /// Reads the state in a session of its own. Any error means that the state is unknown, never that it is off (I3).
     async fn read(&self, target: &Target) -> Result<Power, PowerError>;
 
     /// Sends a command. `Ok` means the device took it, not that it has happened.
     async fn set(&self, target: &Target, command: Command) -> Result<(), PowerError>;
+
+    /// Sends a command if `may_send` still says so when everything is ready: it is asked immediately before anything is
+    /// sent that could act, after logging in and waiting for the device (S8: the lease is checked immediately before
+    /// sending). `NotSent` if it says no.
+    async fn set_if(&self, target: &Target, command: Command, may_send: MaySend<'_>) -> Result<(), PowerError> {
+        if may_send() { self.set(target, command).await } else { Err(no_longer_allowed(target, command)) }
+    }
 
     /// Asks who the machine is.
     async fn identify(&self, target: &Target) -> Result<MachineIdentity, PowerError>;
@@ -94,4 +119,14 @@ pub trait PowerDriver: Send + Sync {
 /// The protocol a device speaks decides the driver.
 pub fn protocol_of(target: &Target) -> Protocol {
     target.spec.protocol
+}
+
+/// The end of life of a command (S8): this long after [`PowerDriver::set`] was called, nothing that it started is still
+/// on its way from here, even if this process was killed (IPMI: `ipmitool` is dead) or its answer is still awaited
+/// (Redfish: the request was given up).
+pub fn end_of_life(protocol: Protocol) -> Duration {
+    match protocol {
+        Protocol::IPMI => ipmi::END_OF_LIFE,
+        Protocol::Redfish => redfish::END_OF_LIFE,
+    }
 }

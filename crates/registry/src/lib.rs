@@ -1,1 +1,222 @@
+//! default → validate → admit → merge → write: the one way an object gets into the store, used by
+//! the API server and by controllers.
+#![warn(missing_docs)]
 
+mod admit;
+mod error;
+mod prepare;
+#[cfg(test)]
+mod tests;
+
+pub use error::{RegistryError, RegistryResult};
+pub use prepare::{FINALIZER, new_object, parse_object};
+
+use schemas::{DynObject, FieldError, KindInfo, Time, kinds, v1};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, sync::Arc};
+use store::{Guard, ListQuery, Op, Store, StoreError};
+
+/// Largest object, in bytes of JSON.
+pub const MAX_OBJECT_BYTES: usize = 512 * 1024;
+
+/// Writes objects for clients.
+#[derive(Clone)]
+pub struct Registry {
+    store: Arc<dyn Store>,
+}
+
+/// What a create did.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The object as stored.
+    pub object: DynObject,
+    /// A one-shot object with this name, or one that asks for the same, was there already.
+    pub existed: bool,
+}
+
+/// What a delete did.
+#[derive(Clone, Debug)]
+pub struct Deleted {
+    /// The object, last seen.
+    pub object: DynObject,
+    /// It is gone; otherwise finalizers run.
+    pub gone: bool,
+}
+
+/// Conditions under which a delete may happen.
+#[derive(Clone, Debug, Default)]
+pub struct Preconditions {
+    /// Only this uid.
+    pub uid: Option<String>,
+    /// Only this resource version.
+    pub resource_version: Option<i64>,
+}
+
+impl Registry {
+    /// A registry over a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Registry { store }
+    }
+
+    /// The store beneath.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Creates an object. `user` is noted on it. A one-shot object that repeats an existing one gives that one.
+    pub async fn create(&self, kind: &KindInfo, object: DynObject, user: Option<&str>, now: Time) -> RegistryResult<Created> {
+        if kind.read_only {
+            return Err(RegistryError::ReadOnly(kind.kind.into()));
+        }
+        let mut object = object;
+        let secret = take_secret(&mut object);
+        let mut object = prepare::prepare(kind, object, user, now)?;
+        if let Some(existing) = self.store.get(kind.kind, &object.metadata.name).await? {
+            if kind.one_shot && existing.spec == object.spec {
+                return Ok(Created { object: existing, existed: true });
+            }
+            return Err(StoreError::AlreadyExists(object.id()).into());
+        }
+        if let Some(same) = admit::create(self.store.as_ref(), kind, &object).await? {
+            return Ok(Created { object: same, existed: true });
+        }
+        let mut ops = Vec::new();
+        if kind.kind == "Credential" {
+            object.status = credential_status(&secret, &new_fingerprint(), 1);
+            ops.push(Op::PutSecret { name: object.metadata.name.clone(), data: secret });
+        }
+        ops.push(Op::Create(object));
+        let done = self.store.commit(Guard::Open, now, ops).await?;
+        Ok(Created { object: done.last()?.clone(), existed: false })
+    }
+
+    /// Replaces spec, labels, annotations and finalizers of an object. `object.metadata.resourceVersion` must be given and current.
+    pub async fn update(&self, kind: &KindInfo, name: &str, object: DynObject, now: Time) -> RegistryResult<DynObject> {
+        if kind.read_only {
+            return Err(RegistryError::ReadOnly(kind.kind.into()));
+        }
+        let mut object = object;
+        let secret = take_secret(&mut object);
+        let old = self.store.get(kind.kind, name).await?.ok_or_else(|| StoreError::NotFound(format!("{}/{name}", kind.kind)))?;
+        let mut new = prepare::merge(kind, &old, object)?;
+        let expected = old.metadata.revision();
+        let mut ops = Vec::new();
+        if kind.kind == "Credential" && !secret.is_empty() {
+            let known = self.store.secret(name).await.unwrap_or(None).unwrap_or_default();
+            if !same_secret(&known, &secret) {
+                new.metadata.generation = old.metadata.generation + 1;
+                new.status = credential_status(&secret, &new_fingerprint(), new.metadata.generation);
+                ops.push(Op::PutSecret { name: name.into(), data: secret });
+            }
+        }
+        if ops.is_empty() && new == old {
+            return Ok(old);
+        }
+        if new.spec != old.spec {
+            admit::update(self.store.as_ref(), kind, &old, &new).await?;
+        }
+        ops.push(Op::Update { object: new, expected });
+        let done = self.store.commit(Guard::Open, now, ops).await?;
+        Ok(done.last()?.clone())
+    }
+
+    /// Deletes an object, or begins to if it has finalizers. Deleting a one-shot object that has not ended cancels it.
+    pub async fn delete(&self, kind: &KindInfo, name: &str, only: Preconditions, now: Time) -> RegistryResult<Deleted> {
+        if kind.read_only {
+            return Err(RegistryError::ReadOnly(kind.kind.into()));
+        }
+        let old = self.store.get(kind.kind, name).await?.ok_or_else(|| StoreError::NotFound(format!("{}/{name}", kind.kind)))?;
+        if only.uid.as_ref().is_some_and(|uid| *uid != old.metadata.uid) {
+            return Err(RegistryError::Precondition(format!("{} has uid {}", old.id(), old.metadata.uid)));
+        }
+        if only.resource_version.is_some_and(|rv| rv != old.metadata.revision()) {
+            return Err(RegistryError::Precondition(format!("{} is at resourceVersion {}", old.id(), old.metadata.resource_version)));
+        }
+        admit::delete(self.store.as_ref(), kind, &old).await?;
+        let expected = old.metadata.revision();
+        let ended = kind.one_shot && old.status["finishedAt"].is_string();
+        if old.metadata.finalizers.is_empty() || ended {
+            let mut ops = vec![Op::Delete { kind: kind.kind.into(), name: name.into(), expected }];
+            if kind.kind == "Credential" {
+                ops.push(Op::DeleteSecret { name: name.into() });
+            }
+            self.store.commit(Guard::Open, now, ops).await?;
+            return Ok(Deleted { object: old, gone: true });
+        }
+        if old.metadata.deletion_timestamp.is_some() {
+            return Ok(Deleted { object: old, gone: false });
+        }
+        let mut new = old;
+        new.metadata.deletion_timestamp = Some(now);
+        new.metadata.generation += 1;
+        if kind.one_shot {
+            new.spec["cancel"] = json!("Requested");
+        }
+        let done = self.store.commit(Guard::Open, now, vec![Op::Update { object: new, expected }]).await?;
+        Ok(Deleted { object: done.last()?.clone(), gone: false })
+    }
+
+    /// One-shot objects of a host that have not ended.
+    pub async fn open_on_host(&self, host: &str) -> RegistryResult<Vec<DynObject>> {
+        admit::open_on_host(self.store.as_ref(), host).await
+    }
+
+    /// Finds an object by name or uid.
+    pub async fn find(&self, kind: &KindInfo, name_or_uid: &str) -> RegistryResult<DynObject> {
+        let found = if schemas::field::is_uuid(name_or_uid) {
+            self.store.get_by_uid(name_or_uid).await?.filter(|o| o.kind == kind.kind)
+        } else {
+            self.store.get(kind.kind, name_or_uid).await?
+        };
+        found.ok_or_else(|| StoreError::NotFound(format!("{}/{name_or_uid}", kind.kind)).into())
+    }
+
+    /// Makes sure that ClusterPolicy `default` is there.
+    pub async fn ensure_defaults(&self, policy: v1::ClusterPolicySpec, now: Time) -> RegistryResult<()> {
+        let Some(kind) = kinds::find("ClusterPolicy") else { return Ok(()) };
+        if self.store.get(kind.kind, "default").await?.is_some() {
+            return Ok(());
+        }
+        let spec = serde_json::to_value(policy).map_err(|e| RegistryError::Invalid(vec![FieldError::invalid("spec", e.to_string())]))?;
+        match self.create(kind, DynObject::new(kind.kind, "default", spec), None, now).await {
+            Ok(_) | Err(RegistryError::Store(StoreError::AlreadyExists(_))) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Every object of a kind, for callers that need them all.
+    pub async fn all(&self, kind: &str) -> RegistryResult<Vec<DynObject>> {
+        Ok(self.store.list(kind, ListQuery::default()).await?.items)
+    }
+}
+
+/// Takes the data out of a Credential, so that it can go nowhere but into the sealed table.
+fn take_secret(object: &mut DynObject) -> BTreeMap<String, SecretString> {
+    let is_text = |data: &Value| data.as_object().is_some_and(|m| m.values().all(Value::is_string));
+    if object.kind != "Credential" || !is_text(&object.spec["data"]) {
+        return BTreeMap::new();
+    }
+    // What does not pass validation stays, so that validation can name the field.
+    if !v1::CredentialSpec::data_is_valid(&object.spec["data"]) {
+        return BTreeMap::new();
+    }
+    let Some(spec) = object.spec.as_object_mut() else { return BTreeMap::new() };
+    let data = spec.shift_remove("data").unwrap_or_default();
+    let text = |v: &Value| SecretString::from(v.as_str().unwrap_or_default());
+    data.as_object().map(|m| m.iter().map(|(k, v)| (k.clone(), text(v))).collect()).unwrap_or_default()
+}
+
+fn same_secret(a: &BTreeMap<String, SecretString>, b: &BTreeMap<String, SecretString>) -> bool {
+    use secrecy::ExposeSecret;
+    a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| v.expose_secret() == w.expose_secret()))
+}
+
+/// Random, so that it tells nothing of the secret.
+fn new_fingerprint() -> String {
+    uuid::Uuid::new_v4().simple().to_string()[..12].to_string()
+}
+
+fn credential_status(secret: &BTreeMap<String, SecretString>, fingerprint: &str, generation: i64) -> Value {
+    json!({"observedGeneration": generation, "conditions": [], "fingerprint": fingerprint, "keys": secret.keys().collect::<Vec<_>>()})
+}

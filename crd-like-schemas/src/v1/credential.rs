@@ -66,3 +66,11 @@ impl Kind for Credential {
         errors
     }
 }
+
+impl CredentialSpec {
+    /// Whether this JSON is data that [`Kind::validate`] would accept.
+    pub fn data_is_valid(data: &serde_json::Value) -> bool {
+        let spec: Result<CredentialSpec, _> = serde_json::from_value(serde_json::json!({ "data": data }));
+        spec.is_ok_and(|s| Credential::validate("", &s).is_empty())
+    }
+}

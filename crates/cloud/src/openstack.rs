@@ -1,1 +1,0 @@
-//! Over HTTP, with one authenticated session.

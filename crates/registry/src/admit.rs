@@ -1,0 +1,176 @@
+//! May this be written now? Checks that need other objects.
+
+use crate::{RegistryError, RegistryResult};
+use schemas::{
+    DynObject, FieldError, KindInfo, Object,
+    v1::{self, EvacuationRule, HostOperationType, PowerWish, Schedulable},
+};
+use store::{ListQuery, Store};
+
+/// Gives an existing one-shot object that asks for the same, if there is one.
+pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObject) -> RegistryResult<Option<DynObject>> {
+    match kind.kind {
+        "PowerLink" => port_free(store, object).await.map(|()| None),
+        "HostOperation" => host_operation(store, object).await,
+        "Evacuation" => evacuation(store, object).await,
+        _ => Ok(None),
+    }
+}
+
+pub(crate) async fn update(store: &dyn Store, kind: &KindInfo, _old: &DynObject, new: &DynObject) -> RegistryResult<()> {
+    match kind.kind {
+        "PowerLink" => port_free(store, new).await,
+        _ => Ok(()),
+    }
+}
+
+/// One host per port of a device.
+async fn port_free(store: &dyn Store, object: &DynObject) -> RegistryResult<()> {
+    let mine: Object<v1::PowerLink> = object.typed()?;
+    for other in store.list("PowerLink", ListQuery::default()).await?.items {
+        let theirs: Object<v1::PowerLink> = other.typed()?;
+        if theirs.metadata.name != mine.metadata.name && theirs.spec.device_ref == mine.spec.device_ref && theirs.spec.port == mine.spec.port {
+            return Err(RegistryError::Refused {
+                code: "port-taken",
+                message: format!(
+                    "spec.port: port {} of PowerDevice {} is taken by PowerLink {} (Host {}); use another port or delete that link.",
+                    mine.spec.port, mine.spec.device_ref.name, theirs.metadata.name, theirs.spec.host_ref.name
+                ),
+                field: Some("spec.port".into()),
+                other: Some(theirs.metadata.uid),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn host_of(store: &dyn Store, name: &str) -> RegistryResult<Object<v1::Host>> {
+    let missing = || FieldError::new("spec.hostRef.name", "NotFound", format!("there is no Host {name:?}; `get hosts` lists them."));
+    let host = store.get("Host", name).await?.ok_or_else(missing)?;
+    Ok(host.typed()?)
+}
+
+/// One-shot objects of a host that have not ended.
+pub(crate) async fn open_on_host(store: &dyn Store, host: &str) -> RegistryResult<Vec<DynObject>> {
+    let query = || ListQuery { host: Some(host.into()), open_only: true, ..Default::default() };
+    let mut open = store.list("HostOperation", query()).await?.items;
+    open.extend(store.list("Evacuation", query()).await?.items);
+    Ok(open)
+}
+
+/// The same request as one under way gives that one; another is refused.
+fn repeat_or_refuse(open: Vec<DynObject>, object: &DynObject, host: &str) -> RegistryResult<Option<DynObject>> {
+    match open.into_iter().find(|o| o.kind == object.kind) {
+        None => Ok(None),
+        Some(other) if other.spec == object.spec && other.metadata.deletion_timestamp.is_none() => Ok(Some(other)),
+        Some(other) => Err(RegistryError::Refused {
+            code: "operation-in-progress",
+            message: format!("{} is under way on Host {host}; wait for it or cancel it first.", other.id()),
+            field: None,
+            other: Some(other.metadata.uid),
+        }),
+    }
+}
+
+/// S12: an operation that contradicts the declared state would be undone at once.
+async fn host_operation(store: &dyn Store, object: &DynObject) -> RegistryResult<Option<DynObject>> {
+    use HostOperationType::*;
+    let operation: Object<v1::HostOperation> = object.typed()?;
+    let host = host_of(store, &operation.spec.host_ref.name).await?;
+    let name = &host.metadata.name;
+    let contradiction = match operation.spec.r#type {
+        PowerOff | SoftOff | Shutdown if host.spec.power == PowerWish::On => Some(("spec.power", "On", "Off or Unmanaged")),
+        PowerOn | PowerCycle if host.spec.power == PowerWish::Off => Some(("spec.power", "Off", "On or Unmanaged")),
+        Disable | Drain | Shutdown if host.spec.schedulable == Schedulable::Enabled => Some(("spec.schedulable", "Enabled", "Disabled or Unmanaged")),
+        Enable if host.spec.schedulable == Schedulable::Disabled => Some(("spec.schedulable", "Disabled", "Enabled or Unmanaged")),
+        Enable if host.spec.power == PowerWish::Off => Some(("spec.power", "Off", "On or Unmanaged")),
+        _ => None,
+    };
+    if let Some((field, is, should)) = contradiction {
+        return Err(RegistryError::Refused {
+            code: "contradicts-spec",
+            message: format!("{:?} contradicts {field}: {is} of Host {name}; set it to {should} first.", operation.spec.r#type),
+            field: Some(field.into()),
+            other: Some(host.metadata.uid),
+        });
+    }
+    repeat_or_refuse(open_on_host(store, name).await?, object, name)
+}
+
+async fn evacuation(store: &dyn Store, object: &DynObject) -> RegistryResult<Option<DynObject>> {
+    let evacuation: Object<v1::EvacuationKind> = object.typed()?;
+    let host = host_of(store, &evacuation.spec.host_ref.name).await?;
+    let name = &host.metadata.name;
+    if host.spec.evacuation == EvacuationRule::Denied {
+        return Err(RegistryError::Refused {
+            code: "evacuation-denied",
+            message: format!("spec.evacuation of Host {name} is Denied; set it to Allowed first."),
+            field: Some("spec.evacuation".into()),
+            other: Some(host.metadata.uid),
+        });
+    }
+    repeat_or_refuse(open_on_host(store, name).await?, object, name)
+}
+
+fn referenced(object: &DynObject, holders: Vec<String>) -> RegistryResult<()> {
+    if holders.is_empty() {
+        return Ok(());
+    }
+    Err(RegistryError::Refused {
+        code: "referenced",
+        message: format!("{} is still used by {}; delete or change those first.", object.id(), holders.iter().take(10).cloned().collect::<Vec<_>>().join(", ")),
+        field: None,
+        other: None,
+    })
+}
+
+pub(crate) async fn delete(store: &dyn Store, kind: &KindInfo, object: &DynObject) -> RegistryResult<()> {
+    let name = &object.metadata.name;
+    let holding = |kind: &'static str, pointer: &'static str| async move {
+        let all = store.list(kind, ListQuery::default()).await?.items;
+        let uses = |o: &DynObject| o.spec.pointer(pointer).and_then(|v| v.as_str()) == Some(name);
+        RegistryResult::Ok(all.iter().filter(|o| uses(o)).map(DynObject::id).collect::<Vec<_>>())
+    };
+    match kind.kind {
+        "Credential" => referenced(object, holding("PowerDevice", "/credentialRef/name").await?),
+        "PowerDevice" => referenced(object, holding("PowerLink", "/deviceRef/name").await?),
+        "ClusterPolicy" => Err(RegistryError::Refused {
+            code: "protected",
+            message: "ClusterPolicy default cannot be deleted; change it instead.".into(),
+            field: None,
+            other: None,
+        }),
+        "PowerLink" => match store.claim(object.spec["hostRef"]["name"].as_str().unwrap_or_default()).await? {
+            Some(claim) => Err(RegistryError::Refused {
+                code: "host-claimed",
+                message: format!("{} works on the host of {}; wait for it or cancel it first.", claim.owner, object.id()),
+                field: None,
+                other: Some(claim.owner_uid),
+            }),
+            None => Ok(()),
+        },
+        "Host" => host_delete(store, object).await,
+        _ => Ok(()),
+    }
+}
+
+/// A host that Nova knows would come back at the next synchronisation (api 9.6).
+async fn host_delete(store: &dyn Store, object: &DynObject) -> RegistryResult<()> {
+    let host: Object<v1::Host> = object.typed()?;
+    let name = &host.metadata.name;
+    let refuse = |message: String| Err(RegistryError::Refused { code: "protected", message, field: None, other: None });
+    if let Some(claim) = store.claim(name).await? {
+        return refuse(format!("{} works on Host {name}; wait for it or cancel it first.", claim.owner));
+    }
+    let open = store.list("Operation", ListQuery { host: Some(name.clone()), open_only: true, ..Default::default() }).await?.items;
+    if !open.is_empty() {
+        return refuse(format!("{} call(s) on Host {name} are not settled yet; see `get operations`.", open.len()));
+    }
+    if host.status.fence.is_some() {
+        return refuse(format!("Host {name} is fenced; release it with PowerOn or Enable first, so that the memory of it is not lost."));
+    }
+    if host.status.nova.is_some() && host.spec.schedulable != Schedulable::Unmanaged {
+        return refuse(format!("Nova still knows Host {name}; set spec.schedulable to Unmanaged or delete its nova-compute service first."));
+    }
+    Ok(())
+}

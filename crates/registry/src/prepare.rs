@@ -1,0 +1,121 @@
+//! From what a client sent to what is stored.
+
+use crate::{MAX_OBJECT_BYTES, RegistryError, RegistryResult};
+use schemas::{API_VERSION, DynObject, FieldError, KindInfo, ObjectMeta, Time};
+use serde_json::Value;
+
+/// Kept on one-shot objects until their work is settled.
+pub const FINALIZER: &str = "cloud-manager/controller";
+
+/// Annotation with the name of the user that created an object.
+const CREATED_BY: &str = "cloud-manager/created-by";
+
+/// Decodes a client's JSON as an object of `kind`; `kind` and `apiVersion` may be left out.
+pub fn parse_object(kind: &KindInfo, value: &Value) -> RegistryResult<DynObject> {
+    if !value.is_object() {
+        return Err(FieldError::invalid("", "the body must be a JSON object with metadata and spec.").into());
+    }
+    let mut object: DynObject = schemas::object::decode("object", value).map_err(|mut e| {
+        e.field = e.field.trim_start_matches("object.").to_string();
+        e
+    })?;
+    if object.kind.is_empty() {
+        object.kind = kind.kind.into();
+    }
+    if object.kind != kind.kind {
+        return Err(FieldError::invalid("kind", format!("is {:?}, but this URL takes {}.", object.kind, kind.kind)).into());
+    }
+    if object.api_version != API_VERSION {
+        return Err(FieldError::invalid("apiVersion", format!("is {:?}; this server speaks {API_VERSION}.", object.api_version)).into());
+    }
+    if serde_json::to_vec(&object).map_or(0, |v| v.len()) > MAX_OBJECT_BYTES {
+        return Err(FieldError::invalid("", format!("the object is larger than {MAX_OBJECT_BYTES} bytes.")).into());
+    }
+    Ok(object)
+}
+
+/// A new object of a kind, as controllers make them.
+pub fn new_object(kind: &KindInfo, name: &str, spec: Value, now: Time) -> RegistryResult<DynObject> {
+    prepare(kind, DynObject::new(kind.kind, name, spec), None, now)
+}
+
+/// Fills in defaults and server-owned metadata of a new object, and checks it.
+pub(crate) fn prepare(kind: &KindInfo, object: DynObject, user: Option<&str>, now: Time) -> RegistryResult<DynObject> {
+    let mut errors = object.metadata.validate();
+    let client = &object.metadata;
+    for (field, set) in [
+        ("uid", !client.uid.is_empty()),
+        ("resourceVersion", !client.resource_version.is_empty()),
+        ("generation", client.generation != 0),
+        ("creationTimestamp", client.creation_timestamp.is_some()),
+        ("deletionTimestamp", client.deletion_timestamp.is_some()),
+    ] {
+        if set {
+            errors.push(FieldError::invalid(format!("metadata.{field}"), "is set by the server; leave it out of a new object."));
+        }
+    }
+    let spec = (kind.normalise)(&object.metadata.name, &object.spec).map_err(|mut e| {
+        errors.append(&mut e);
+        RegistryError::Invalid(std::mem::take(&mut errors))
+    })?;
+    if !errors.is_empty() {
+        return Err(RegistryError::Invalid(errors));
+    }
+    let mut metadata = ObjectMeta {
+        uid: uuid::Uuid::new_v4().to_string(),
+        generation: 1,
+        creation_timestamp: Some(now),
+        ..object.metadata
+    };
+    if let Some(user) = user {
+        metadata.annotations.insert(CREATED_BY.into(), user.into());
+    }
+    if kind.one_shot && !metadata.finalizers.iter().any(|f| f == FINALIZER) {
+        metadata.finalizers.push(FINALIZER.into());
+    }
+    Ok(DynObject { metadata, spec, ..DynObject::new(kind.kind, "", Value::Null) }.with_empty_status())
+}
+
+/// Lays a client's update over the stored object, and checks it.
+pub(crate) fn merge(kind: &KindInfo, old: &DynObject, new: DynObject) -> RegistryResult<DynObject> {
+    let sent = &new.metadata;
+    if sent.resource_version.is_empty() {
+        return Err(RegistryError::VersionRequired);
+    }
+    let mut errors = sent.validate();
+    let differs = |a: Option<Time>, b: Option<Time>| a.is_some() && a != b;
+    for (field, wrong) in [
+        ("name", sent.name != old.metadata.name),
+        ("uid", !sent.uid.is_empty() && sent.uid != old.metadata.uid),
+        ("creationTimestamp", differs(sent.creation_timestamp, old.metadata.creation_timestamp)),
+        ("deletionTimestamp", differs(sent.deletion_timestamp, old.metadata.deletion_timestamp)),
+    ] {
+        if wrong {
+            errors.push(FieldError::new(format!("metadata.{field}"), "Immutable", "cannot be changed; send it as it was read."));
+        }
+    }
+    if !errors.is_empty() {
+        return Err(RegistryError::Invalid(errors));
+    }
+    if sent.revision() != old.metadata.revision() {
+        return Err(store::StoreError::Conflict { what: old.id(), current: old.metadata.revision() }.into());
+    }
+    let spec = (kind.normalise)(&old.metadata.name, &new.spec).map_err(RegistryError::Invalid)?;
+    let errors = (kind.check_update)(&old.spec, &spec);
+    if !errors.is_empty() {
+        return Err(RegistryError::Invalid(errors));
+    }
+    let changed = spec != old.spec;
+    if changed && old.metadata.deletion_timestamp.is_some() {
+        return Err(FieldError::new("spec", "Immutable", "cannot change while the object is being deleted.").into());
+    }
+    let metadata = ObjectMeta {
+        labels: new.metadata.labels,
+        annotations: new.metadata.annotations,
+        finalizers: new.metadata.finalizers,
+        owner_references: new.metadata.owner_references,
+        generation: old.metadata.generation + i64::from(changed),
+        ..old.metadata.clone()
+    };
+    Ok(DynObject { metadata, spec, ..old.clone() })
+}

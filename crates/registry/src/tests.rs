@@ -1,0 +1,163 @@
+use crate::{Preconditions, Registry, RegistryError, parse_object};
+use schemas::{Time, kinds, v1};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use store::{KeyRing, SqlStore, StoreConfig};
+
+const NOW: Time = Time(1_700_000_000_000_000);
+
+struct Fixture {
+    registry: Registry,
+    _dir: tempfile::TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig::sqlite(dir.path().join("db"));
+    store::migrate(&config, None).await.unwrap();
+    let keys = KeyRing::parse(&format!("k:{}", "00".repeat(32))).unwrap();
+    Fixture { registry: Registry::new(Arc::new(SqlStore::open(&config, keys).await.unwrap())), _dir: dir }
+}
+
+impl Fixture {
+    async fn create(&self, kind: &str, body: Value) -> Result<schemas::DynObject, RegistryError> {
+        let kind = kinds::find(kind).unwrap();
+        let object = parse_object(kind, &body)?;
+        Ok(self.registry.create(kind, object, Some("alice"), NOW).await?.object)
+    }
+
+    async fn host(&self, name: &str, spec: Value) {
+        self.create("Host", json!({"metadata": {"name": name}, "spec": spec})).await.unwrap();
+    }
+}
+
+fn code(error: RegistryError) -> (&'static str, String) {
+    match error {
+        RegistryError::Refused { code, message, .. } => (code, message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_created_object_has_defaults_uid_and_the_name_of_its_maker() {
+    let f = fixture().await;
+    let host = f.create("Host", json!({"metadata": {"name": "c1"}})).await.unwrap();
+    assert_eq!(host.spec["power"], "Unmanaged");
+    assert_eq!((host.metadata.generation, host.metadata.resource_version.as_str()), (1, "1"));
+    assert_eq!(host.metadata.annotations["cloud-manager/created-by"], "alice");
+    assert!(schemas::field::is_uuid(&host.metadata.uid));
+}
+
+#[tokio::test]
+async fn unknown_and_wrong_fields_are_named() {
+    let f = fixture().await;
+    for (body, field) in [
+        (json!({"metadata": {"name": "c1"}, "spec": {"powr": "On"}}), "spec.powr"),
+        (json!({"metadata": {"name": "c1"}, "spec": {"power": "Maybe"}}), "spec.power"),
+        (json!({"metadata": {"name": "c1", "namespace": "x"}}), "metadata.namespace"),
+        (json!({"metadata": {"name": "-c1"}}), "metadata.name"),
+        (json!({"metadata": {}}), "metadata.name"),
+        (json!({"metadata": {"name": "c1"}, "spec": {"power": "Off", "schedulable": "Enabled"}}), "spec.schedulable"),
+    ] {
+        match f.create("Host", body.clone()).await.unwrap_err() {
+            RegistryError::Invalid(errors) => assert!(errors.iter().any(|e| e.field == field || e.message.contains(field.rsplit('.').next().unwrap())), "{body}: {errors:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_update_needs_the_version_it_was_read_at_and_only_a_new_spec_is_a_new_generation() {
+    let f = fixture().await;
+    f.host("c1", json!({})).await;
+    let kind = kinds::find("Host").unwrap();
+    let mut object = f.registry.find(kind, "c1").await.unwrap();
+    object.spec["power"] = json!("On");
+    let updated = f.registry.update(kind, "c1", object.clone(), NOW).await.unwrap();
+    assert_eq!(updated.metadata.generation, 2);
+    assert!(matches!(f.registry.update(kind, "c1", object.clone(), NOW).await, Err(RegistryError::Store(store::StoreError::Conflict { .. }))));
+    object.metadata.resource_version.clear();
+    assert!(matches!(f.registry.update(kind, "c1", object, NOW).await, Err(RegistryError::VersionRequired)));
+    let mut labelled = updated.clone();
+    labelled.metadata.labels.insert("rack".into(), "a1".into());
+    assert_eq!(f.registry.update(kind, "c1", labelled, NOW).await.unwrap().metadata.generation, 2);
+}
+
+#[tokio::test]
+async fn an_operation_that_contradicts_the_spec_is_refused_and_names_the_field() {
+    let f = fixture().await;
+    f.host("c1", json!({"power": "On", "schedulable": "Enabled"})).await;
+    for (kind, field) in [("PowerOff", "spec.power"), ("Drain", "spec.schedulable")] {
+        let body = json!({"metadata": {"name": "op"}, "spec": {"hostRef": {"name": "c1"}, "type": kind}});
+        let (code, message) = code(f.create("HostOperation", body).await.unwrap_err());
+        assert_eq!(code, "contradicts-spec");
+        assert!(message.contains(field), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_request_gives_the_one_under_way_and_another_is_refused() {
+    let f = fixture().await;
+    f.host("c1", json!({})).await;
+    let body = |name: &str, kind: &str| json!({"metadata": {"name": name}, "spec": {"hostRef": {"name": "c1"}, "type": kind}});
+    let first = f.create("HostOperation", body("a", "Drain")).await.unwrap();
+    assert_eq!(f.create("HostOperation", body("b", "Drain")).await.unwrap().metadata.uid, first.metadata.uid);
+    assert_eq!(code(f.create("HostOperation", body("c", "Enable")).await.unwrap_err()).0, "operation-in-progress");
+    let missing = json!({"metadata": {"name": "d"}, "spec": {"hostRef": {"name": "nope"}, "type": "Drain"}});
+    assert!(f.create("HostOperation", missing).await.unwrap_err().to_string().contains("spec.hostRef.name"));
+}
+
+#[tokio::test]
+async fn a_port_powers_one_host_and_what_is_referenced_cannot_be_deleted() {
+    let f = fixture().await;
+    let device = json!({"metadata": {"name": "bmc1"}, "spec": {"type": "BMC", "protocol": "IPMI", "endpoint": {"host": "10.0.0.1"}, "credentialRef": {"name": "cred"}}});
+    f.create("Credential", json!({"metadata": {"name": "cred"}, "spec": {"data": {"username": "u", "password": "p"}}})).await.unwrap();
+    f.create("PowerDevice", device).await.unwrap();
+    let link = |name: &str, host: &str| json!({"metadata": {"name": name}, "spec": {"hostRef": {"name": host}, "deviceRef": {"name": "bmc1"}}});
+    f.create("PowerLink", link("l1", "c1")).await.unwrap();
+    assert_eq!(code(f.create("PowerLink", link("l2", "c2")).await.unwrap_err()).0, "port-taken");
+    for (kind, name) in [("PowerDevice", "bmc1"), ("Credential", "cred")] {
+        let error = f.registry.delete(kinds::find(kind).unwrap(), name, Preconditions::default(), NOW).await.unwrap_err();
+        assert_eq!(code(error).0, "referenced");
+    }
+}
+
+#[tokio::test]
+async fn a_credentials_data_is_sealed_and_never_given_back() {
+    let f = fixture().await;
+    let body = json!({"metadata": {"name": "cred"}, "spec": {"data": {"username": "u", "password": "hunter2"}}});
+    let created = f.create("Credential", body).await.unwrap();
+    assert!(!serde_json::to_string(&created).unwrap().contains("hunter2"));
+    let changes = f.registry.store().changes(0, 10).await.unwrap();
+    assert!(!format!("{changes:?}").contains("hunter2"));
+    use secrecy::ExposeSecret;
+    assert_eq!(f.registry.store().secret("cred").await.unwrap().unwrap()["password"].expose_secret(), "hunter2");
+    let kind = kinds::find("Credential").unwrap();
+    let mut again = created.clone();
+    again.spec["data"] = json!({"username": "u", "password": "hunter2"});
+    assert_eq!(f.registry.update(kind, "cred", again, NOW).await.unwrap().metadata.resource_version, created.metadata.resource_version);
+    let wrong = json!({"metadata": {"name": "x"}, "spec": {"data": {"passwort": "hunter2"}}});
+    let error = f.create("Credential", wrong).await.unwrap_err().to_string();
+    assert!(error.contains("passwort") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn deleting_a_one_shot_object_that_has_not_ended_cancels_it() {
+    let f = fixture().await;
+    f.host("c1", json!({})).await;
+    f.create("Evacuation", json!({"metadata": {"name": "e"}, "spec": {"hostRef": {"name": "c1"}}})).await.unwrap();
+    let kind = kinds::find("Evacuation").unwrap();
+    let deleted = f.registry.delete(kind, "e", Preconditions::default(), NOW).await.unwrap();
+    assert!(!deleted.gone);
+    assert_eq!(deleted.object.spec["cancel"], "Requested");
+}
+
+#[tokio::test]
+async fn the_cluster_policy_is_there_from_the_start_and_stays() {
+    let f = fixture().await;
+    f.registry.ensure_defaults(v1::ClusterPolicySpec::default(), NOW).await.unwrap();
+    f.registry.ensure_defaults(v1::ClusterPolicySpec::default(), NOW).await.unwrap();
+    let kind = kinds::find("ClusterPolicy").unwrap();
+    assert_eq!(f.registry.find(kind, "default").await.unwrap().spec["guestDisks"], "Local");
+    assert_eq!(code(f.registry.delete(kind, "default", Preconditions::default(), NOW).await.unwrap_err()).0, "protected");
+}

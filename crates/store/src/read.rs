@@ -1,0 +1,138 @@
+//! Reads of resources and history.
+
+use crate::{
+    Change, ChangeOp, ListPage, ListQuery, Revision, SqlStore, StoreError, StoreResult,
+    conn::with_conn,
+    dialect::SqliteConn,
+    schema::{changes, resources, revision},
+    write::parse,
+};
+use diesel::prelude::*;
+use diesel_async::RunQueryDsl;
+use schemas::{API_VERSION, DynObject};
+
+type Row = (String, String, String, String);
+
+fn object((kind, metadata, spec, status): Row) -> StoreResult<DynObject> {
+    Ok(DynObject { api_version: API_VERSION.into(), kind, metadata: parse(&metadata)?, spec: parse(&spec)?, status: parse(&status)? })
+}
+
+const COLUMNS: (resources::kind, resources::metadata, resources::spec, resources::status) =
+    (resources::kind, resources::metadata, resources::spec, resources::status);
+
+/// One object.
+pub(crate) async fn one(c: &mut SqliteConn, kind: &str, name: &str) -> StoreResult<Option<DynObject>> {
+    let row: Option<Row> = resources::table.find((kind, name)).select(COLUMNS).first(c).await.optional()?;
+    row.map(object).transpose()
+}
+
+impl SqlStore {
+    pub(crate) async fn read_one(&self, kind: &str, name: &str) -> StoreResult<Option<DynObject>> {
+        self.reading(async { with_conn!(self.db, c => one(c, kind, name).await) }).await
+    }
+
+    pub(crate) async fn read_by_uid(&self, uid: &str) -> StoreResult<Option<DynObject>> {
+        self.reading(async {
+            let row: Option<Row> =
+                with_conn!(self.db, c => resources::table.filter(resources::uid.eq(uid)).select(COLUMNS).first(c).await.optional()?);
+            row.map(object).transpose()
+        })
+        .await
+    }
+
+    pub(crate) async fn read_list(&self, kind: &str, q: ListQuery) -> StoreResult<ListPage> {
+        self.reading(async {
+            let revision = self.read_revision_row().await?.current;
+            let filtered = || {
+                let mut query = resources::table.filter(resources::kind.eq(kind.to_string())).into_boxed();
+                if let Some(after) = &q.after {
+                    query = query.filter(resources::name.gt(after.clone()));
+                }
+                if let Some(owner) = &q.owner_uid {
+                    query = query.filter(resources::owner_uid.eq(owner.clone()));
+                }
+                if let Some(host) = &q.host {
+                    query = query.filter(resources::host.eq(host.clone()));
+                }
+                if q.open_only {
+                    query = query.filter(resources::is_open.eq(true));
+                }
+                query
+            };
+            let (rows, total): (Vec<Row>, i64) = with_conn!(self.db, c => {
+                let mut page = filtered().order(resources::name).select(COLUMNS);
+                if q.limit > 0 {
+                    page = page.limit(q.limit);
+                }
+                let rows: Vec<Row> = page.load(c).await?;
+                // The total is needed only if the page may not be the last.
+                let full = q.limit > 0 && rows.len() as i64 == q.limit;
+                let total = if full { filtered().count().get_result(c).await? } else { rows.len() as i64 };
+                (rows, total)
+            });
+            let remaining = total - rows.len() as i64;
+            Ok(ListPage { items: rows.into_iter().map(object).collect::<StoreResult<_>>()?, remaining, revision })
+        })
+        .await
+    }
+
+    pub(crate) async fn read_revision_row(&self) -> StoreResult<Revision> {
+        let (current, compacted, cluster_uuid) = with_conn!(self.db, c => revision::table
+            .find(1)
+            .select((revision::current, revision::compacted, revision::cluster_uuid))
+            .first(c)
+            .await?);
+        Ok(Revision { current, compacted, cluster_uuid })
+    }
+
+    pub(crate) async fn read_changes(&self, after: i64, limit: i64) -> StoreResult<Vec<Change>> {
+        self.reading(async {
+            let rows: Vec<(i64, String, String)> = with_conn!(self.db, c => changes::table
+                .filter(changes::rv.gt(after))
+                .order(changes::rv)
+                .limit(limit)
+                .select((changes::rv, changes::op, changes::object))
+                .load(c)
+                .await?);
+            // Compaction raises `compacted` before it deletes, so this order never hides a hole.
+            let row = self.read_revision_row().await?;
+            if after < row.compacted {
+                return Err(StoreError::Compacted { asked: after, compacted: row.compacted });
+            }
+            rows.into_iter()
+                .map(|(revision, op, object)| {
+                    let op = match op.as_str() {
+                        "added" => ChangeOp::Added,
+                        "modified" => ChangeOp::Modified,
+                        "deleted" => ChangeOp::Deleted,
+                        other => return Err(StoreError::Corrupt(format!("change {revision} has op {other:?}"))),
+                    };
+                    Ok(Change { revision, op, object: parse(&object)? })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    pub(crate) async fn compact_history(&self, upto: i64) -> StoreResult<i64> {
+        let (db, writer) = (self.db.clone(), self.writer.clone());
+        self.writing(async move {
+            let _turn = writer.lock().await;
+            with_conn!(db, c => {
+                let raise = revision::table.find(1).filter(revision::compacted.lt(upto)).filter(revision::current.ge(upto));
+                diesel::update(raise).set(revision::compacted.eq(upto)).execute(c).await?;
+                let bound: Option<i64> = changes::table
+                    .filter(changes::rv.le(upto))
+                    .order(changes::rv)
+                    .select(changes::rv)
+                    .offset(499)
+                    .first(c)
+                    .await
+                    .optional()?;
+                let gone = diesel::delete(changes::table.filter(changes::rv.le(bound.unwrap_or(upto)))).execute(c).await?;
+                Ok(gone as i64)
+            })
+        })
+        .await
+    }
+}

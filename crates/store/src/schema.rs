@@ -1,0 +1,23 @@
+//! One `table!` set for all databases: Text, BigInt, Bool, Binary, Nullable<Text> only.
+
+diesel::table! { revision (id) { id -> BigInt, current -> BigInt, compacted -> BigInt, cluster_uuid -> Text, } }
+diesel::table! {
+    resources (kind, name) {
+        kind -> Text,
+        name -> Text,
+        uid -> Text,
+        resource_version -> BigInt,
+        owner_uid -> Nullable<Text>,
+        host -> Nullable<Text>,
+        is_open -> Bool,
+        metadata -> Text,
+        spec -> Text,
+        status -> Text,
+    }
+}
+diesel::table! { changes (rv) { rv -> BigInt, kind -> Text, name -> Text, op -> Text, object -> Text, at_micros -> BigInt, } }
+diesel::table! { host_claims (host) { host -> Text, owner -> Text, owner_uid -> Text, claim_rank -> BigInt, purpose -> Text, taken_at -> BigInt, } }
+diesel::table! { leases (name) { name -> Text, holder -> Text, token -> BigInt, renew_seq -> BigInt, duration_ms -> BigInt, acquired_at -> BigInt, } }
+diesel::table! { evidence (host) { host -> Text, version -> BigInt, body -> Text, } }
+diesel::table! { secrets (name) { name -> Text, key_id -> Text, nonce -> Binary, ciphertext -> Binary, } }
+diesel::table! { events (id) { id -> Text, regarding_uid -> Text, body -> Text, last_at -> BigInt, } }
