@@ -1,1 +1,29 @@
+//! The HTTP API: OpenStack on the outside (discovery, Keystone tokens, error bodies, request ids,
+//! microversions), Kubernetes inside (objects, lists, watch). Stateless: everything is in the store,
+//! so any number of these servers may run side by side.
+//!
+//! Every route is in `router`'s table, every error status in [`errors`]'s, who may what is one
+//! function in [`policy`].
+#![warn(missing_docs)]
 
+mod auth;
+mod call;
+mod config;
+mod context;
+mod envelope;
+pub mod errors;
+mod handlers;
+mod paging;
+mod params;
+pub mod policy;
+mod reading;
+mod request_id;
+mod router;
+mod select;
+mod server;
+mod version;
+
+pub use config::ApiConfig;
+pub use context::{Backends, Check, GuestView, Health, Readiness};
+pub use server::{Handle, ServeError, serve, serve_metrics};
+pub use version::{MAX_VERSION, MIN_VERSION, SERVICE_TYPE};

@@ -1,1 +1,21 @@
+//! The controller: reconcilers for every kind, and the periodic tasks of the leader.
+#![warn(missing_docs)]
 
+mod act;
+mod beats;
+mod cache;
+mod controllers;
+mod gc;
+mod links;
+mod node_sync;
+mod run;
+mod world;
+
+mod evacuation;
+mod host;
+mod host_operation;
+mod power_device;
+mod power_link;
+
+pub use run::{ControllerConfig, Running, start};
+pub use world::World;

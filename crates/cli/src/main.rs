@@ -1,1 +1,49 @@
-fn main() {}
+//! `cloud-manager`: the one binary, client and server roles.
+
+mod args;
+mod client;
+mod config;
+mod output;
+mod server;
+
+use ::client::Exit;
+use args::{Cli, Command, ConfigCommand, SandboxCommand};
+use clap::Parser;
+use output::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return finish(Err(Failure::new(Exit::Internal, format!("the async runtime cannot be started: {e}")))),
+    };
+    finish(runtime.block_on(dispatch(cli)))
+}
+
+async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
+    let served = match cli.command {
+        Command::Run(args) => server::run(args).await,
+        Command::ApiServer(args) => server::api_server(args).await,
+        Command::Controller(args) => server::controller(args).await,
+        Command::Db(command) => server::db(command).await,
+        Command::Sandbox(args) => match args.command {
+            Some(SandboxCommand::Fault(fault)) => return client::sandbox::fault(fault).await,
+            None => server::sandbox(args.run).await,
+        },
+        Command::Config(ConfigCommand::Dump(args)) => {
+            output::data(config::load(&args)?.dump().trim_end());
+            return Ok(Exit::Ok);
+        }
+        command => return client::dispatch(cli.access, command).await,
+    };
+    served.map(|()| Exit::Ok).map_err(Failure::from)
+}
+
+fn finish(result: Result<Exit, Failure>) -> ExitCode {
+    let exit = result.unwrap_or_else(|failure| {
+        output::note(&format!("error: {}", failure.message));
+        failure.exit
+    });
+    ExitCode::from(exit as u8)
+}

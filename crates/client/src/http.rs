@@ -208,6 +208,11 @@ impl Client {
         self.json(Method::GET, path, &[], None).await
     }
 
+    /// Posts JSON to any path below the endpoint.
+    pub async fn post_raw(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        self.json(Method::POST, path, &[], Some(body)).await
+    }
+
     /// Follows a list of objects: first what is there, then each change.
     pub fn watch(&self, plural: &str, query: Query) -> Watch {
         Watch::new(self.clone(), plural, query)

@@ -45,6 +45,8 @@ pub struct Watch {
     needs_list: bool,
     began: bool,
     failures: u32,
+    /// Before the next step a pause is due; after what was lost has been told.
+    pause_due: bool,
     backoff: (Duration, Duration),
 }
 
@@ -62,6 +64,7 @@ impl Watch {
             needs_list: true,
             began: false,
             failures: 0,
+            pause_due: false,
             backoff: BACKOFF,
         }
     }
@@ -86,13 +89,16 @@ impl Watch {
                     return Err(error);
                 }
                 self.lose(&error.to_string());
-                self.pause().await;
             }
         }
     }
 
     /// Does one thing: list, connect, or read a piece of the stream.
     async fn step(&mut self) -> Result<(), Error> {
+        if self.pause_due {
+            self.pause().await;
+            self.pause_due = false;
+        }
         if self.needs_list {
             let list = self.client.list(&self.plural, &self.query).await?;
             self.take_list(list);
@@ -103,7 +109,7 @@ impl Watch {
         let Some(stream) = &mut self.stream else {
             match self.client.open_watch(&self.plural, &self.query, &self.revision).await {
                 Ok(stream) => self.stream = Some(stream),
-                Err(Error::Api(e)) if too_old(&e) => self.relist().await,
+                Err(Error::Api(e)) if too_old(&e) => self.relist(),
                 Err(e) => return Err(e),
             }
             return Ok(());
@@ -116,26 +122,24 @@ impl Watch {
             Ok(Err(e)) => Err(crate::http::network_error(self.client.endpoint(), "the watch", e, false)),
             // The server ends streams now and then; what it had sent before is what counts.
             Ok(Ok(None)) => {
-                self.stream = None;
-                self.buffer.clear();
-                self.pause().await;
+                self.drop_stream();
                 Ok(())
             }
             Ok(Ok(Some(bytes))) => {
                 self.buffer.extend_from_slice(&bytes);
-                self.take_lines().await
+                self.take_lines()
             }
         }
     }
 
-    async fn take_lines(&mut self) -> Result<(), Error> {
+    fn take_lines(&mut self) -> Result<(), Error> {
         while let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
             let message: Value = serde_json::from_slice(&line).map_err(|_| self.nonsense("a line of the watch is not JSON"))?;
-            self.take_message(message).await?;
+            self.take_message(message)?;
             if self.stream.is_none() {
                 return Ok(());
             }
@@ -143,7 +147,7 @@ impl Watch {
         if self.buffer.len() > LINE_LIMIT { Err(self.nonsense("a line of the watch is longer than 4 MiB")) } else { Ok(()) }
     }
 
-    async fn take_message(&mut self, mut message: Value) -> Result<(), Error> {
+    fn take_message(&mut self, mut message: Value) -> Result<(), Error> {
         let object = message["object"].take();
         match message["type"].as_str().unwrap_or_default() {
             "BOOKMARK" => {
@@ -155,12 +159,11 @@ impl Watch {
             "ERROR" => {
                 let status = object["error"]["code"].as_u64().and_then(|c| u16::try_from(c).ok()).unwrap_or(500);
                 let error = ApiError::parse(status, "", &object.to_string());
-                self.stream = None;
-                self.buffer.clear();
+                self.drop_stream();
                 if !too_old(&error) {
                     return Err(Error::Api(Box::new(error)));
                 }
-                self.relist().await;
+                self.relist();
             }
             kind @ ("ADDED" | "MODIFIED" | "DELETED") => {
                 let deleted = kind == "DELETED";
@@ -211,16 +214,19 @@ impl Watch {
         self.revision = list.resource_version;
     }
 
-    async fn relist(&mut self) {
+    fn relist(&mut self) {
+        self.drop_stream();
+        self.needs_list = true;
+    }
+
+    fn drop_stream(&mut self) {
         self.stream = None;
         self.buffer.clear();
-        self.needs_list = true;
-        self.pause().await;
+        self.pause_due = true;
     }
 
     fn lose(&mut self, why: &str) {
-        self.stream = None;
-        self.buffer.clear();
+        self.drop_stream();
         self.queue.push_back(Event::Trouble(why.into()));
     }
 

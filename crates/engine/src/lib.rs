@@ -1,1 +1,20 @@
+//! What drives reconcilers: work queue, driver loop, lease, change feed, events, metrics, clock.
+#![warn(missing_docs)]
 
+pub mod clock;
+pub mod driver;
+pub mod feed;
+pub mod intents;
+pub mod lease;
+pub mod metrics;
+pub mod queue;
+pub mod recorder;
+pub mod retry;
+
+pub use clock::{Clock, SystemClock, TokioClock};
+pub use driver::{ActOutcome, Driver, Reconciler, Shared};
+pub use feed::{Feed, FeedChange};
+pub use lease::{Gate, LeaseTiming, Leadership};
+pub use metrics::Metrics;
+pub use queue::{Key, Queue};
+pub use recorder::Recorder;

@@ -239,19 +239,16 @@ fn refusal(target: &Target, reason: &NoSession, said: &str) -> PowerError {
         NoSession::Credentials => {
             PowerError::BadCredentials(format!("{name} turns the user \"{}\" away: {said}; correct the Credential", target.username))
         }
-        NoSession::Role => {
-            PowerError::BadCredentials(format!("{name} does not let the user \"{}\" act as ADMINISTRATOR: {said}; give it that privilege on the BMC", target.username))
-        }
-        NoSession::NoAddress => {
-            PowerError::NotSent(format!("{name}: {said}; check spec.endpoint.host and the name service"))
-        }
+        NoSession::Role => PowerError::BadCredentials(format!(
+            "{name} does not let the user \"{}\" act as ADMINISTRATOR: {said}; give it that privilege on the BMC",
+            target.username
+        )),
+        NoSession::NoAddress => PowerError::NotSent(format!("{name}: {said}; check spec.endpoint.host and the name service")),
         NoSession::Busy => PowerError::NotSent(format!("{name} has no session free: {said}; it can be tried again")),
-        NoSession::Silent => {
-            PowerError::NotSent(format!("{name} does not answer; its power state is unknown. Check spec.endpoint, the network, and that IPMI over LAN is enabled"))
-        }
-        NoSession::Suite => {
-            PowerError::NotSent(format!("{name} takes neither cipher suite 17 nor 3: {said}; enable one of them on the BMC"))
-        }
+        NoSession::Silent => PowerError::NotSent(format!(
+            "{name} does not answer; its power state is unknown. Check spec.endpoint, the network, and that IPMI over LAN is enabled"
+        )),
+        NoSession::Suite => PowerError::NotSent(format!("{name} takes neither cipher suite 17 nor 3: {said}; enable one of them on the BMC")),
         NoSession::Unclear => PowerError::NotSent(format!(
             "{name} opens no session, with neither cipher suite 17 nor 3: {said}; check the Credential, and that IPMI over LAN is enabled for this user"
         )),
@@ -260,7 +257,14 @@ fn refusal(target: &Target, reason: &NoSession, said: &str) -> PowerError {
 
 /// No suite worked: the most telling of the reasons.
 fn no_suite(target: &Target, why: &[(NoSession, String)]) -> PowerError {
+    if why.len() < SUITES.len() {
+        let name = name(target);
+        return PowerError::NotSent(format!(
+            "{name} has turned one cipher suite away and there was no time for the other; nothing was sent, it can be repeated"
+        ));
+    }
     let telling = [NoSession::Role, NoSession::Unclear, NoSession::Suite];
-    let (reason, said) = telling.iter().find_map(|t| why.iter().find(|(reason, _)| reason == t)).cloned().unwrap_or((NoSession::Silent, String::new()));
+    let (reason, said) =
+        telling.iter().find_map(|t| why.iter().find(|(reason, _)| reason == t)).cloned().unwrap_or((NoSession::Silent, String::new()));
     refusal(target, &reason, &said)
 }

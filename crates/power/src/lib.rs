@@ -15,7 +15,7 @@ pub use ipmi::IpmiDriver;
 pub use redfish::RedfishDriver;
 
 use async_trait::async_trait;
-use schemas::v1::{Protocol, PowerDeviceSpec};
+use schemas::v1::{PowerDeviceSpec, Protocol};
 use secrecy::SecretString;
 use std::time::Duration;
 

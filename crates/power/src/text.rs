@@ -21,8 +21,7 @@ pub(crate) fn clean(raw: &str, password: &SecretString) -> String {
 pub(crate) fn uuid(raw: &str) -> Option<String> {
     const AMI_DEFAULT: &str = "03000200-0400-0500-0006-000700080009";
     let uuid = raw.trim().to_ascii_lowercase();
-    let shape = uuid.len() == 36
-        && uuid.char_indices().all(|(i, c)| if matches!(i, 8 | 13 | 18 | 23) { c == '-' } else { c.is_ascii_hexdigit() });
+    let shape = uuid.len() == 36 && uuid.char_indices().all(|(i, c)| if matches!(i, 8 | 13 | 18 | 23) { c == '-' } else { c.is_ascii_hexdigit() });
     let same = |digit: char| uuid.chars().all(|c| c == digit || c == '-');
     (shape && !same('0') && !same('f') && uuid != AMI_DEFAULT).then_some(uuid)
 }
@@ -54,7 +53,9 @@ mod tests {
 
     #[test]
     fn placeholders_identify_no_machine() {
-        for shared in ["00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "03000200-0400-0500-0006-000700080009", "", "böse"] {
+        for shared in
+            ["00000000-0000-0000-0000-000000000000", "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "03000200-0400-0500-0006-000700080009", "", "böse"]
+        {
             assert_eq!(uuid(shared), None, "{shared}");
         }
         assert_eq!(uuid(" 4C4C4544-0042-3510-8052-B4C04F4D5A32\n").as_deref(), Some("4c4c4544-0042-3510-8052-b4c04f4d5a32"));

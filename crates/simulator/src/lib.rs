@@ -8,14 +8,14 @@
 //! The behaviour is Nova 26.2's, seen on a real one: see `model::evacuate` and `model::live_migrate`.
 #![warn(missing_docs)]
 
-pub mod http;
+mod http;
 pub mod model;
 mod topology;
 mod traits;
 
 pub use http::{Front, serve};
 pub use model::{
-    Answer, Call, CallFault, CallKind, CallRecord, DoubleRun, Failure, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry, Reply, Settings, VmState, World,
+    Answer, BmcFailure, Call, CallFault, CallKind, CallRecord, DoubleRun, Failure, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry, NoSuch, Reply, Room, Settings, VmState, World,
 };
 pub use topology::Topology;
 pub use traits::{Clock, SimCloud, SimHooks, SimPower};

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind ClusterPolicy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterPolicy;
 
 /// Whether anything disruptive may be begun.

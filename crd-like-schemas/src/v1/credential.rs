@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The kind Credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credential;
 
 /// Where the secret is.

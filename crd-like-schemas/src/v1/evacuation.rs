@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind Evacuation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvacuationKind;
 
 /// How guests leave.
@@ -152,6 +153,9 @@ pub struct EvacuationStatus {
     pub progress: String,
     /// Times the host was fenced for this evacuation; at most 2 (S5).
     pub fences: i64,
+    /// Power epoch in which it was last fenced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence_epoch: Option<i64>,
     /// Guests, in the order they are moved; at most 500 are shown with details.
     pub guests: Vec<GuestMove>,
     /// Why nothing is happening.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event;
 
 /// What happened.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind Host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host;
 
 /// Whether Nova may place new guests here.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind HostOperation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostOperation;
 
 /// What is done.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease;
 
 /// The lease row.

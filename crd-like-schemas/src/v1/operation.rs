@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The kind Operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation;
 
 /// What is called, and for whom. Written before the call, never changed.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind PowerDevice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowerDevice;
 
 /// What sort of device it is; decides whether its links are Chassis or Supply (S3).

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The kind PowerLink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowerLink;
 
 /// Which link is asked first.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The kind Task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task;
 
 /// Which object it shows.

@@ -14,10 +14,10 @@ pub(super) fn read(path: Option<&Path>, cloud: &str) -> Result<Fields, ConfigErr
     if let Some(secure) = ["secure.yaml", "secure.yml"].iter().map(|n| file.with_file_name(n)).find(|p| p.is_file()) {
         overlay(&mut root, parse(&secure)?);
     }
-    let known = root.get("clouds").and_then(Value::as_mapping).ok_or_else(|| ConfigError::File {
-        file: file.clone(),
-        detail: "has no mapping `clouds`".to_owned(),
-    })?;
+    let known = root
+        .get("clouds")
+        .and_then(Value::as_mapping)
+        .ok_or_else(|| ConfigError::File { file: file.clone(), detail: "has no mapping `clouds`".to_owned() })?;
     let Some(entry) = known.get(cloud).filter(|e| e.is_mapping()) else {
         let names = known.keys().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
         return Err(ConfigError::File { file, detail: format!("has no cloud \"{cloud}\"; it has: {names}") });
@@ -57,7 +57,8 @@ pub(super) fn read(path: Option<&Path>, cloud: &str) -> Result<Fields, ConfigErr
     if !values.contains_key("region_name")
         && let Some(regions) = entry.get("regions").and_then(Value::as_sequence)
     {
-        let names: Vec<&str> = regions.iter().filter_map(|r| r.as_str().or_else(|| r.get("name").and_then(Value::as_str))).collect();
+        let names: Vec<&str> =
+            regions.iter().filter_map(|r| r.as_str().or_else(|| r.get("name").and_then(Value::as_str))).collect();
         match names.as_slice() {
             [] => {}
             [one] => drop(values.insert("region_name".to_owned(), (*one).to_owned())),
@@ -82,10 +83,14 @@ fn find(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|h| h.join(".config")));
     let dirs = [Some(PathBuf::from(".")), home.map(|h| h.join("openstack")), Some(PathBuf::from("/etc/openstack"))];
-    let places: Vec<PathBuf> = dirs.into_iter().flatten().flat_map(|d| [d.join("clouds.yaml"), d.join("clouds.yml")]).collect();
+    let places: Vec<PathBuf> =
+        dirs.into_iter().flatten().flat_map(|d| [d.join("clouds.yaml"), d.join("clouds.yml")]).collect();
     places.iter().find(|p| p.is_file()).cloned().ok_or_else(|| ConfigError::File {
         file: PathBuf::from("clouds.yaml"),
-        detail: format!("not found; looked for {}", places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")),
+        detail: format!(
+            "not found; looked for {}",
+            places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+        ),
     })
 }
 
@@ -189,7 +194,8 @@ clouds:
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = CloudConfig::from_clouds_yaml(Some(std::path::Path::new("/nonexistent/clouds.yaml")), "lab").unwrap_err();
+        let error =
+            CloudConfig::from_clouds_yaml(Some(std::path::Path::new("/nonexistent/clouds.yaml")), "lab").unwrap_err();
         assert!(error.to_string().contains("/nonexistent/clouds.yaml"), "{error}");
     }
 }

@@ -1,8 +1,10 @@
 //! Nova: services, hypervisors, servers, migrations, aggregates, and the few changes we make.
 
-use super::http::{Call, Reply, Service as Remote};
+use super::http::{Call, Failure, Reply, Service as Remote};
 use super::{OpenStack, rows};
-use crate::{Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Migration, Server, Service, ServiceChange};
+use crate::{
+    Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Migration, Server, Service, ServiceChange,
+};
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -14,14 +16,20 @@ type Version = (u32, u32);
 
 /// Oldest Nova spoken to: uuids of services and hypervisors (Pike, 2017).
 const FLOOR: Version = (2, 53);
-/// Services: hosts of a cell that did not answer are shown, as `UNKNOWN`.
-const SERVICES: Version = (2, 69);
-/// Hypervisors: from 2.88 the list asks each compute for its uptime, and waits for dead ones.
-const HYPERVISORS: Version = (2, 53);
-/// Servers: `locked`, the flavor embedded (2.47), guests of a cell that did not answer shown (2.69).
-const SERVERS: Version = (2, 73);
-/// Migrations: paging (2.59).
-const MIGRATIONS: Version = (2, 59);
+/// Hosts of a cell that did not answer are shown, as `UNKNOWN` (2.69).
+const SERVICES: List =
+    List { kind: "services", path: &["os-services"], key: "services", wanted: (2, 69), floor: FLOOR };
+/// Not higher: from 2.88 the list asks each compute for its uptime, and waits for dead ones.
+const HYPERVISORS: List =
+    List { kind: "hypervisors", path: &["os-hypervisors", "detail"], key: "hypervisors", wanted: FLOOR, floor: FLOOR };
+/// `locked` (2.9), the flavor embedded (2.47), guests of a cell that did not answer shown (2.69).
+const SERVERS: List =
+    List { kind: "servers", path: &["servers", "detail"], key: "servers", wanted: (2, 73), floor: FLOOR };
+/// Paged since 2.59; without pages it could be cut off.
+const MIGRATIONS: List =
+    List { kind: "migrations", path: &["os-migrations"], key: "migrations", wanted: (2, 59), floor: (2, 59) };
+const AGGREGATES: List =
+    List { kind: "aggregates", path: &["os-aggregates"], key: "aggregates", wanted: FLOOR, floor: FLOOR };
 /// Evacuation that starts a guest that ran; from 2.68 the scheduler always checks the destination.
 const EVACUATE: Version = (2, 94);
 /// Evacuation that leaves the guest stopped.
@@ -33,6 +41,17 @@ const LIVE_MIGRATE: Version = (2, 93);
 const VERSION_LIFE: Duration = Duration::from_secs(600);
 /// A list with more pages than this goes round in circles.
 const MAX_PAGES: usize = 10_000;
+
+/// A list of Nova's.
+struct List {
+    /// For metrics.
+    kind: &'static str,
+    path: &'static [&'static str],
+    /// Name of the rows in the answer; that of the links is this and `_links`.
+    key: &'static str,
+    wanted: Version,
+    floor: Version,
+}
 
 fn refused(what: &str, status: u16, detail: impl Into<String>) -> CloudError {
     CloudError::Refused { what: what.to_owned(), status, detail: detail.into(), request_id: None }
@@ -49,25 +68,49 @@ impl OpenStack {
         Ok(wanted.min(max))
     }
 
-    async fn nova(&self, mut call: Call<'_>, wanted: Version, floor: Version) -> CloudResult<Reply> {
-        call.version = Some(self.version(&call.what, wanted, floor).await?);
+    async fn nova(&self, mut call: Call<'_>, wanted: Version, floor: Version) -> Result<Reply, Failure> {
+        let choosing = self.version(&call.what, wanted, floor);
+        let version = if call.method == Method::GET {
+            choosing.await
+        } else {
+            let late = Failure::not_sent(&call.what, "it took too long to learn Nova's microversions; try again");
+            tokio::time::timeout_at(call.since + self.inner.timeouts.change_start / 2, choosing)
+                .await
+                .map_err(|_| late)?
+        };
+        // The call itself was not sent, whatever became of the question before it.
+        call.version = Some(
+            version
+                .map_err(|error| match error {
+                    CloudError::NotSent { detail, retry_after, .. } => {
+                        CloudError::NotSent { what: call.what.clone(), detail, retry_after }
+                    }
+                    CloudError::Unknown { detail, .. } => {
+                        let detail = format!("Nova's microversions could not be learnt: {detail}");
+                        CloudError::NotSent { what: call.what.clone(), detail, retry_after: None }
+                    }
+                    refused => refused,
+                })
+                .map_err(Failure::lasting)?,
+        );
         let result = self.send(call).await;
         if result.as_ref().is_err_and(|f| f.error.status() == Some(406)) {
             // Nova went back to an older version.
             *self.inner.versions.lock().await = None;
         }
-        Ok(result?)
+        result
     }
 
     /// A list, every page. The first page that fails fails the list (I8).
-    async fn list(&self, kind: &'static str, what: String, path: &[&str], key: &str, query: Vec<(String, String)>, wanted: Version, floor: Version) -> CloudResult<(Vec<Value>, Reply)> {
+    async fn list(&self, list: &List, what: String, query: Vec<(String, String)>) -> CloudResult<(Vec<Value>, Reply)> {
+        let key = list.key;
         let mut rows = Vec::new();
         let mut seen = BTreeSet::new();
         let mut page: Vec<(String, String)> = Vec::new();
         loop {
-            let mut call = Call::get(Remote::Compute, kind, what.clone(), path.to_vec());
+            let mut call = Call::get(Remote::Compute, list.kind, what.clone(), list.path.to_vec());
             call.query = query.iter().chain(&page).cloned().collect();
-            let reply = self.nova(call, wanted, floor).await?;
+            let reply = self.nova(call, list.wanted, list.floor).await?;
             let mut body = reply.json()?;
             let Some(Value::Array(found)) = body.get_mut(key).map(Value::take) else {
                 return Err(reply.nonsense(format!("the answer has no list `{key}`")));
@@ -82,22 +125,32 @@ impl OpenStack {
         }
     }
 
-    async fn act(&self, kind: &'static str, what: String, server: &str, body: Value, wanted: Version, floor: Version) -> CloudResult<Accepted> {
+    async fn act(
+        &self,
+        kind: &'static str,
+        what: String,
+        server: &str,
+        body: Value,
+        wanted: Version,
+        floor: Version,
+    ) -> CloudResult<Accepted> {
         if server.is_empty() {
             return Err(refused(&what, 400, "the server has no id"));
         }
-        let mut call = Call::get(Remote::Compute, kind, what, vec!["servers", server, "action"]);
-        call.method = Method::POST;
-        call.body = Some(body);
+        let call = Call::change(Method::POST, Remote::Compute, kind, what, vec!["servers", server, "action"], body);
         let reply = self.nova(call, wanted, floor).await?;
         Ok(Accepted { request_id: reply.request_id })
     }
 
     async fn migrations(&self, what: String, filter: &str, value: &str) -> CloudResult<Vec<Migration>> {
         let query = vec![(filter.to_owned(), value.to_owned())];
-        let (found, reply) = self.list("migrations", what, &["os-migrations"], "migrations", query, MIGRATIONS, MIGRATIONS).await?;
+        let (found, reply) = self.list(&MIGRATIONS, what, query).await?;
         // Each may be a guest on its way: none can be left out (S6, S9).
-        found.iter().enumerate().map(|(at, row)| rows::migration(row).ok_or_else(|| odd(&reply, "migration", at, row))).collect()
+        found
+            .iter()
+            .enumerate()
+            .map(|(at, row)| rows::migration(row).ok_or_else(|| odd(&reply, "migration", at, row)))
+            .collect()
     }
 }
 
@@ -115,21 +168,23 @@ fn next_link(links: &Value) -> Option<&str> {
 fn page_of(link: &str) -> Option<Vec<(String, String)>> {
     let base = Url::parse("http://nova/").ok()?;
     let url = base.join(link).ok()?;
-    let page: Vec<(String, String)> =
-        url.query_pairs().filter(|(k, _)| ["marker", "limit"].contains(&k.as_ref())).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+    let page: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(k, _)| ["marker", "limit"].contains(&k.as_ref()))
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect();
     page.iter().any(|(k, v)| k == "marker" && !v.is_empty()).then_some(page)
 }
 
 #[async_trait]
 impl Compute for OpenStack {
     async fn services(&self) -> CloudResult<Vec<Service>> {
-        let (found, _) = self.list("services", "nova: list of services".into(), &["os-services"], "services", Vec::new(), SERVICES, FLOOR).await?;
+        let (found, _) = self.list(&SERVICES, "nova: list of services".into(), Vec::new()).await?;
         Ok(found.iter().filter_map(|row| rows::service(row).or_else(|| skipped("service", row))).collect())
     }
 
     async fn hypervisors(&self) -> CloudResult<Vec<Hypervisor>> {
-        let path = ["os-hypervisors", "detail"];
-        let (found, _) = self.list("hypervisors", "nova: list of hypervisors".into(), &path, "hypervisors", Vec::new(), HYPERVISORS, FLOOR).await?;
+        let (found, _) = self.list(&HYPERVISORS, "nova: list of hypervisors".into(), Vec::new()).await?;
         Ok(found.iter().filter_map(|row| rows::hypervisor(row).or_else(|| skipped("hypervisor", row))).collect())
     }
 
@@ -137,10 +192,13 @@ impl Compute for OpenStack {
         let what = host.map_or("nova: list of servers".to_owned(), |h| format!("nova: list of servers on {h}"));
         let mut query = vec![("all_tenants".to_owned(), "1".to_owned())];
         query.extend(host.map(|h| ("host".to_owned(), h.to_owned())));
-        let (found, reply) = self.list("servers", what, &["servers", "detail"], "servers", query, SERVERS, FLOOR).await?;
+        let (found, reply) = self.list(&SERVERS, what, query).await?;
         // A server left out could make a host look empty.
-        let all: CloudResult<Vec<Server>> =
-            found.iter().enumerate().map(|(at, row)| rows::server(row).ok_or_else(|| odd(&reply, "server", at, row))).collect();
+        let all: CloudResult<Vec<Server>> = found
+            .iter()
+            .enumerate()
+            .map(|(at, row)| rows::server(row).ok_or_else(|| odd(&reply, "server", at, row)))
+            .collect();
         let mut all = all?;
         // MySQL compares hosts without case; a guest of `C1` is not one of `c1`.
         all.retain(|s| s.host.as_deref().zip(host).is_none_or(|(has, asked)| has == asked));
@@ -151,15 +209,17 @@ impl Compute for OpenStack {
         if id.is_empty() {
             return Err(refused("nova: show server", 400, "the server has no id"));
         }
-        let mut call = Call::get(Remote::Compute, "server", format!("nova: show server {id}"), vec!["servers", id]);
-        call.version = Some(self.version(&call.what, SERVERS, FLOOR).await?);
-        let reply = match self.send(call).await {
+        let call = Call::get(Remote::Compute, "server", format!("nova: show server {id}"), vec!["servers", id]);
+        let reply = match self.nova(call, SERVERS.wanted, FLOOR).await {
             Ok(reply) => reply,
             Err(failure) if failure.is_absence() => return Ok(None),
             Err(failure) => return Err(failure.into()),
         };
         let body = reply.json()?;
-        let found = body.get("server").and_then(rows::server).ok_or_else(|| reply.nonsense("the answer has no readable `server`"))?;
+        let found = body
+            .get("server")
+            .and_then(rows::server)
+            .ok_or_else(|| reply.nonsense("the answer has no readable `server`"))?;
         Ok(Some(found))
     }
 
@@ -178,9 +238,13 @@ impl Compute for OpenStack {
     }
 
     async fn aggregates(&self) -> CloudResult<Vec<Aggregate>> {
-        let (found, reply) = self.list("aggregates", "nova: list of aggregates".into(), &["os-aggregates"], "aggregates", Vec::new(), FLOOR, FLOOR).await?;
+        let (found, reply) = self.list(&AGGREGATES, "nova: list of aggregates".into(), Vec::new()).await?;
         // What an aggregate says can hold a step back (S13), so none is left out.
-        found.iter().enumerate().map(|(at, row)| rows::aggregate(row).ok_or_else(|| odd(&reply, "aggregate", at, row))).collect()
+        found
+            .iter()
+            .enumerate()
+            .map(|(at, row)| rows::aggregate(row).ok_or_else(|| odd(&reply, "aggregate", at, row)))
+            .collect()
     }
 
     async fn update_service(&self, id: &str, change: &ServiceChange) -> CloudResult<Service> {
@@ -207,12 +271,13 @@ impl Compute for OpenStack {
         if body.as_object().is_some_and(serde_json::Map::is_empty) {
             return Err(refused(&what, 400, "nothing to change"));
         }
-        let mut call = Call::get(Remote::Compute, "update_service", what, vec!["os-services", id]);
-        call.method = Method::PUT;
-        call.body = Some(body);
-        let reply = self.nova(call, SERVICES, FLOOR).await?;
+        let call = Call::change(Method::PUT, Remote::Compute, "update_service", what, vec!["os-services", id], body);
+        let reply = self.nova(call, SERVICES.wanted, FLOOR).await?;
         let answer = reply.json()?;
-        answer.get("service").and_then(rows::service).ok_or_else(|| reply.nonsense("the answer has no readable `service`"))
+        answer
+            .get("service")
+            .and_then(rows::service)
+            .ok_or_else(|| reply.nonsense("the answer has no readable `service`"))
     }
 
     async fn evacuate(&self, server: &str, destination: &str, leave_stopped: bool) -> CloudResult<Accepted> {
@@ -225,13 +290,17 @@ impl Compute for OpenStack {
     }
 
     async fn live_migrate(&self, server: &str, destination: Option<&str>) -> CloudResult<Accepted> {
-        let what = format!("nova: live migration of server {server} to {}", destination.unwrap_or("a host of the scheduler's choice"));
+        let what = format!(
+            "nova: live migration of server {server} to {}",
+            destination.unwrap_or("a host of the scheduler's choice")
+        );
         let body = json!({"os-migrateLive": {"host": destination, "block_migration": "auto"}});
         self.act("live_migrate", what, server, body, LIVE_MIGRATE, FLOOR).await
     }
 
     async fn start(&self, server: &str) -> CloudResult<Accepted> {
-        self.act("start", format!("nova: start of server {server}"), server, json!({"os-start": null}), FLOOR, FLOOR).await
+        self.act("start", format!("nova: start of server {server}"), server, json!({"os-start": null}), FLOOR, FLOOR)
+            .await
     }
 
     async fn stop(&self, server: &str) -> CloudResult<Accepted> {
@@ -247,10 +316,14 @@ impl Compute for OpenStack {
             return Ok(version);
         }
         // The root's own `self` link is not followed: it often names an internal host.
-        let reply = self.send(Call::get(Remote::Compute, "versions", "nova: supported versions".to_owned(), vec![""])).await?;
+        let reply =
+            self.send(Call::get(Remote::Compute, "versions", "nova: supported versions".to_owned(), vec![""])).await?;
         let body = reply.json()?;
         let found = body.get("version").or_else(|| {
-            body.get("versions").and_then(Value::as_array)?.iter().find(|v| v.get("id").and_then(Value::as_str) == Some("v2.1"))
+            body.get("versions")
+                .and_then(Value::as_array)?
+                .iter()
+                .find(|v| v.get("id").and_then(Value::as_str) == Some("v2.1"))
         });
         let max = found.and_then(|v| super::decode::text(v, "version")).and_then(|text| {
             let (major, minor) = text.split_once('.')?;

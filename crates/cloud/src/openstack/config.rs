@@ -117,13 +117,23 @@ pub struct Timeouts {
     pub connect: Duration,
     /// End of life of a changing call, its token included, and of each try of a read; default 20 s (S8).
     pub call: Duration,
+    /// A changing call leaves this machine within this time of being asked for, or not at all: half of it to
+    /// have token, endpoint and microversion, half to connect. Default 1 s, so that a caller that looked at its
+    /// lease just before still holds it then (S8). Reads go before every change and keep those at hand; a change
+    /// that finds them missing and slow is `NotSent`.
+    pub change_start: Duration,
     /// A read with its retries; default 30 s. Each page of a list is one read.
     pub read_total: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
-        Timeouts { connect: Duration::from_secs(5), call: Duration::from_secs(20), read_total: Duration::from_secs(30) }
+        Timeouts {
+            connect: Duration::from_secs(5),
+            call: Duration::from_secs(20),
+            change_start: Duration::from_secs(1),
+            read_total: Duration::from_secs(30),
+        }
     }
 }
 
@@ -216,7 +226,8 @@ impl Fields {
         match &self.source {
             Source::Env => format!("OS_{}", key.to_ascii_uppercase()),
             Source::Yaml { cloud, .. } => {
-                let top = ["region_name", "interface", "cacert", "verify", "insecure", "auth_type"].contains(&key) || key.ends_with("_override");
+                let top = ["region_name", "interface", "cacert", "verify", "insecure", "auth_type"].contains(&key)
+                    || key.ends_with("_override");
                 format!("clouds.{cloud}.{}{key}", if top { "" } else { "auth." })
             }
         }
@@ -230,7 +241,10 @@ impl Fields {
     }
 
     fn missing(&self, keys: &[&str]) -> ConfigError {
-        ConfigError::Missing { missing: keys.iter().map(|k| self.label(k)).collect::<Vec<_>>().join(" or "), file: self.file() }
+        ConfigError::Missing {
+            missing: keys.iter().map(|k| self.label(k)).collect::<Vec<_>>().join(" or "),
+            file: self.file(),
+        }
     }
 
     fn invalid(&self, key: &str, detail: impl Into<String>) -> ConfigError {
@@ -271,11 +285,16 @@ impl Fields {
     fn credentials(&self) -> Result<Credentials, ConfigError> {
         for key in ["system_scope", "trust_id"] {
             if self.get(key).is_some() {
-                return Err(self.invalid(key, "not supported: Nova's evacuate needs a token of a project; give project_name instead"));
+                return Err(self.invalid(
+                    key,
+                    "not supported: Nova's evacuate needs a token of a project; give project_name instead",
+                ));
             }
         }
         let app = self.get("application_credential_id").is_some() || self.get("application_credential_name").is_some();
-        let kind = self.get("auth_type").unwrap_or_else(|| if app { "v3applicationcredential" } else { "password" }.to_owned());
+        let kind = self
+            .get("auth_type")
+            .unwrap_or_else(|| if app { "v3applicationcredential" } else { "password" }.to_owned());
         match kind.as_str() {
             "password" | "v3password" => Ok(Credentials::Password {
                 user: self.user()?,
@@ -286,11 +305,16 @@ impl Fields {
                 credential: match (self.get("application_credential_id"), self.get("application_credential_name")) {
                     (Some(id), _) => AppCredential::Id(id),
                     (None, Some(name)) => AppCredential::Name { name, user: self.user()? },
-                    (None, None) => return Err(self.missing(&["application_credential_id", "application_credential_name"])),
+                    (None, None) => {
+                        return Err(self.missing(&["application_credential_id", "application_credential_name"]));
+                    }
                 },
                 secret: self.need("application_credential_secret")?.into(),
             }),
-            other => Err(self.invalid("auth_type", format!("\"{other}\" is not supported; use v3password or v3applicationcredential"))),
+            other => Err(self.invalid(
+                "auth_type",
+                format!("\"{other}\" is not supported; use v3password or v3applicationcredential"),
+            )),
         }
     }
 
@@ -299,16 +323,24 @@ impl Fields {
         let url = self.need("auth_url")?;
         for (key, unsafe_words) in [("verify", ["false", "no", "0"]), ("insecure", ["true", "yes", "1"])] {
             if self.get(key).is_some_and(|v| unsafe_words.contains(&v.to_ascii_lowercase().as_str())) {
-                return Err(self.invalid(key, "unverified TLS is not supported; give the cloud's CA certificate as cacert"));
+                return Err(
+                    self.invalid(key, "unverified TLS is not supported; give the cloud's CA certificate as cacert")
+                );
             }
         }
         let interface = match self.get("interface").map(|i| i.to_ascii_lowercase()).as_deref() {
             None | Some("public" | "publicurl") => "public",
             Some("internal" | "internalurl") => "internal",
             Some("admin" | "adminurl") => "admin",
-            Some(other) => return Err(self.invalid("interface", format!("\"{other}\" is not one of public, internal, admin"))),
+            Some(other) => {
+                return Err(self.invalid("interface", format!("\"{other}\" is not one of public, internal, admin")));
+            }
         };
-        for (key, value) in [("auth_url", Some(url.clone())), ("compute_endpoint_override", self.get("compute_endpoint_override")), ("placement_endpoint_override", self.get("placement_endpoint_override"))] {
+        for (key, value) in [
+            ("auth_url", Some(url.clone())),
+            ("compute_endpoint_override", self.get("compute_endpoint_override")),
+            ("placement_endpoint_override", self.get("placement_endpoint_override")),
+        ] {
             if let Some(value) = value {
                 super::keystone::http_url(&value).map_err(|detail| self.invalid(key, detail))?;
             }
@@ -351,7 +383,12 @@ mod tests {
 
     #[test]
     fn each_missing_variable_is_named() {
-        for (left_out, named) in [("OS_AUTH_URL", "OS_AUTH_URL"), ("OS_USERNAME", "OS_USERNAME or OS_USER_ID"), ("OS_PASSWORD", "OS_PASSWORD"), ("OS_PROJECT_NAME", "OS_PROJECT_NAME or OS_PROJECT_ID")] {
+        for (left_out, named) in [
+            ("OS_AUTH_URL", "OS_AUTH_URL"),
+            ("OS_USERNAME", "OS_USERNAME or OS_USER_ID"),
+            ("OS_PASSWORD", "OS_PASSWORD"),
+            ("OS_PROJECT_NAME", "OS_PROJECT_NAME or OS_PROJECT_ID"),
+        ] {
             let mut given = env(&PASSWORD);
             given.insert(left_out.to_owned(), String::new());
             let error = CloudConfig::from_env(&given).unwrap_err();
@@ -361,18 +398,34 @@ mod tests {
 
     #[test]
     fn application_credentials_go_by_id_or_by_name_and_user() {
-        let by_id = [("OS_AUTH_URL", "http://k"), ("OS_APPLICATION_CREDENTIAL_ID", "abc"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret")];
+        let by_id = [
+            ("OS_AUTH_URL", "http://k"),
+            ("OS_APPLICATION_CREDENTIAL_ID", "abc"),
+            ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret"),
+        ];
         let config = CloudConfig::from_env(&env(&by_id)).unwrap();
-        assert!(matches!(&config.auth.credentials, Credentials::ApplicationCredential { credential: AppCredential::Id(id), .. } if id == "abc"));
+        assert!(
+            matches!(&config.auth.credentials, Credentials::ApplicationCredential { credential: AppCredential::Id(id), .. } if id == "abc")
+        );
         assert!(!format!("{config:?}").contains("s3cret"));
-        let by_name = [("OS_AUTH_URL", "http://k"), ("OS_APPLICATION_CREDENTIAL_NAME", "cm"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret")];
+        let by_name = [
+            ("OS_AUTH_URL", "http://k"),
+            ("OS_APPLICATION_CREDENTIAL_NAME", "cm"),
+            ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret"),
+        ];
         let error = CloudConfig::from_env(&env(&by_name)).unwrap_err();
         assert!(error.to_string().contains("OS_USERNAME or OS_USER_ID"), "{error}");
     }
 
     #[test]
     fn unverified_tls_other_login_kinds_and_bad_interfaces_are_refused_by_name() {
-        for (name, value) in [("OS_INSECURE", "true"), ("OS_AUTH_TYPE", "v3oidcpassword"), ("OS_INTERFACE", "private"), ("OS_SYSTEM_SCOPE", "all"), ("OS_AUTH_URL", "ftp://k")] {
+        for (name, value) in [
+            ("OS_INSECURE", "true"),
+            ("OS_AUTH_TYPE", "v3oidcpassword"),
+            ("OS_INTERFACE", "private"),
+            ("OS_SYSTEM_SCOPE", "all"),
+            ("OS_AUTH_URL", "ftp://k"),
+        ] {
             let mut given = env(&PASSWORD);
             given.insert(name.to_owned(), value.to_owned());
             let error = CloudConfig::from_env(&given).unwrap_err();

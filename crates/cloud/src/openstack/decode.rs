@@ -70,9 +70,18 @@ mod tests {
     #[test]
     fn each_services_error_body_gives_its_words() {
         for (body, words) in [
-            (r#"{"badRequest": {"code": 400, "message": "Compute service of c1 is still in use."}}"#, "Compute service of c1 is still in use."),
-            (r#"{"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}"#, "The request you have made requires authentication."),
-            (r#"{"errors": [{"status": 409, "title": "Conflict", "detail": "There was a conflict.\n\n no  way  ", "code": "placement.undefined_code"}]}"#, "There was a conflict. no way"),
+            (
+                r#"{"badRequest": {"code": 400, "message": "Compute service of c1 is still in use."}}"#,
+                "Compute service of c1 is still in use.",
+            ),
+            (
+                r#"{"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}"#,
+                "The request you have made requires authentication.",
+            ),
+            (
+                r#"{"errors": [{"status": 409, "title": "Conflict", "detail": "There was a conflict.\n\n no  way  ", "code": "placement.undefined_code"}]}"#,
+                "There was a conflict. no way",
+            ),
         ] {
             assert_eq!(fault(body.as_bytes()).as_deref(), Some(words));
         }

@@ -60,11 +60,36 @@ pub(super) struct Call<'a> {
     pub(super) version: Option<(u32, u32)>,
     pub(super) headers: Vec<(&'static str, reqwest::header::HeaderValue)>,
     pub(super) body: Option<Value>,
+    /// When it was asked for.
+    pub(super) since: Instant,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn get(service: Service, kind: &'static str, what: String, path: Vec<&'a str>) -> Call<'a> {
-        Call { service, kind, what, method: Method::GET, path, query: Vec::new(), version: None, headers: Vec::new(), body: None }
+        Call {
+            service,
+            kind,
+            what,
+            method: Method::GET,
+            path,
+            query: Vec::new(),
+            version: None,
+            headers: Vec::new(),
+            body: None,
+            since: Instant::now(),
+        }
+    }
+
+    /// A call that changes something.
+    pub(super) fn change(
+        method: Method,
+        service: Service,
+        kind: &'static str,
+        what: String,
+        path: Vec<&'a str>,
+        body: Value,
+    ) -> Call<'a> {
+        Call { method, body: Some(body), ..Call::get(service, kind, what, path) }
     }
 }
 
@@ -100,6 +125,11 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn not_sent(what: &str, detail: impl Into<String>) -> Failure {
         let error = CloudError::NotSent { what: what.to_owned(), detail: detail.into(), retry_after: None };
+        Failure { error, again: None, spoken: false }
+    }
+
+    /// An error that another try would not change, or that was tried again already.
+    pub(super) fn lasting(error: CloudError) -> Failure {
         Failure { error, again: None, spoken: false }
     }
 
@@ -158,14 +188,17 @@ pub(super) struct Lost {
 
 /// Sends once and reads the answer whole. The request carries its own time limit.
 pub(super) async fn exchange(request: RequestBuilder) -> Result<Answer, Lost> {
-    let mut response = request.send().await.map_err(|e| Lost { sent: !(e.is_connect() || e.is_builder()), detail: chain(&e) })?;
+    let mut response =
+        request.send().await.map_err(|e| Lost { sent: !(e.is_connect() || e.is_builder()), detail: chain(&e) })?;
     let headers = response.headers().clone();
     let retry_after = headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(wait_of);
     let status = response.status().as_u16();
     let mut bytes = Vec::new();
     let body = loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() > MAX_BODY => break Err(format!("the answer is over {MAX_BODY} bytes")),
+            Ok(Some(chunk)) if bytes.len() + chunk.len() > MAX_BODY => {
+                break Err(format!("the answer is over {MAX_BODY} bytes"));
+            }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => break Ok(bytes),
             Err(e) => break Err(format!("the answer broke off: {}", chain(&e))),
@@ -202,13 +235,14 @@ impl OpenStack {
     /// Makes a call. GETs are repeated as `retry` says; anything else is sent at most once, but for a 401,
     /// which comes before the remote does anything: then the token is renewed once and the call repeated.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Failure> {
-        let limit = self.inner.timeouts.call;
+        let limits = self.inner.timeouts;
         if call.method != Method::GET {
-            return self.attempt(&call, Instant::now() + limit).await;
+            return self.attempt(&call, call.since + limits.change_start / 2, call.since + limits.call).await;
         }
         let call = &call;
-        retry::reads(self.inner.timeouts.read_total, |end| async move {
-            self.attempt(call, end.min(Instant::now() + limit)).await.map_err(|failure| match failure.again {
+        retry::reads(limits.read_total, |end| async move {
+            let deadline = end.min(Instant::now() + limits.call);
+            self.attempt(call, deadline, deadline).await.map_err(|failure| match failure.again {
                 Some(retry_after) => backoff::Error::Transient { err: failure, retry_after },
                 None => backoff::Error::Permanent(failure),
             })
@@ -216,16 +250,20 @@ impl OpenStack {
         .await
     }
 
-    async fn attempt(&self, call: &Call<'_>, deadline: Instant) -> Result<Reply, Failure> {
+    /// Sends before `start_by` or not at all, and is over by `deadline`.
+    async fn attempt(&self, call: &Call<'_>, start_by: Instant, deadline: Instant) -> Result<Reply, Failure> {
+        let late = || {
+            Failure::not_sent(&call.what, "it took too long to get a token and an endpoint; try again").transient(None)
+        };
         let mut renewed = false;
         loop {
-            let token = self.inner.keystone.token(deadline, &call.what).await?;
-            let late = |_| Failure::not_sent(&call.what, "no endpoint and token in time").transient(None);
-            let request = tokio::time::timeout_at(deadline, self.request(call, token.number)).await.map_err(late)??;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Failure::not_sent(&call.what, "no time was left after getting a token").transient(None));
+            let token = self.inner.keystone.token(start_by, &call.what).await?;
+            let request =
+                tokio::time::timeout_at(start_by, self.request(call, token.number)).await.map_err(|_| late())??;
+            if Instant::now() >= start_by {
+                return Err(late());
             }
+            let left = deadline.saturating_duration_since(Instant::now());
             let started = Instant::now();
             let outcome = exchange(request.timeout(left)).await;
             let turned_away = matches!(&outcome, Ok(answer) if answer.status == 401);
@@ -249,7 +287,9 @@ impl OpenStack {
         let not_sent = |detail: String| Failure::not_sent(&call.what, detail);
         let mut url = match call.service {
             Service::Identity => self.inner.keystone.root.clone(),
-            service => session.get_endpoint(service, osauth::client::NO_PATH).await.map_err(|e| not_sent(e.to_string()))?,
+            service => {
+                session.get_endpoint(service, osauth::client::NO_PATH).await.map_err(|e| not_sent(e.to_string()))?
+            }
         };
         if call.service == Service::Compute {
             url = nova_root(url);
@@ -265,10 +305,11 @@ impl OpenStack {
         if !call.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&call.query);
         }
-        let http = session.client().inner();
+        let http = if call.method == Method::GET { session.client().inner() } else { &self.inner.changes };
         let mut request = http.request(call.method.clone(), url);
         if let Some((major, minor)) = call.version {
-            request = request.header("openstack-api-version", format!("{} {major}.{minor}", call.service.catalog_type()));
+            request =
+                request.header("openstack-api-version", format!("{} {major}.{minor}", call.service.catalog_type()));
         }
         for (name, value) in &call.headers {
             request = request.header(*name, value.clone());
@@ -297,17 +338,25 @@ fn judge(call: &Call<'_>, outcome: Result<Answer, Lost>) -> Result<Reply, Failur
         return Ok(Reply { what, request_id, body: answer.body });
     }
     let fault = answer.fault_text();
-    let spoken = answer.body.as_ref().is_ok_and(|b| serde_json::from_slice::<serde_json::Map<String, Value>>(b).is_ok());
+    let spoken =
+        answer.body.as_ref().is_ok_and(|b| serde_json::from_slice::<serde_json::Map<String, Value>>(b).is_ok());
     let with_id = |text: String| match &request_id {
         Some(id) => format!("{text} ({id})"),
         None => text,
     };
     let service = call.service.name();
     match answer.status {
-        401 => Err(Failure::not_sent(&what, with_id(format!("{service} does not accept our token: {fault}; see whether {service} and Keystone agree")))),
-        429 => Err(Failure::not_sent(&what, with_id(format!("{service} answered 429: {fault}"))).transient(answer.retry_after)),
+        401 => Err(Failure::not_sent(
+            &what,
+            with_id(format!("{service} does not accept our token: {fault}; see whether {service} and Keystone agree")),
+        )),
+        429 => {
+            Err(Failure::not_sent(&what, with_id(format!("{service} answered 429: {fault}")))
+                .transient(answer.retry_after))
+        }
         503 if read && answer.retry_after.is_some() => {
-            Err(Failure::not_sent(&what, with_id(format!("{service} answered 503: {fault}"))).transient(answer.retry_after))
+            Err(Failure::not_sent(&what, with_id(format!("{service} answered 503: {fault}")))
+                .transient(answer.retry_after))
         }
         // 408 is a proxy that lost patience: what it had passed on is not known.
         status @ 400..=499 if status != 408 => {
@@ -315,11 +364,14 @@ fn judge(call: &Call<'_>, outcome: Result<Answer, Lost>) -> Result<Reply, Failur
         }
         status @ 300..=399 => {
             let to = answer.header("location").unwrap_or("nowhere");
-            let detail = format!("{service} redirects ({status}) to {to}; put the right URL into the catalogue, or override the endpoint");
+            let detail = format!(
+                "{service} redirects ({status}) to {to}; put the right URL into the catalogue, or override the endpoint"
+            );
             Err(Failure { error: CloudError::Unknown { what, detail, request_id }, again: None, spoken })
         }
         status => {
-            let error = CloudError::Unknown { what, detail: format!("{service} answered {status}: {fault}"), request_id };
+            let error =
+                CloudError::Unknown { what, detail: format!("{service} answered {status}: {fault}"), request_id };
             Err(Failure { error, again: (status >= 500 || status == 408).then_some(answer.retry_after), spoken })
         }
     }
@@ -337,7 +389,8 @@ fn word(result: &Result<Reply, Failure>) -> &'static str {
 /// Nova's v2.1 root: a catalogue may name it bare, with `/v2.1` or `/v2`, and with a project id behind.
 fn nova_root(mut url: Url) -> Url {
     url.set_query(None);
-    let mut kept: Vec<String> = url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let mut kept: Vec<String> =
+        url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
     if let Some(at) = kept.iter().position(|s| ["v2.1", "v2"].contains(&s.as_str())) {
         kept.truncate(at);
     }

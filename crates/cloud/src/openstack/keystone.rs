@@ -33,7 +33,8 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
 pub(super) fn v3_root(text: &str) -> Result<Url, String> {
     let mut url = http_url(text)?;
     url.set_query(None);
-    let mut kept: Vec<String> = url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let mut kept: Vec<String> =
+        url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
     if kept.last().is_some_and(|last| ["v3", "v2.0"].contains(&last.as_str())) {
         kept.pop();
     }
@@ -79,7 +80,12 @@ pub(super) struct Keystone {
 }
 
 impl Keystone {
-    pub(super) fn new(auth: &Auth, client: Client, call_limit: Duration, observer: Option<Arc<dyn CallObserver>>) -> Result<Keystone, String> {
+    pub(super) fn new(
+        auth: &Auth,
+        client: Client,
+        call_limit: Duration,
+        observer: Option<Arc<dyn CallObserver>>,
+    ) -> Result<Keystone, String> {
         Ok(Keystone {
             root: v3_root(&auth.url)?,
             credentials: auth.credentials.clone(),
@@ -101,7 +107,8 @@ impl Keystone {
         if let Some(token) = self.cached() {
             return Ok(token);
         }
-        let late = |_| Failure::not_sent(what, format!("no token from Keystone at {} in time", self.root)).transient(None);
+        let late =
+            |_| Failure::not_sent(what, format!("no token from Keystone at {} in time", self.root)).transient(None);
         let _one = tokio::time::timeout_at(deadline, self.fetching.lock()).await.map_err(late)?;
         if let Some(token) = self.cached() {
             return Ok(token);
@@ -148,7 +155,10 @@ impl Keystone {
                 200..=299 => {}
                 401 => {
                     let who = "; check user, domain, project and password, or the application credential";
-                    return Err(Failure::not_sent(what, format!("{where_}: it does not accept our credentials ({fault}){who}")));
+                    return Err(Failure::not_sent(
+                        what,
+                        format!("{where_}: it does not accept our credentials ({fault}){who}"),
+                    ));
                 }
                 429 | 500..=599 => {
                     let failure = Failure::not_sent(what, format!("{where_}: it answered {}: {fault}", answer.status));
@@ -156,7 +166,9 @@ impl Keystone {
                 }
                 other => return Err(Failure::not_sent(what, format!("{where_}: it answered {other}: {fault}"))),
             }
-            self.read(&answer).ok_or_else(|| Failure::not_sent(what, format!("{where_}: its answer has no token, or no `expires_at`")))
+            self.read(&answer).ok_or_else(|| {
+                Failure::not_sent(what, format!("{where_}: its answer has no token, or no `expires_at`"))
+            })
         }
         .await;
         if let Some(observer) = &self.observer {
@@ -248,7 +260,10 @@ impl std::fmt::Debug for SessionAuth {
 impl SessionAuth {
     async fn current(&self) -> Result<Arc<Token>, Error> {
         let deadline = Instant::now() + self.0.call_limit;
-        self.0.token(deadline, "session").await.map_err(|f| Error::new(ErrorKind::AuthenticationFailed, f.error.to_string()))
+        self.0
+            .token(deadline, "session")
+            .await
+            .map_err(|f| Error::new(ErrorKind::AuthenticationFailed, f.error.to_string()))
     }
 }
 
@@ -266,15 +281,28 @@ impl AuthType for SessionAuth {
         let token = self.current().await?;
         let of_service: Vec<&Endpoint> = token.catalog.iter().filter(|e| e.service == service).collect();
         let fits = |e: &&&Endpoint| {
-            filters.interfaces.iter().any(|i| i.to_string() == e.interface) && filters.region.as_ref().is_none_or(|r| e.region.as_ref() == Some(r))
+            filters.interfaces.iter().any(|i| *i == e.interface)
+                && filters.region.as_ref().is_none_or(|r| e.region.as_ref() == Some(r))
         };
         let Some(found) = of_service.iter().find(fits) else {
-            let wanted = format!("interface {}, region {}", filters.interfaces.iter().map(ToString::to_string).collect::<Vec<_>>().join("|"), filters.region.as_deref().unwrap_or("any"));
-            let there = of_service.iter().map(|e| format!("{} in {}", e.interface, e.region.as_deref().unwrap_or("no region"))).collect::<Vec<_>>().join(", ");
+            let wanted = format!(
+                "interface {}, region {}",
+                filters.interfaces.iter().map(ToString::to_string).collect::<Vec<_>>().join("|"),
+                filters.region.as_deref().unwrap_or("any")
+            );
+            let there = of_service
+                .iter()
+                .map(|e| format!("{} in {}", e.interface, e.region.as_deref().unwrap_or("no region")))
+                .collect::<Vec<_>>()
+                .join(", ");
             let there = if there.is_empty() { "none at all".to_owned() } else { there };
-            return Err(Error::new(ErrorKind::EndpointNotFound, format!("the catalogue has no {service} endpoint with {wanted}; it has: {there}")));
+            return Err(Error::new(
+                ErrorKind::EndpointNotFound,
+                format!("the catalogue has no {service} endpoint with {wanted}; it has: {there}"),
+            ));
         };
-        http_url(&found.url).map_err(|e| Error::new(ErrorKind::InvalidResponse, format!("the catalogue's {service} endpoint: {e}")))
+        http_url(&found.url)
+            .map_err(|e| Error::new(ErrorKind::InvalidResponse, format!("the catalogue's {service} endpoint: {e}")))
     }
 
     /// Nothing to do before the first call: the process must start while Keystone is down.
@@ -308,7 +336,8 @@ mod tests {
             {"endpoints": [{"interface": "public", "url": "http://x"}]},
             "nonsense",
         ]});
-        let only = Endpoint { service: "compute".into(), interface: "public".into(), region: None, url: "http://n".into() };
+        let only =
+            Endpoint { service: "compute".into(), interface: "public".into(), region: None, url: "http://n".into() };
         assert_eq!(catalog(&token), [only]);
     }
 }

@@ -95,9 +95,13 @@ mod tests {
     fn rows_of_a_cell_that_is_down_are_unknown_and_not_absent() {
         let down = service(&json!({"binary": "nova-compute", "host": "c9", "status": "UNKNOWN"})).unwrap();
         assert_eq!((down.enabled, down.up, down.id.as_str()), (None, None, ""));
-        let stub = json!({"id": "s1", "status": "UNKNOWN", "tenant_id": "t", "created": "2026-01-01T00:00:00Z", "links": []});
+        let stub =
+            json!({"id": "s1", "status": "UNKNOWN", "tenant_id": "t", "created": "2026-01-01T00:00:00Z", "links": []});
         let stub = server(&stub).unwrap();
-        assert_eq!((stub.status.as_str(), stub.host, stub.locked, stub.boot_from_volume), ("UNKNOWN", None, false, false));
+        assert_eq!(
+            (stub.status.as_str(), stub.host, stub.locked, stub.boot_from_volume),
+            ("UNKNOWN", None, false, false)
+        );
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! The one authenticated session.
 
+use super::CallObserver;
 use super::config::{CloudConfig, ConfigError, Timeouts};
 use super::http::Service;
 use super::keystone::{Keystone, SessionAuth, http_url};
-use super::CallObserver;
 use openstack::InterfaceType;
 use openstack::session::Session;
 use reqwest::Client;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A cloud, over HTTP. Clones share the session, its token and what was learnt of the cloud.
 #[derive(Clone)]
@@ -21,6 +22,8 @@ pub(super) struct Inner {
     pub(super) keystone: Arc<Keystone>,
     /// With the number of the token its endpoints were looked up under.
     session: Mutex<(u64, Session)>,
+    /// For changing calls: gives up connecting early, so that they leave soon or not at all.
+    pub(super) changes: Client,
     pub(super) timeouts: Timeouts,
     pub(super) observer: Option<Arc<dyn CallObserver>>,
     pub(super) region: Option<String>,
@@ -47,13 +50,20 @@ impl OpenStack {
     ///
     /// # Errors
     /// As `connect`.
-    pub async fn connect_with(config: CloudConfig, observer: Option<Arc<dyn CallObserver>>) -> Result<OpenStack, ConfigError> {
+    pub async fn connect_with(
+        config: CloudConfig,
+        observer: Option<Arc<dyn CallObserver>>,
+    ) -> Result<OpenStack, ConfigError> {
         let invalid = |name: &str, detail: String| ConfigError::Invalid { name: name.to_owned(), file: None, detail };
-        let client = client(&config)?;
-        let keystone = Keystone::new(&config.auth, client.clone(), config.timeouts.call, observer.clone()).map_err(|e| invalid("auth.url", e))?;
+        let limits = config.timeouts;
+        let client = client_of(&config, limits.connect)?;
+        let changes = client_of(&config, limits.connect.min(limits.change_start / 2))?;
+        let keystone = Keystone::new(&config.auth, client.clone(), config.timeouts.call, observer.clone())
+            .map_err(|e| invalid("auth.url", e))?;
         let keystone = Arc::new(keystone);
-        let interface = InterfaceType::from_str(&config.interface)
-            .map_err(|_| invalid("interface", format!("\"{}\" is not one of public, internal, admin", config.interface)))?;
+        let interface = InterfaceType::from_str(&config.interface).map_err(|_| {
+            invalid("interface", format!("\"{}\" is not one of public, internal, admin", config.interface))
+        })?;
         let mut session = Session::new_with_client(client, SessionAuth(keystone.clone()))
             .await
             .map_err(|e| invalid("auth", e.to_string()))?
@@ -73,7 +83,8 @@ impl OpenStack {
             inner: Arc::new(Inner {
                 keystone,
                 session: Mutex::new((0, session)),
-                timeouts: config.timeouts,
+                changes,
+                timeouts: limits,
                 observer,
                 region: config.region,
                 public_auth_url: config.public_auth_url,
@@ -94,10 +105,10 @@ impl OpenStack {
     }
 }
 
-fn client(config: &CloudConfig) -> Result<Client, ConfigError> {
+fn client_of(config: &CloudConfig, connect: Duration) -> Result<Client, ConfigError> {
     let mut builder = Client::builder()
         .user_agent(concat!("cloud-manager/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(config.timeouts.connect)
+        .connect_timeout(connect)
         // A redirect would carry our token to another host, and repeat a changing call.
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
@@ -108,7 +119,11 @@ fn client(config: &CloudConfig) -> Result<Client, ConfigError> {
             builder = builder.add_root_certificate(certificate);
         }
     }
-    builder.build().map_err(|e| ConfigError::Invalid { name: "TLS".to_owned(), file: config.ca_file.clone(), detail: e.to_string() })
+    builder.build().map_err(|e| ConfigError::Invalid {
+        name: "TLS".to_owned(),
+        file: config.ca_file.clone(),
+        detail: e.to_string(),
+    })
 }
 
 fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, ConfigError> {

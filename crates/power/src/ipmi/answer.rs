@@ -35,19 +35,35 @@ pub(super) fn no_session(stderr: &str) -> Option<NoSession> {
     if !says(&["unable to establish"]) {
         return None;
     }
-    Some(if says(&["rakp 2 hmac is invalid", "unauthorized name", "invalid name length", "invalid user name", "invalid integrity check value", "password"]) {
-        NoSession::Credentials
-    } else if says(&["insufficient resources"]) {
-        NoSession::Busy
-    } else if says(&["unauthorized role", "invalid role", "set session privilege level"]) {
-        NoSession::Role
-    } else if says(&["invalid authentication algorithm", "invalid integrity algorithm", "invalid confidentiality algorithm", "no cipher suite match", "no matching", "unsupported cipher suite"]) {
-        NoSession::Suite
-    } else if says(&["get auth capabilities error", "get channel authentication capabilities"]) {
-        NoSession::Silent
-    } else {
-        NoSession::Unclear
-    })
+    Some(
+        if says(&[
+            "rakp 2 hmac is invalid",
+            "unauthorized name",
+            "invalid name length",
+            "invalid user name",
+            "invalid integrity check value",
+            "password",
+        ]) {
+            NoSession::Credentials
+        } else if says(&["insufficient resources"]) {
+            NoSession::Busy
+        } else if says(&["unauthorized role", "invalid role", "set session privilege level"]) {
+            NoSession::Role
+        } else if says(&[
+            "invalid authentication algorithm",
+            "invalid integrity algorithm",
+            "invalid confidentiality algorithm",
+            "no cipher suite match",
+            "no matching",
+            "unsupported cipher suite",
+        ]) {
+            NoSession::Suite
+        } else if says(&["get auth capabilities error", "get channel authentication capabilities"]) {
+            NoSession::Silent
+        } else {
+            NoSession::Unclear
+        },
+    )
 }
 
 /// Only the exact words, and nothing beside them, are believed.
@@ -106,7 +122,8 @@ pub(super) fn field<'a>(stdout: &'a str, name: &str) -> Option<&'a str> {
 
 /// Standard error without what `-v` always says.
 pub(super) fn complaint(stderr: &str) -> String {
-    const CHATTER: [&str; 4] = ["Loading IANA PEN Registry", "Running Get VSO Capabilities", "Invalid completion code received", "Discovered IPMB address"];
+    const CHATTER: [&str; 4] =
+        ["Loading IANA PEN Registry", "Running Get VSO Capabilities", "Invalid completion code received", "Discovered IPMB address"];
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !CHATTER.iter().any(|c| line.starts_with(c))).collect();
     lines.join("; ")
 }
@@ -144,7 +161,9 @@ mod tests {
     fn only_the_exact_words_are_a_power_state() {
         assert_eq!(power(0, "Chassis Power is on\n"), Some(Power::On));
         assert_eq!(power(0, "Chassis Power is off\n"), Some(Power::Off));
-        for other in ["", "off", "Chassis Power is off?", "chassis power is off", "Chassis Power is unknown", "Chassis Power is on\nChassis Power is off\n"] {
+        for other in
+            ["", "off", "Chassis Power is off?", "chassis power is off", "Chassis Power is unknown", "Chassis Power is on\nChassis Power is off\n"]
+        {
             assert_eq!(power(0, other), None, "{other}");
         }
         assert_eq!(power(1, "Chassis Power is off\n"), None);
@@ -172,6 +191,9 @@ mod tests {
 
     #[test]
     fn what_verbose_always_says_is_no_complaint() {
-        assert_eq!(complaint(&format!("Loading IANA PEN Registry...\n> RAKP 2 HMAC is invalid\n{FAILED}")), "> RAKP 2 HMAC is invalid; Error: Unable to establish IPMI v2 / RMCP+ session");
+        assert_eq!(
+            complaint(&format!("Loading IANA PEN Registry...\n> RAKP 2 HMAC is invalid\n{FAILED}")),
+            "> RAKP 2 HMAC is invalid; Error: Unable to establish IPMI v2 / RMCP+ session"
+        );
     }
 }

@@ -21,6 +21,7 @@ pub(crate) enum Event {
     Deliver { call: Call },
     EvacuateSchedule { guest: String, dest: Option<String>, leave_stopped: bool },
     EvacuateClaim { job: Evacuation },
+    EvacuateStage { job: Evacuation, process: u64 },
     EvacuateStart { job: Evacuation, process: u64 },
     EvacuateSwitch { job: Evacuation, process: u64 },
     EvacuateDone { record: i64, process: u64, host: String },
@@ -89,6 +90,7 @@ impl World {
             }
             Event::EvacuateSchedule { guest, dest, leave_stopped } => self.evacuate_schedule(&guest, dest, leave_stopped),
             Event::EvacuateClaim { job } => self.evacuate_claim(job),
+            Event::EvacuateStage { job, process } => self.evacuate_stage(job, process),
             Event::EvacuateStart { job, process } => self.evacuate_start(job, process),
             Event::EvacuateSwitch { job, process } => self.evacuate_switch(job, process),
             Event::EvacuateDone { record, process, host } => self.evacuate_done(record, process, &host),

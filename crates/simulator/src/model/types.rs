@@ -45,6 +45,8 @@ pub struct Settings {
     pub max_microversion: (u32, u32),
     /// Password of the user `admin`; of `reader` and `member` as well.
     pub password: String,
+    /// Password that BMCs ask of their user `admin`; without, they take any user and password.
+    pub bmc_password: Option<String>,
 }
 
 impl Default for Settings {
@@ -70,6 +72,7 @@ impl Default for Settings {
             autostart_guests: false,
             max_microversion: (2, 93),
             password: "sandbox".into(),
+            bmc_password: None,
         }
     }
 }

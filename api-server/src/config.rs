@@ -1,0 +1,69 @@
+//! What an operator may set.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Settings of the API server; every one has a default.
+#[derive(Clone, Debug)]
+pub struct ApiConfig {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// URL under which clients reach this service, without `/v1`. Unset: taken from each request.
+    pub public_endpoint: Option<String>,
+    /// Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Status of `GET /`: 300 as Keystone answers, or 200 for load balancers that take 300 for a failure.
+    pub root_status: u16,
+    /// Status of a successful host action; the product's documents do not say which they expect.
+    pub legacy_action_status: u16,
+    /// Where errors are explained; a fragment with the error's code is added. Unset: links hold a URN.
+    pub help_url: Option<String>,
+    /// How long a valid token is believed without asking Keystone again, in seconds.
+    pub token_cache_seconds: u64,
+    /// How long an invalid token is remembered, in seconds.
+    pub invalid_token_cache_seconds: u64,
+    /// Longest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Longest time for a request other than a watch.
+    pub request_timeout: Duration,
+    /// Longest wait for a resource version that this process has not seen yet.
+    pub revision_wait: Duration,
+    /// Longest time for the headers of a request to arrive; also how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// How long running requests may take to finish when the server stops.
+    pub drain: Duration,
+    /// Time between bookmarks of a watch.
+    pub bookmark: Duration,
+    /// How often the token of an open watch is looked at again.
+    pub watch_recheck: Duration,
+    /// Open watches one user may have.
+    pub max_watches_per_user: usize,
+    /// Open watches this process may have.
+    pub max_watches: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        ApiConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9362)),
+            public_endpoint: None,
+            trusted_proxies: Vec::new(),
+            root_status: 300,
+            legacy_action_status: 202,
+            help_url: None,
+            token_cache_seconds: 60,
+            invalid_token_cache_seconds: 10,
+            max_body_bytes: 3 * 1024 * 1024,
+            request_timeout: Duration::from_secs(30),
+            revision_wait: Duration::from_secs(3),
+            header_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            bookmark: Duration::from_secs(15),
+            watch_recheck: Duration::from_secs(300),
+            max_watches_per_user: 20,
+            max_watches: 2_000,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What every handler has at hand.
+
+use crate::{ApiConfig, auth::Auth, handlers::watch::Watches, paging::Pager};
+use async_trait::async_trait;
+use engine::{Clock, Feed, Metrics};
+use registry::Registry;
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Where the guests of a host are looked up.
+#[async_trait]
+pub trait GuestView: Send + Sync + 'static {
+    /// `{"guests": [{id, name, vmState, taskState, powerState, priority, bootFromVolume}], "observedAt": …}` of the
+    /// host with this name. The error says why it is not known now; it is never an empty list.
+    async fn guests(&self, host: &str) -> Result<Value, String>;
+}
+
+/// How this process fares.
+#[async_trait]
+pub trait Health: Send + Sync + 'static {
+    /// Whether it can do its work, with the reasons.
+    async fn ready(&self) -> Readiness;
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What: `database`, `migrations`, `feed`, `keystone`, …
+    pub name: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// For people.
+    pub message: String,
+}
+
+/// The answer of `/readyz`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether requests can be served.
+    pub ok: bool,
+    /// What was looked at.
+    pub checks: Vec<Check>,
+    /// Who leads; unset: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// Lease token in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<i64>,
+    /// Whether the cluster is frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<bool>,
+}
+
+/// What the server stands on.
+#[derive(Clone)]
+pub struct Backends {
+    /// The way to the store.
+    pub registry: Registry,
+    /// Changes, for watches.
+    pub feed: Arc<Feed>,
+    /// Keystone.
+    pub identity: Arc<dyn cloud::Identity>,
+    /// Guests of a host.
+    pub guests: Arc<dyn GuestView>,
+    /// For `/readyz`.
+    pub health: Arc<dyn Health>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+pub(crate) struct Context {
+    pub config: ApiConfig,
+    pub registry: Registry,
+    pub feed: Arc<Feed>,
+    pub auth: Auth,
+    pub guests: Arc<dyn GuestView>,
+    pub health: Arc<dyn Health>,
+    pub metrics: Metrics,
+    pub clock: Arc<dyn Clock>,
+    pub pager: Pager,
+    pub watches: Watches,
+    pub stop: CancellationToken,
+}
+
+pub(crate) type Ctx = Arc<Context>;
+
+impl Context {
+    pub fn new(config: ApiConfig, b: Backends, cluster_uuid: &str, stop: CancellationToken) -> Ctx {
+        let auth = Auth::new(&config, b.identity, b.clock.clone());
+        let gauge = b.metrics.watches.clone();
+        let watches = Watches::new(&config, move |by| {
+            gauge.inc_by(by);
+        });
+        let Backends { registry, feed, guests, health, metrics, clock, .. } = b;
+        let pager = Pager::new(cluster_uuid);
+        Arc::new(Context { config, registry, feed, auth, guests, health, metrics, clock, pager, watches, stop })
+    }
+}

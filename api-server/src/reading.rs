@@ -1,0 +1,133 @@
+//! Where objects come from: most from the resource table, events and the lease from tables of their own.
+
+use crate::{
+    context::Context,
+    errors::{ApiError, ApiResult, Code},
+    select::Selection,
+};
+use schemas::{DynObject, KindInfo};
+use std::sync::Arc;
+use store::{CONTROLLER_LEASE, ListQuery, Store};
+
+/// Objects read at once when a selector has to be looked at here.
+const CHUNK: i64 = 500;
+/// Events looked through for one list.
+const EVENTS: i64 = 10_000;
+
+/// A page of objects.
+pub(crate) struct Page {
+    pub items: Vec<DynObject>,
+    /// Key of the last item, if more may follow.
+    pub next: Option<String>,
+    /// How many follow, if that is known.
+    pub remaining: Option<i64>,
+    /// Watching from here misses nothing.
+    pub revision: i64,
+}
+
+/// What a client may see of an object.
+pub(crate) fn shown(mut object: DynObject) -> DynObject {
+    // The registry takes the data out before anything is written; this stands behind it.
+    if object.kind == "Credential" && let Some(spec) = object.spec.as_object_mut() {
+        spec.shift_remove("data");
+    }
+    object
+}
+
+/// One object by name or uid.
+pub(crate) async fn one(ctx: &Context, kind: &KindInfo, name_or_uid: &str) -> ApiResult<DynObject> {
+    let store = ctx.registry.store();
+    let found = match kind.kind {
+        "Event" => store.event(name_or_uid).await?,
+        "Lease" => Some(lease(store).await?).filter(|l| l.metadata.name == name_or_uid),
+        _ => return Ok(shown(ctx.registry.find(kind, name_or_uid).await?)),
+    };
+    found.ok_or_else(|| ApiError::new(Code::NotFound, format!("{}/{name_or_uid} does not exist.", kind.kind)))
+}
+
+/// Objects after `after`, by name (events: newest first), at most `limit`.
+pub(crate) async fn page(ctx: &Context, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page> {
+    let store = ctx.registry.store();
+    match kind.kind {
+        "Event" => events(store, selection, limit).await,
+        "Lease" => {
+            let lease = lease(store).await?;
+            let revision = lease.metadata.revision();
+            let items = if selection.matches(&lease) { vec![lease] } else { Vec::new() };
+            Ok(Page { items, next: None, remaining: None, revision })
+        }
+        _ if selection.name().is_some() => {
+            let revision = store.revision().await?.current;
+            let name = selection.name().unwrap_or_default();
+            let items: Vec<_> = store.get(kind.kind, name).await?.into_iter().filter(|o| selection.matches(o)).map(shown).collect();
+            Ok(Page { revision: newest(revision, &items), items, next: None, remaining: None })
+        }
+        _ if selection.is_all() || selection.is_host_only() => indexed(store, kind, selection, after, limit).await,
+        _ => filtered(store, kind, selection, after, limit).await,
+    }
+}
+
+/// Every selected object, at one moment: watching from `revision` tells each later change once.
+pub(crate) async fn snapshot(ctx: &Context, kind: &KindInfo, selection: &Selection) -> ApiResult<Page> {
+    if kind.kind == "Lease" || selection.name().is_some() {
+        return page(ctx, kind, selection, None, usize::MAX).await;
+    }
+    let query = ListQuery { host: selection.host().map(str::to_string), ..Default::default() };
+    let page = ctx.registry.store().list(kind.kind, query).await?;
+    let revision = newest(page.revision, &page.items);
+    let items = page.items.into_iter().filter(|o| selection.matches(o)).map(shown).collect();
+    Ok(Page { items, next: None, remaining: None, revision })
+}
+
+/// The rows are read in one statement after `revision`, and revisions are in commit order: whatever
+/// happened up to the newest of them is in the rows.
+fn newest(revision: i64, rows: &[DynObject]) -> i64 {
+    rows.iter().map(|o| o.metadata.revision()).fold(revision, i64::max)
+}
+
+async fn indexed(store: &Arc<dyn Store>, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let query = ListQuery { after, limit, host: selection.host().map(str::to_string), ..Default::default() };
+    let page = store.list(kind.kind, query).await?;
+    let next = (page.remaining > 0).then(|| page.items.last().map(|o| o.metadata.name.clone())).flatten();
+    let revision = newest(page.revision, &page.items);
+    Ok(Page { items: page.items.into_iter().map(shown).collect(), remaining: next.as_ref().map(|_| page.remaining), next, revision })
+}
+
+async fn filtered(store: &Arc<dyn Store>, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page> {
+    let (mut items, mut after, mut first) = (Vec::new(), after, None);
+    loop {
+        let query = ListQuery { after, limit: CHUNK, host: selection.host().map(str::to_string), ..Default::default() };
+        let chunk = store.list(kind.kind, query).await?;
+        let revision = *first.get_or_insert_with(|| newest(chunk.revision, &chunk.items));
+        after = chunk.items.last().map(|o| o.metadata.name.clone());
+        items.extend(chunk.items.into_iter().filter(|o| selection.matches(o)).map(shown));
+        if items.len() > limit || chunk.remaining == 0 || after.is_none() {
+            let more = items.len() > limit;
+            items.truncate(limit);
+            let next = if more { items.last().map(|o| o.metadata.name.clone()) } else { None };
+            return Ok(Page { items, next, remaining: None, revision });
+        }
+    }
+}
+
+/// Newest first, and no further pages: events are notes that may be lost.
+async fn events(store: &Arc<dyn Store>, selection: &Selection, limit: usize) -> ApiResult<Page> {
+    let revision = store.revision().await?.current;
+    let uid = match selection.wanted("spec.regarding").and_then(|r| r.split_once('/')) {
+        Some((kind, name)) => store.get(kind, name).await?.map(|o| o.metadata.uid),
+        None => None,
+    };
+    let count = if selection.is_all() { i64::try_from(limit).unwrap_or(EVENTS) } else { EVENTS };
+    let found = store.events(uid.as_deref(), count).await?;
+    // An object that is gone is found by its name, which is in the selection.
+    let items = found.into_iter().filter(|e| selection.matches(e)).take(limit).collect();
+    Ok(Page { items, next: None, remaining: None, revision })
+}
+
+/// The row has no version of its own: it is read after the revision it is shown with.
+async fn lease(store: &Arc<dyn Store>) -> ApiResult<DynObject> {
+    let revision = store.revision().await?.current;
+    let row = store.lease(CONTROLLER_LEASE).await?;
+    Ok(row.to_object(CONTROLLER_LEASE, revision))
+}

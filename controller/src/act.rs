@@ -1,0 +1,112 @@
+//! Doing the one step. Never decides.
+
+use crate::World;
+use async_trait::async_trait;
+use cloud::{Accepted, CloudError, ServiceChange};
+use engine::{ActOutcome, Gate, driver::Actor};
+use planner::{Step, contract::PowerCommand};
+use power::{Command, PowerError};
+use schemas::{
+    Object,
+    v1::{self, OperationState},
+};
+use std::sync::Arc;
+
+/// Acts on a world.
+pub(crate) struct WorldActor(pub Arc<World>);
+
+fn not_sent(evidence: impl Into<String>) -> ActOutcome {
+    ActOutcome::NotSent { evidence: evidence.into() }
+}
+
+fn failed(error: CloudError) -> ActOutcome {
+    let (request_id, evidence) = (error.request_id().map(String::from), error.to_string());
+    match error {
+        CloudError::NotSent { .. } => not_sent(evidence),
+        CloudError::Refused { .. } => ActOutcome::Refused { request_id, evidence },
+        CloudError::Unknown { .. } => ActOutcome::Unknown { request_id, evidence },
+    }
+}
+
+fn accepted(result: Result<Accepted, CloudError>) -> ActOutcome {
+    match result {
+        Ok(done) => {
+            let evidence = format!("accepted{}", done.request_id.as_ref().map(|r| format!(" as {r}")).unwrap_or_default());
+            ActOutcome::Done { state: OperationState::Accepted, request_id: done.request_id, evidence, beat: None }
+        }
+        Err(error) => failed(error),
+    }
+}
+
+#[async_trait]
+impl Actor for WorldActor {
+    async fn act(&self, host: &str, step: &Step, gate: &Gate) -> ActOutcome {
+        if !gate.may_act() {
+            return not_sent("less than 1 s of the lease remains");
+        }
+        let world = &self.0;
+        match step {
+            Step::NovaService { service_id, enabled, reason, forced_down } => {
+                let change = ServiceChange { enabled: *enabled, disabled_reason: reason.clone(), forced_down: *forced_down };
+                world.service_written(service_id).await;
+                if !gate.may_act() {
+                    return not_sent("less than 1 s of the lease remains");
+                }
+                let result = world.cloud.update_service(service_id, &change).await;
+                world.service_written(service_id).await;
+                match result {
+                    Ok(row) => {
+                        ActOutcome::Done { state: OperationState::Observed, request_id: None, evidence: "Nova answered with the changed row".into(), beat: row.updated_at }
+                    }
+                    Err(error) => failed(error),
+                }
+            }
+            Step::LiveMigrate { server, .. } => accepted(world.cloud.live_migrate(server, None).await),
+            Step::Evacuate { server, destination, leave_stopped, .. } => accepted(world.cloud.evacuate(server, destination, *leave_stopped).await),
+            Step::StopGuest { server } => accepted(world.cloud.stop(server).await),
+            Step::Power { link, command } => self.power(host, link, *command, gate).await,
+        }
+    }
+}
+
+impl WorldActor {
+    async fn power(&self, host: &str, link: &str, command: PowerCommand, gate: &Gate) -> ActOutcome {
+        let world = &self.0;
+        let found = match world.store.get("PowerLink", link).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return not_sent(format!("PowerLink {link} is gone")),
+            Err(error) => return not_sent(error.to_string()),
+        };
+        let found: Object<v1::PowerLink> = match found.typed() {
+            Ok(found) => found,
+            Err(error) => return not_sent(error.to_string()),
+        };
+        if found.spec.host_ref.name != host {
+            return not_sent(format!("PowerLink {link} powers {}, not {host}", found.spec.host_ref.name));
+        }
+        let target = match world.target(&found.spec.device_ref.name, found.spec.port).await {
+            Ok((target, _)) => target,
+            Err(why) => return not_sent(why),
+        };
+        let command = match command {
+            PowerCommand::On => Command::On,
+            PowerCommand::ForceOff => Command::ForceOff,
+            PowerCommand::SoftOff => Command::SoftOff,
+        };
+        let begun = tokio::time::Instant::now();
+        let may_send = || gate.may_act();
+        let result = world.power.set_if(&target, command, &may_send).await;
+        world.count_power(&target, "set", result.as_ref().err(), begun);
+        match result {
+            Ok(()) => ActOutcome::Done {
+                state: OperationState::Observed,
+                request_id: None,
+                evidence: format!("{} took {command:?}; readings tell what came of it", target.device_name),
+                beat: None,
+            },
+            Err(error @ PowerError::Unknown(_)) => ActOutcome::Unknown { request_id: None, evidence: error.to_string() },
+            Err(PowerError::Refused(why)) => ActOutcome::Refused { request_id: None, evidence: why },
+            Err(error @ (PowerError::NotSent(_) | PowerError::BadCredentials(_))) => not_sent(error.to_string()),
+        }
+    }
+}

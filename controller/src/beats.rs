@@ -1,0 +1,52 @@
+//! Memory of service rows, for S2. In memory only: after a restart it is learned anew.
+
+use planner::facts::Beat;
+use schemas::Time;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+};
+
+/// Reads kept per service.
+const KEEP: usize = 120;
+/// Reads closer together than this are one, in milliseconds.
+const SPACING_MILLIS: i64 = 900;
+
+/// Reads of each service row since our last write of it.
+#[derive(Debug, Default)]
+pub(crate) struct Beats(Mutex<HashMap<String, VecDeque<Beat>>>);
+
+impl Beats {
+    /// Takes one list of services in.
+    pub(crate) fn absorb(&self, services: &[cloud::Service], at: Time) {
+        let computes = || services.iter().filter(|s| s.binary == "nova-compute");
+        let up = computes().filter(|s| s.up == Some(true)).count();
+        let conductor_up = services.iter().any(|s| s.binary == "nova-conductor" && s.up == Some(true));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for service in computes() {
+            let (Some(is_up), Some(updated_at)) = (service.up, service.updated_at.clone()) else { continue };
+            let others_up = up > usize::from(is_up);
+            let beat = Beat { at, updated_at, up: is_up, forced_down: service.forced_down, others_up, conductor_up };
+            let row = all.entry(service.id.clone()).or_default();
+            let same = |last: &Beat| last.up == beat.up && last.updated_at == beat.updated_at && last.others_up == beat.others_up;
+            if row.len() > 1 && row.back().is_some_and(|last| at.millis_since(last.at) < SPACING_MILLIS && same(last)) {
+                continue;
+            }
+            row.push_back(beat);
+            while row.len() > KEEP {
+                row.pop_front();
+            }
+        }
+    }
+
+    /// Forgets a row that we are about to write, or have written: what moves then is of our making.
+    pub(crate) fn own_write(&self, service_id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(service_id);
+    }
+
+    /// Reads of one row, oldest first.
+    pub(crate) fn of(&self, service_id: &str) -> Vec<Beat> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(service_id).map(|row| row.iter().cloned().collect()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,5 @@
+//! Evacuation.
+
+mod observe;
+
+pub(crate) use observe::EvacuationReconciler;

@@ -1,0 +1,41 @@
+//! What an evacuation's decision needs.
+
+use crate::{World, world::Depth};
+use async_trait::async_trait;
+use engine::Reconciler;
+use planner::{Decision, Env, facts::HostFacts};
+use schemas::{
+    Object,
+    v1::{self, EvacuationStatus, GuestOutcome},
+};
+use std::sync::Arc;
+
+pub(crate) struct EvacuationReconciler(pub Arc<World>);
+
+#[async_trait]
+impl Reconciler for EvacuationReconciler {
+    type Kind = v1::EvacuationKind;
+    type Seen = HostFacts;
+
+    fn host(&self, object: &Object<v1::EvacuationKind>) -> Option<String> {
+        Some(object.spec.host_ref.name.clone())
+    }
+
+    async fn observe(&self, object: &Object<v1::EvacuationKind>, env: &Env) -> HostFacts {
+        let host = &object.spec.host_ref.name;
+        if object.status.finished_at.is_some() {
+            return HostFacts::blind(host, "the evacuation has ended");
+        }
+        let open = object.status.guests.iter().filter(|g| matches!(g.outcome, GuestOutcome::Pending | GuestOutcome::Moving | GuestOutcome::NeedsHuman));
+        let named: Vec<String> = open.map(|g| g.id.clone()).collect();
+        self.0.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, &named).await
+    }
+
+    fn blind(&self, object: &Object<v1::EvacuationKind>, why: &str) -> HostFacts {
+        HostFacts::blind(&object.spec.host_ref.name, why)
+    }
+
+    fn decide(&self, object: &Object<v1::EvacuationKind>, seen: &HostFacts, env: &Env) -> Decision<EvacuationStatus> {
+        planner::evacuation::decide(object, seen, env)
+    }
+}

@@ -1,0 +1,40 @@
+//! Leader-only housekeeping: history, events, settled calls and ended one-shot objects.
+
+use engine::driver::Shared;
+use schemas::Time;
+use store::{Guard, ListQuery, Op, StoreError};
+
+/// Revisions of history that are kept.
+const KEEP_REVISIONS: i64 = 10_000;
+const DAY: i64 = 86_400;
+/// Days that events, settled calls and ended objects are kept.
+const EVENT_DAYS: i64 = 7;
+const OPERATION_DAYS: i64 = 30;
+const ONE_SHOT_DAYS: i64 = 30;
+
+/// One pass.
+pub(crate) async fn pass(shared: &Shared) -> Result<(), StoreError> {
+    let now = shared.clock.now();
+    let current = shared.store.revision().await?.current;
+    if current > KEEP_REVISIONS {
+        while shared.store.compact(current - KEEP_REVISIONS).await? == 500 {}
+    }
+    shared.store.prune_events(now.plus_seconds(-EVENT_DAYS * DAY)).await?;
+    remove(shared, "Operation", "/closedAt", now.plus_seconds(-OPERATION_DAYS * DAY)).await?;
+    for kind in ["HostOperation", "Evacuation"] {
+        remove(shared, kind, "/finishedAt", now.plus_seconds(-ONE_SHOT_DAYS * DAY)).await?;
+    }
+    Ok(())
+}
+
+/// Removes objects whose status has a time at `pointer` before `before`.
+async fn remove(shared: &Shared, kind: &str, pointer: &str, before: Time) -> Result<(), StoreError> {
+    for object in shared.store.list(kind, ListQuery::default()).await?.items {
+        let at = object.status.pointer(pointer).and_then(|v| v.as_str()).and_then(|t| Time::parse(t).ok());
+        if at.is_some_and(|at| at < before) {
+            let op = Op::Delete { kind: kind.into(), name: object.metadata.name.clone(), expected: object.metadata.revision() };
+            shared.store.commit(Guard::Lease(shared.gate.token()), shared.clock.now(), vec![op]).await?;
+        }
+    }
+    Ok(())
+}

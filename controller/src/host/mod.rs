@@ -1,0 +1,5 @@
+//! Host.
+
+mod observe;
+
+pub(crate) use observe::HostReconciler;

@@ -1,0 +1,5 @@
+//! HostOperation.
+
+mod observe;
+
+pub(crate) use observe::HostOperationReconciler;

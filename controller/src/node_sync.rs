@@ -1,0 +1,81 @@
+//! Node synchronisation: hosts appear from Nova. It owns no spec field, and deletes nothing.
+
+use crate::World;
+use engine::{Key, Queue, driver::Shared, queue::priority};
+use schemas::kinds;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use store::{Guard, Op, StoreError};
+
+/// Hosts created in one transaction.
+const BATCH: usize = 100;
+
+/// What of a service row makes its host worth a look.
+type Row = (Option<bool>, Option<bool>, bool, Option<String>);
+
+pub(crate) struct NodeSync {
+    pub world: Arc<World>,
+    pub shared: Shared,
+    pub queue: Arc<Queue>,
+    known: HashMap<String, Row>,
+}
+
+impl NodeSync {
+    pub(crate) fn new(world: Arc<World>, shared: Shared, queue: Arc<Queue>) -> Self {
+        NodeSync { world, shared, queue, known: HashMap::new() }
+    }
+
+    /// One pass. A list that could not be read changes nothing.
+    pub(crate) async fn pass(&mut self) -> Result<(), String> {
+        let (services, _) = self.world.services(0).await.map_err(|e| e.to_string())?;
+        let ironic = self.ironic_hosts().await?;
+        let mut seen: HashMap<String, Row> = HashMap::new();
+        for s in services.iter().filter(|s| s.binary == "nova-compute" && !ironic.contains(&s.host)) {
+            seen.insert(s.host.clone(), (s.up, s.enabled, s.forced_down, s.disabled_reason.clone()));
+        }
+        let mut missing = Vec::new();
+        for host in seen.keys() {
+            if !self.known.contains_key(host) && self.shared.store.get("Host", host).await.map_err(|e| e.to_string())?.is_none() {
+                missing.push(host.clone());
+            }
+        }
+        missing.sort();
+        self.create(missing).await?;
+        let changed = seen.iter().filter(|(host, row)| self.known.get(*host) != Some(row)).map(|(host, _)| host);
+        let vanished = self.known.keys().filter(|host| !seen.contains_key(*host));
+        for host in changed.chain(vanished) {
+            self.queue.add(Key::new("Host", host.clone()), Duration::ZERO, priority::CHANGED);
+        }
+        self.known = seen;
+        Ok(())
+    }
+
+    /// Hosts of bare-metal nodes: their power is Ironic's (S16).
+    async fn ironic_hosts(&self) -> Result<HashSet<String>, String> {
+        let all = self.world.hypervisors(60_000).await.map_err(|e| e.to_string())?;
+        Ok(all.iter().filter(|h| h.hypervisor_type.eq_ignore_ascii_case("ironic")).map(|h| h.service_host.clone()).collect())
+    }
+
+    async fn create(&self, hosts: Vec<String>) -> Result<(), String> {
+        let Some(kind) = kinds::find("Host") else { return Ok(()) };
+        let now = self.shared.clock.now();
+        for batch in hosts.chunks(BATCH) {
+            let mut ops = Vec::new();
+            for host in batch {
+                match registry::new_object(kind, host, serde_json::json!({}), now) {
+                    Ok(object) => ops.push(Op::Create(object)),
+                    Err(error) => tracing::warn!(host, %error, "this Nova host cannot be a Host object"),
+                }
+            }
+            match self.shared.store.commit(Guard::Lease(self.shared.gate.token()), now, ops).await {
+                Ok(_) => tracing::info!(hosts = batch.len(), "hosts appeared in Nova"),
+                Err(StoreError::AlreadyExists(what)) => return Err(format!("{what} appeared meanwhile; the next pass goes on")),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+}

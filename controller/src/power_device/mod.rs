@@ -1,0 +1,5 @@
+//! PowerDevice and ClusterPolicy.
+
+mod observe;
+
+pub(crate) use observe::{ClusterPolicyReconciler, PowerDeviceReconciler};

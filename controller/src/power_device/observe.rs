@@ -1,0 +1,81 @@
+//! What the decisions about devices and the cluster's policy need.
+
+use crate::World;
+use async_trait::async_trait;
+use engine::Reconciler;
+use planner::{
+    Decision, Env,
+    power_device::{Answer, decide, decide_policy},
+};
+use power::PowerError;
+use schemas::{
+    Object,
+    v1::{self, ClusterPolicyStatus, PowerDeviceStatus},
+};
+use std::sync::Arc;
+use store::ListQuery;
+
+pub(crate) struct PowerDeviceReconciler(pub Arc<World>);
+
+#[async_trait]
+impl Reconciler for PowerDeviceReconciler {
+    type Kind = v1::PowerDevice;
+    type Seen = (Answer, i64);
+
+    fn host(&self, _: &Object<v1::PowerDevice>) -> Option<String> {
+        None
+    }
+
+    async fn observe(&self, object: &Object<v1::PowerDevice>, _: &Env) -> (Answer, i64) {
+        let name = &object.metadata.name;
+        let links = self.0.store.list("PowerLink", ListQuery::default()).await.map(|p| p.items).unwrap_or_default();
+        let used = links.iter().filter(|l| l.spec["deviceRef"]["name"] == **name).count() as i64;
+        let answer = match self.0.target(name, 1).await {
+            Err(why) => Answer::NoCredential(why),
+            Ok((target, _)) => {
+                let begun = tokio::time::Instant::now();
+                let read = self.0.power.read(&target).await;
+                self.0.count_power(&target, "read", read.as_ref().err(), begun);
+                match read {
+                    Ok(_) => Answer::Reached,
+                    Err(PowerError::BadCredentials(why)) => Answer::BadCredentials(why),
+                    Err(other) => Answer::Unreadable(other.to_string()),
+                }
+            }
+        };
+        (answer, used)
+    }
+
+    fn blind(&self, _: &Object<v1::PowerDevice>, why: &str) -> (Answer, i64) {
+        (Answer::Unreadable(why.into()), 0)
+    }
+
+    fn decide(&self, object: &Object<v1::PowerDevice>, (answer, used): &(Answer, i64), env: &Env) -> Decision<PowerDeviceStatus> {
+        decide(object, answer, *used, env.now)
+    }
+}
+
+pub(crate) struct ClusterPolicyReconciler(pub Arc<World>);
+
+#[async_trait]
+impl Reconciler for ClusterPolicyReconciler {
+    type Kind = v1::ClusterPolicy;
+    type Seen = i64;
+
+    fn host(&self, _: &Object<v1::ClusterPolicy>) -> Option<String> {
+        None
+    }
+
+    async fn observe(&self, _: &Object<v1::ClusterPolicy>, _: &Env) -> i64 {
+        let open = self.0.store.list("Operation", ListQuery { open_only: true, ..Default::default() }).await;
+        open.map_or(1, |p| p.items.len() as i64)
+    }
+
+    fn blind(&self, _: &Object<v1::ClusterPolicy>, _: &str) -> i64 {
+        1
+    }
+
+    fn decide(&self, object: &Object<v1::ClusterPolicy>, open: &i64, env: &Env) -> Decision<ClusterPolicyStatus> {
+        decide_policy(object, *open, env.now)
+    }
+}

@@ -1,0 +1,5 @@
+//! PowerLink.
+
+mod observe;
+
+pub(crate) use observe::PowerLinkReconciler;

@@ -1,0 +1,229 @@
+//! A controller that leads: workers, change dispatch, singletons, shutdown.
+
+use crate::{World, act::WorldActor, controllers, gc, node_sync::NodeSync};
+use engine::{
+    Feed, Gate, Key, Metrics, Queue, Recorder,
+    driver::{Run, RunResult, Shared},
+    queue::priority,
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+use store::{ChangeOp, ListQuery, Store, StoreResult};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Settings of a controller.
+#[derive(Clone, Debug)]
+pub struct ControllerConfig {
+    /// Pause between looks at Nova's services.
+    pub node_sync_interval: Duration,
+    /// Reconciles at the same time.
+    pub workers: usize,
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        ControllerConfig { node_sync_interval: Duration::from_secs(60), workers: 16 }
+    }
+}
+
+/// Pause between housekeeping passes.
+const GC_INTERVAL: Duration = Duration::from_secs(300);
+/// Time after a panic before the same object is tried again.
+const AFTER_PANIC: Duration = Duration::from_secs(30);
+/// Longest time that acts under way are waited for at shutdown.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// A running controller.
+pub struct Running {
+    /// Cancelled when the lease was found lost by a write.
+    pub lost: CancellationToken,
+    /// Why all acts are frozen (S14); set it to freeze.
+    pub halted: Arc<RwLock<Option<String>>>,
+    /// The queue, for tests and metrics.
+    pub queue: Arc<Queue>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+/// Starts to reconcile under `gate`, until [`Running::stop`].
+pub async fn start(
+    config: ControllerConfig,
+    world: Arc<World>,
+    feed: Arc<Feed>,
+    gate: Gate,
+    metrics: Metrics,
+    halted: Arc<RwLock<Option<String>>>,
+) -> StoreResult<Running> {
+    let (store, clock) = (world.store.clone(), world.clock.clone());
+    let shared = Shared {
+        store: store.clone(),
+        clock: clock.clone(),
+        led_since: clock.now(),
+        cluster_uuid: store.revision().await?.cluster_uuid,
+        halted: halted.clone(),
+        actor: Arc::new(WorldActor(world.clone())),
+        recorder: Recorder::new(store.clone(), clock, "controller"),
+        metrics: metrics.clone(),
+        gate,
+    };
+    let light_ms = i64::try_from(config.node_sync_interval.as_millis()).unwrap_or(60_000);
+    let table: HashMap<&'static str, controllers::Controller> =
+        controllers::table(&shared, &world, light_ms).into_iter().map(|c| (c.driver.kind(), c)).collect();
+    let table = Arc::new(table);
+    let queue = Arc::new(Queue::default());
+    let (stop, lost) = (CancellationToken::new(), CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    let from = feed.newest();
+    enqueue_all(store.as_ref(), &queue, &table).await?;
+    tasks.spawn(dispatch(feed, from, queue.clone(), table.clone(), stop.clone(), lost.clone()));
+    tasks.spawn(node_sync(NodeSync::new(world, shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
+    tasks.spawn(housekeeping(shared, stop.clone()));
+    for _ in 0..config.workers {
+        tasks.spawn(worker(queue.clone(), table.clone(), metrics.clone(), stop.clone(), lost.clone()));
+    }
+    Ok(Running { lost, halted, queue, stop, tasks })
+}
+
+impl Running {
+    /// Begins nothing new, and waits for acts under way.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let drained = tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::warn!("acts under way did not end in time; their intents stay open and are settled later");
+            self.tasks.abort_all();
+        }
+    }
+}
+
+/// At the start everything is looked at once; correctness never depends on the queue.
+async fn enqueue_all(store: &dyn Store, queue: &Queue, table: &HashMap<&'static str, controllers::Controller>) -> StoreResult<()> {
+    for kind in table.keys() {
+        let open_only = matches!(*kind, "HostOperation" | "Evacuation");
+        for object in store.list(kind, ListQuery { open_only, ..Default::default() }).await?.items {
+            queue.add(Key::new(*kind, object.metadata.name), Duration::ZERO, priority::RESYNC);
+        }
+    }
+    Ok(())
+}
+
+async fn worker(
+    queue: Arc<Queue>,
+    table: Arc<HashMap<&'static str, controllers::Controller>>,
+    metrics: Metrics,
+    stop: CancellationToken,
+    lost: CancellationToken,
+) {
+    loop {
+        let key = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            key = queue.next() => key,
+        };
+        let Some(controller) = table.get(key.kind.as_str()) else {
+            queue.done(&key, None);
+            continue;
+        };
+        // In a task of its own, so that a panic ends this run and nothing else.
+        let run = tokio::spawn({
+            let (driver, name): (Arc<dyn Run>, String) = (controller.driver.clone(), key.name.clone());
+            async move { driver.run(&name).await }
+        });
+        let again = match run.await {
+            Ok(RunResult::Again(delay)) => Some((delay, if delay.is_zero() { controller.priority } else { priority::RESYNC.max(controller.priority - 40) })),
+            Ok(RunResult::Done) => None,
+            Ok(RunResult::LeaseLost) => {
+                lost.cancel();
+                None
+            }
+            Err(panic) => {
+                tracing::error!(kind = key.kind, name = key.name, %panic, "a reconcile panicked");
+                Some((AFTER_PANIC, priority::RESYNC))
+            }
+        };
+        queue.done(&key, again);
+        metrics.queue_depth.set(i64::try_from(queue.due()).unwrap_or(i64::MAX));
+    }
+}
+
+/// Turns changes into work: a changed spec for its own object, and what touches a host for the host and its one-shot objects.
+async fn dispatch(
+    feed: Arc<Feed>,
+    mut from: i64,
+    queue: Arc<Queue>,
+    table: Arc<HashMap<&'static str, controllers::Controller>>,
+    stop: CancellationToken,
+    lost: CancellationToken,
+) {
+    let mut newest = feed.subscribe();
+    let mut generations: HashMap<(String, String), i64> = HashMap::new();
+    loop {
+        let changes = match feed.after(from, 200).await {
+            Ok(changes) => changes,
+            Err(error) => {
+                tracing::error!(%error, "the controller lost the change feed");
+                lost.cancel();
+                return;
+            }
+        };
+        for change in &changes {
+            from = change.change.revision;
+            let object = change.object();
+            let key = (object.kind.clone(), object.metadata.name.clone());
+            let generation = object.metadata.generation;
+            let changed = match change.change.op {
+                ChangeOp::Deleted => {
+                    generations.remove(&key);
+                    true
+                }
+                _ => generations.insert(key, generation) != Some(generation),
+            };
+            if changed && let Some(controller) = table.get(object.kind.as_str()) {
+                queue.add(Key::new(object.kind.clone(), object.metadata.name.clone()), Duration::ZERO, controller.priority);
+            }
+            let ended = object.status["finishedAt"].is_string();
+            let host = match object.kind.as_str() {
+                "HostOperation" | "Evacuation" if changed || ended => object.spec["hostRef"]["name"].as_str(),
+                "PowerLink" => object.spec["hostRef"]["name"].as_str(),
+                _ => None,
+            };
+            if let Some(host) = host {
+                queue.add(Key::new("Host", host), Duration::from_millis(50), priority::CHANGED);
+            }
+        }
+        if changes.is_empty() {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = newest.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+async fn node_sync(mut sync: NodeSync, interval: Duration, stop: CancellationToken) {
+    loop {
+        if let Err(error) = sync.pass().await {
+            tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+        }
+    }
+}
+
+async fn housekeeping(shared: Shared, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(GC_INTERVAL) => {}
+        }
+        if let Err(error) = gc::pass(&shared).await {
+            tracing::warn!(%error, "housekeeping failed; it is tried again");
+        }
+    }
+}

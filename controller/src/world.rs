@@ -1,0 +1,372 @@
+//! Reading Nova and Placement for one host. Never writes.
+
+use crate::{beats::Beats, cache::Cached};
+use api_types::GuestRow;
+use cloud::{Aggregate, CloudApi, CloudError, CloudResult, Hypervisor, Server, Service};
+use engine::{Clock, Metrics};
+use futures::future::join_all;
+use planner::{
+    Env, Fact,
+    facts::{Destination, Guest, HostFacts, Move, ProviderFacts, ServiceFacts},
+};
+use power::PowerDriver;
+use schemas::{
+    Time,
+    v1::{ClusterPolicySpec, GuestDisks},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use store::Store;
+
+/// The trait that Placement shows for a disabled compute node.
+const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";
+/// Hosts looked at for an evacuation; more would cost more calls than they are worth.
+const MAX_DESTINATIONS: usize = 64;
+/// Age up to which rarely changing lists are good, in milliseconds.
+const SLOW_LISTS_MS: i64 = 60_000;
+
+/// What there is to look at.
+pub struct World {
+    pub(crate) cloud: Arc<dyn CloudApi>,
+    pub(crate) power: Arc<dyn PowerDriver>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) beats: Beats,
+    services: Cached<Vec<Service>>,
+    servers: Cached<HashMap<String, Vec<Guest>>>,
+    hypervisors: Cached<Vec<Hypervisor>>,
+    aggregates: Cached<Vec<Aggregate>>,
+    microversion: Cached<(u32, u32)>,
+}
+
+/// How much is read about a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Shared lists at most so many milliseconds old, and the power links.
+    Light(i64),
+    /// Everything, now.
+    Full {
+        /// Provider and allocations, for S9.
+        provider: bool,
+        /// Hosts that guests could go to.
+        destinations: bool,
+        /// Who the machines behind the links say they are.
+        identity: bool,
+    },
+}
+
+mod api_types {
+    /// A guest as `GET /v1/hosts/{h}/guests` shows it.
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    pub(super) struct GuestRow {
+        pub id: String,
+        pub name: String,
+        pub vm_state: String,
+        pub task_state: Option<String>,
+        pub power_state: i64,
+        pub priority: i64,
+        pub boot_from_volume: bool,
+    }
+}
+
+fn unknown<T>(error: &CloudError) -> Fact<T> {
+    Fact::Unknown(error.to_string())
+}
+
+pub(crate) fn guest_of(s: &Server) -> Guest {
+    let disk = if s.boot_from_volume { 0 } else { s.disk_gb };
+    let needs = [("VCPU", s.vcpus), ("MEMORY_MB", s.ram_mb), ("DISK_GB", disk + s.ephemeral_gb + (s.swap_mb + 1023) / 1024)];
+    Guest {
+        id: s.id.clone(),
+        name: s.name.clone(),
+        host: s.host.clone(),
+        // A stub of a cell that did not answer says nothing of the guest (2.69).
+        vm_state: if s.status == "UNKNOWN" { "unknown".into() } else { s.vm_state.clone() },
+        task_state: s.task_state.clone(),
+        power_state: s.power_state,
+        boot_from_volume: s.boot_from_volume,
+        local_extra_disks: s.ephemeral_gb > 0 || s.swap_mb > 0,
+        needs: needs.into_iter().filter(|(_, n)| *n > 0).map(|(c, n)| (c.to_string(), n)).collect(),
+        metadata: s.metadata.clone(),
+        fault: s.fault.clone(),
+    }
+}
+
+fn move_of(m: cloud::Migration) -> Move {
+    Move { id: m.id, kind: m.migration_type, status: m.status, server: m.server, source: m.source, destination: m.destination }
+}
+
+impl World {
+    /// A world over a cloud, power devices and the objects that describe them.
+    pub fn new(cloud: Arc<dyn CloudApi>, power: Arc<dyn PowerDriver>, store: Arc<dyn Store>, clock: Arc<dyn Clock>, metrics: Metrics) -> Arc<World> {
+        Arc::new(World {
+            cloud,
+            power,
+            store,
+            clock,
+            metrics,
+            beats: Beats::default(),
+            services: Cached::default(),
+            servers: Cached::default(),
+            hypervisors: Cached::default(),
+            aggregates: Cached::default(),
+            microversion: Cached::default(),
+        })
+    }
+
+    /// All services; each fresh read is remembered for S2.
+    pub(crate) async fn services(&self, max_age_ms: i64) -> CloudResult<(Arc<Vec<Service>>, Time)> {
+        self.services
+            .get(self.clock.as_ref(), max_age_ms, || async {
+                let at = self.clock.now();
+                let services = self.cloud.services().await?;
+                self.beats.absorb(&services, at);
+                Ok(services)
+            })
+            .await
+    }
+
+    /// To be called before and after a write of a service row: what was read before it is no longer true,
+    /// and what moves in the row is of our making.
+    pub(crate) async fn service_written(&self, service_id: &str) {
+        self.services.invalidate().await;
+        self.beats.own_write(service_id);
+    }
+
+    pub(crate) async fn hypervisors(&self, max_age_ms: i64) -> CloudResult<Arc<Vec<Hypervisor>>> {
+        Ok(self.hypervisors.get(self.clock.as_ref(), max_age_ms, || self.cloud.hypervisors()).await?.0)
+    }
+
+    /// All guests by host, from one unfiltered list: guests of a cell that is down show as unknown there, and in no filtered list.
+    async fn all_guests(&self, max_age_ms: i64) -> CloudResult<(Arc<HashMap<String, Vec<Guest>>>, Time)> {
+        self.servers
+            .get(self.clock.as_ref(), max_age_ms, || async {
+                let mut by_host: HashMap<String, Vec<Guest>> = HashMap::new();
+                for server in self.cloud.servers(None).await? {
+                    if let Some(host) = &server.host {
+                        by_host.entry(host.clone()).or_default().push(guest_of(&server));
+                    }
+                }
+                Ok(by_host)
+            })
+            .await
+    }
+
+    /// The row of a host's nova-compute in a list of services.
+    fn service_fact(services: &[Service], host: &str, at: Time) -> Fact<ServiceFacts> {
+        let rows: Vec<&Service> = services.iter().filter(|s| s.binary == "nova-compute" && s.host == host).collect();
+        match rows.as_slice() {
+            [] => Fact::Absent(at),
+            [row] => match (row.enabled, row.up, &row.updated_at) {
+                (Some(enabled), Some(up), updated_at) if !row.id.is_empty() => Fact::Seen(
+                    ServiceFacts {
+                        id: row.id.clone(),
+                        zone: row.zone.clone(),
+                        enabled,
+                        up,
+                        forced_down: row.forced_down,
+                        disabled_reason: row.disabled_reason.clone(),
+                        updated_at: updated_at.clone().unwrap_or_default(),
+                    },
+                    at,
+                ),
+                _ => Fact::Unknown(format!("the cell of host {host} did not answer Nova; look at its database and message queue")),
+            },
+            _ => Fact::Unknown(format!("Nova shows {} nova-compute services on host {host}; delete those that are gone", rows.len())),
+        }
+    }
+
+    /// Reads a host. `named`: servers that have to be looked up wherever they are.
+    pub(crate) async fn facts(&self, host: &str, depth: Depth, env: &Env, named: &[String]) -> HostFacts {
+        let max_age = match depth {
+            Depth::Light(ms) => ms,
+            Depth::Full { .. } => 0,
+        };
+        let mut facts = HostFacts::blind(host, "not read in this pass");
+        match self.services(max_age).await {
+            Ok((services, at)) => {
+                facts.service = Self::service_fact(&services, host, at);
+                let up = services.iter().filter(|s| s.binary == "nova-compute" && s.up == Some(true) && s.host != host);
+                facts.others_up = Fact::Seen(up.map(|s| s.host.clone()).collect(), at);
+            }
+            Err(error) => facts.service = unknown(&error),
+        }
+        let service = facts.service.seen().cloned();
+        facts.beats = service.as_ref().map(|s| self.beats.of(&s.id)).unwrap_or_default();
+        let service_id = service.as_ref().map(|s| s.id.as_str());
+        let identity = matches!(depth, Depth::Full { identity: true, .. });
+        match depth {
+            Depth::Light(ms) => {
+                let (links, guests) = tokio::join!(self.link_facts(host, service_id, identity), self.all_guests(ms));
+                facts.links = links;
+                facts.guests = match guests {
+                    Ok((all, at)) => Fact::Seen(all.get(host).cloned().unwrap_or_default(), at),
+                    Err(error) => unknown(&error),
+                };
+            }
+            Depth::Full { provider, destinations, .. } => {
+                let (links, guests, moves, aggregates) = tokio::join!(
+                    self.link_facts(host, service_id, identity),
+                    self.guests_of(host),
+                    self.cloud.migrations_of_host(host),
+                    self.disks(host, &env.policy),
+                );
+                facts.links = links;
+                facts.guests = if service.is_some() { guests } else { Fact::Unknown("its service could not be read in the same pass".into()) };
+                facts.moves = match moves {
+                    Ok(moves) => Fact::Seen(moves.into_iter().map(move_of).collect(), self.clock.now()),
+                    Err(error) => unknown(&error),
+                };
+                facts.disks = aggregates;
+                self.elsewhere(&mut facts, env, named).await;
+                if provider {
+                    facts.provider = self.provider_facts(host, &facts.guests).await;
+                }
+                if destinations {
+                    facts.destinations = self.destinations(host, service.as_ref().map_or("", |s| s.zone.as_str())).await;
+                    facts.microversion = match self.microversion.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.max_microversion()).await {
+                        Ok((v, at)) => Fact::Seen(*v, at),
+                        Err(error) => unknown(&error),
+                    };
+                }
+            }
+        }
+        facts
+    }
+
+    async fn guests_of(&self, host: &str) -> Fact<Vec<Guest>> {
+        match self.cloud.servers(Some(host)).await {
+            Ok(servers) if servers.iter().any(|s| s.status == "UNKNOWN") => Fact::Unknown("a cell did not answer Nova".into()),
+            Ok(servers) => Fact::Seen(servers.iter().map(guest_of).collect(), self.clock.now()),
+            Err(error) => unknown(&error),
+        }
+    }
+
+    pub(crate) async fn guest_by_id(&self, id: &str) -> Fact<Guest> {
+        match self.cloud.server(id).await {
+            Ok(Some(server)) if server.status == "UNKNOWN" => Fact::Unknown("its cell did not answer Nova".into()),
+            Ok(Some(server)) => Fact::Seen(guest_of(&server), self.clock.now()),
+            Ok(None) => Fact::Absent(self.clock.now()),
+            Err(error) => unknown(&error),
+        }
+    }
+
+    /// Guests that intents or records of ours name, and that are not on the host.
+    async fn elsewhere(&self, facts: &mut HostFacts, env: &Env, named: &[String]) {
+        let here: Vec<&str> = facts.guests.seen().map(|g| g.iter().map(|g| g.id.as_str()).collect()).unwrap_or_default();
+        let mut ids: Vec<String> = env.open().filter_map(|i| i.action.server().map(String::from)).chain(named.iter().cloned()).collect();
+        ids.sort();
+        ids.dedup();
+        ids.retain(|id| !here.contains(&id.as_str()));
+        let found = join_all(ids.iter().map(|id| self.guest_by_id(id))).await;
+        facts.elsewhere = ids.into_iter().zip(found).collect();
+    }
+
+    /// Where the disks of a host's guests are (S13): of several aggregates that say so, Local wins.
+    async fn disks(&self, host: &str, policy: &ClusterPolicySpec) -> Fact<GuestDisks> {
+        if policy.guest_disks_by_aggregate.is_empty() {
+            return Fact::Seen(policy.guest_disks, self.clock.now());
+        }
+        let (aggregates, at) = match self.aggregates.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.aggregates()).await {
+            Ok(found) => found,
+            Err(error) => return unknown(&error),
+        };
+        let member = |name: &str| aggregates.iter().any(|a| a.name == name && a.hosts.iter().any(|h| h == host));
+        let said: Vec<GuestDisks> = policy.guest_disks_by_aggregate.iter().filter(|e| member(&e.aggregate)).map(|e| e.guest_disks).collect();
+        let disks = if said.contains(&GuestDisks::Local) { GuestDisks::Local } else { said.first().copied().unwrap_or(policy.guest_disks) };
+        Fact::Seen(disks, at)
+    }
+
+    /// The Placement provider of a service host.
+    async fn provider_id(&self, host: &str) -> CloudResult<Option<String>> {
+        for max_age in [SLOW_LISTS_MS, 0] {
+            let all = self.hypervisors(max_age).await?;
+            if let Some(found) = all.iter().find(|h| h.service_host == host) {
+                return Ok(Some(found.id.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn provider_facts(&self, host: &str, guests: &Fact<Vec<Guest>>) -> Fact<ProviderFacts> {
+        let provider = match self.provider_id(host).await {
+            Ok(Some(id)) => self.cloud.provider(&id).await,
+            Ok(None) => return Fact::Unknown(format!("Nova shows no hypervisor for host {host}")),
+            Err(error) => return unknown(&error),
+        };
+        let provider = match provider {
+            Ok(Some(provider)) => provider,
+            Ok(None) => return Fact::Unknown(format!("Placement has no resource provider for host {host}")),
+            Err(error) => return unknown(&error),
+        };
+        let here = |id: &String| guests.seen().is_some_and(|g| g.iter().any(|g| g.id == *id));
+        let strangers: Vec<String> = provider.consumers.iter().filter(|c| !here(c)).cloned().collect();
+        let lives = join_all(strangers.iter().map(|c| self.guest_by_id(c))).await;
+        let host_of = |f: Fact<Guest>| match f {
+            Fact::Seen(guest, at) => Fact::Seen(guest.host, at),
+            Fact::Absent(at) => Fact::Absent(at),
+            Fact::Unknown(why) => Fact::Unknown(why),
+        };
+        let foreign_consumers = strangers.into_iter().zip(lives.into_iter().map(host_of)).collect();
+        let disabled_trait = provider.traits.iter().any(|t| t == DISABLED_TRAIT);
+        Fact::Seen(ProviderFacts { disabled_trait, foreign_consumers }, self.clock.now())
+    }
+
+    /// Enabled hosts that are up, of the same zone, with what they have free.
+    async fn destinations(&self, source: &str, zone: &str) -> Fact<Vec<Destination>> {
+        let (services, at) = match self.services(2_000).await {
+            Ok(found) => found,
+            Err(error) => return unknown(&error),
+        };
+        let fit = |s: &&Service| s.binary == "nova-compute" && s.enabled == Some(true) && s.up == Some(true) && s.host != source && (zone.is_empty() || s.zone == zone);
+        let candidates: Vec<&Service> = services.iter().filter(fit).take(MAX_DESTINATIONS).collect();
+        let found = join_all(candidates.iter().map(|s| async {
+            let id = self.provider_id(&s.host).await?;
+            match id {
+                Some(id) => self.cloud.provider(&id).await,
+                None => Ok(None),
+            }
+        }))
+        .await;
+        let mut destinations = Vec::new();
+        for (service, provider) in candidates.into_iter().zip(found) {
+            let provider = match provider {
+                Ok(Some(provider)) => provider,
+                Ok(None) => continue,
+                Err(error) => return unknown(&error),
+            };
+            if provider.traits.iter().any(|t| t == DISABLED_TRAIT) {
+                continue;
+            }
+            let free: BTreeMap<String, i64> = ["VCPU", "MEMORY_MB", "DISK_GB"].iter().filter_map(|c| Some((c.to_string(), provider.free(c)?))).collect();
+            destinations.push(Destination { host: service.host.clone(), zone: service.zone.clone(), free });
+        }
+        Fact::Seen(destinations, at)
+    }
+
+    /// Guests of a host as the API shows them, read now.
+    pub async fn guest_view(&self, host: &str, policy: &ClusterPolicySpec) -> Result<serde_json::Value, String> {
+        let guests = match self.guests_of(host).await {
+            Fact::Seen(guests, _) => guests,
+            other => return Err(format!("the guests of {host} cannot be listed: {}", other.why())),
+        };
+        let priority = |g: &Guest| g.metadata.get(&policy.recovery_priority_key).and_then(|v| v.parse().ok()).unwrap_or(policy.default_recovery_priority);
+        let rows: Vec<GuestRow> = guests
+            .iter()
+            .map(|g| GuestRow {
+                id: g.id.clone(),
+                name: g.name.clone(),
+                vm_state: g.vm_state.clone(),
+                task_state: g.task_state.clone(),
+                power_state: g.power_state,
+                priority: priority(g),
+                boot_from_volume: g.boot_from_volume,
+            })
+            .collect();
+        Ok(serde_json::json!({"guests": rows, "observedAt": self.clock.now()}))
+    }
+}

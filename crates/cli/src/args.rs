@@ -1,0 +1,558 @@
+//! The command line: every command, flag and default.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
+use std::{path::PathBuf, time::Duration};
+
+/// Controls compute hosts of an OpenStack cloud: power, scheduling, draining, evacuation.
+///
+/// Data goes to standard output, words for people to standard error.
+/// Exit codes: 0 done, 1 a condition is false, 2 usage, 3 not found, 4 not authenticated or not
+/// allowed, 5 conflict, 6 timed out, 7 refused because it is not safe, 10 anything else.
+#[derive(Debug, Parser)]
+#[command(name = "cloud-manager", version, verbatim_doc_comment)]
+pub struct Cli {
+    /// Where the API is and who asks.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the API is and who asks.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Access")]
+pub struct AccessArgs {
+    /// URL of the API; else from Keystone's catalogue, else http://127.0.0.1:9362.
+    #[arg(long, global = true, env = "CLOUD_MANAGER_ENDPOINT", value_name = "URL")]
+    pub endpoint: Option<String>,
+    /// Cloud in clouds.yaml; else the OS_* variables.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub os_cloud: Option<String>,
+    /// Keystone token. Other users of this machine can see it here; OS_TOKEN hides it.
+    #[arg(long, global = true, value_name = "TOKEN", value_parser = secret)]
+    pub os_token: Option<SecretString>,
+    /// Region in the catalogue.
+    #[arg(long, global = true, value_name = "REGION")]
+    pub os_region_name: Option<String>,
+    /// public, internal or admin.
+    #[arg(long, global = true, value_name = "INTERFACE")]
+    pub os_interface: Option<String>,
+    /// PEM file with further certificate authorities.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub os_cacert: Option<PathBuf>,
+    /// Do not check certificates; only for trying.
+    #[arg(long, global = true)]
+    pub insecure: bool,
+}
+
+fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show objects: `get hosts`, `get host c1 -o yaml`, `get guests c1`
+    Get(GetArgs),
+    /// Show one object, what happened to it, and why nothing is happening
+    Describe(ObjectArgs),
+    /// Make objects as files declare them
+    Apply(ApplyArgs),
+    /// Delete objects
+    Delete(DeleteArgs),
+    /// Show objects of a kind and each change, until interrupted
+    Watch(WatchArgs),
+    /// Wait until a condition of an object holds
+    Wait(WaitArgs),
+    /// Declare a host's power, or show it
+    #[command(subcommand)]
+    Power(PowerCommand),
+    /// Get every guest off a host, alive or dead; may power it off
+    Evacuate(EvacuateArgs),
+    /// Move guests away and power the host off
+    Shutdown(ShutdownArgs),
+    /// Move guests away by live migration; the host stays disabled until `enable`
+    Drain(HostArgs),
+    /// Let Nova place guests on a host; releases a fenced host
+    Enable(HostArgs),
+    /// Keep Nova from placing guests on a host
+    Disable(HostArgs),
+    /// Verify a host's power link, so that it may be used
+    #[command(alias = "initialize")]
+    Initialise(InitialiseArgs),
+    /// Cancel a HostOperation or Evacuation, or all open ones of a host
+    Cancel(CancelArgs),
+    /// Begin nothing disruptive anywhere until `thaw`
+    Freeze,
+    /// End `freeze`
+    Thaw,
+    /// Explain a kind or a field: `explain host`, `explain host.spec.power`
+    Explain(ExplainArgs),
+    /// The server's configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Run the API server and the controller in one process
+    Run(ServerArgs),
+    /// Run the API server alone
+    ApiServer(ServerArgs),
+    /// Run the controller alone
+    Controller(ServerArgs),
+    /// Run everything against a simulated cloud, or hurt that cloud
+    Sandbox(SandboxArgs),
+    /// The database's schema
+    #[command(subcommand)]
+    Db(DbCommand),
+}
+
+/// How objects are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns.
+    #[default]
+    Table,
+    /// More columns.
+    Wide,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// kind/name.
+    Name,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Kind, plural or short name; or `guests`
+    pub kind: String,
+    /// Names; all objects if none is given. With `guests`: the host
+    pub names: Vec<String>,
+    /// How
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// Only objects with these labels: a=b,c!=d,e in (x,y)
+    #[arg(short = 'l', long)]
+    pub selector: Option<String>,
+    /// Go on showing changes
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// One object.
+#[derive(Debug, Args)]
+pub struct ObjectArgs {
+    /// Kind, plural or short name
+    pub kind: String,
+    /// Name
+    pub name: String,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// YAML or JSON file, directory of such files, or - for standard input; may be repeated
+    #[arg(short = 'f', long = "filename", required = true, value_name = "FILE|DIR|-")]
+    pub files: Vec<String>,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+#[command(override_usage = "cloud-manager delete KIND NAME...\n       cloud-manager delete -f FILE|DIR|-")]
+pub struct DeleteArgs {
+    /// Kind, plural or short name
+    #[arg(required_unless_present = "files", conflicts_with = "files", requires = "names")]
+    pub kind: Option<String>,
+    /// Names
+    pub names: Vec<String>,
+    /// Delete the objects that these files name
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-")]
+    pub files: Vec<String>,
+    /// An object that is not there is no error
+    #[arg(long)]
+    pub ignore_not_found: bool,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Kind, plural or short name
+    pub kind: String,
+    /// Only this object
+    pub name: Option<String>,
+    /// How; json gives one {"type","object"} per line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+    /// Only objects with these labels
+    #[arg(short = 'l', long)]
+    pub selector: Option<String>,
+}
+
+/// `wait`.
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// Kind, plural or short name
+    pub kind: String,
+    /// Name
+    pub name: String,
+    /// condition=TYPE[=True|False|Unknown], or delete
+    #[arg(long = "for", value_name = "WHAT")]
+    pub condition: String,
+    /// How long: 60s, 5m, 1h
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// `power`.
+#[derive(Debug, Subcommand)]
+pub enum PowerCommand {
+    /// Declare a host on
+    On(ConfirmedHostArgs),
+    /// Declare a host off: it is disabled, drained, and powered off once it is empty
+    Off(ConfirmedHostArgs),
+    /// Show the power of a host, per link
+    Status(PowerStatusArgs),
+}
+
+/// `power status`.
+#[derive(Debug, Args)]
+pub struct PowerStatusArgs {
+    /// Name of the host
+    pub host: String,
+    /// How
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// A host, and no question asked.
+#[derive(Debug, Args)]
+pub struct ConfirmedHostArgs {
+    /// Name of the host
+    pub host: String,
+    /// Do not ask; needed without a terminal
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Whether to stay until it is over.
+#[derive(Debug, Args)]
+pub struct FollowArgs {
+    /// Stay until it is over; the exit code tells how it ended
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to stay: 60s, 5m, 1h
+    #[arg(long, default_value = "1h", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// A host.
+#[derive(Debug, Args)]
+pub struct HostArgs {
+    /// Name of the host
+    pub host: String,
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+/// `evacuate`.
+#[derive(Debug, Args)]
+pub struct EvacuateArgs {
+    /// Name of the host
+    pub host: String,
+    /// How guests leave: Auto drains a host that lives and rebuilds the guests of a dead one
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: Mode,
+    /// Whether the host may be powered off to prove it dead
+    #[arg(long, value_enum, default_value_t)]
+    pub fence: Fence,
+    /// Guests whose disk is on the host: left there, or rebuilt from their image with the disk lost
+    #[arg(long, value_enum, default_value_t)]
+    pub local_disks: LocalDisks,
+    /// Do not ask; needed without a terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+        #[value(rename_all = "PascalCase")]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+        impl $name {
+            /// As it stands in a spec.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => stringify!($variant)),* }
+            }
+        }
+    };
+}
+
+words!(
+    /// `spec.mode` of an Evacuation.
+    Mode {
+        /// Live migration if it lives, rebuild if it is dead, wait if in doubt.
+        #[default]
+        Auto,
+        /// Live migration only.
+        LiveMigrate,
+        /// Fence the host and rebuild, alive or not.
+        Rebuild,
+    }
+);
+words!(
+    /// `spec.fence` of an Evacuation.
+    Fence {
+        /// It may be powered off.
+        #[default]
+        IfNeeded,
+        /// It may not: only a host that reads off is rebuilt.
+        Forbidden,
+    }
+);
+words!(
+    /// `spec.localDisks` of an Evacuation.
+    LocalDisks {
+        /// They stay, each named.
+        #[default]
+        Refuse,
+        /// They start anew; what was on the disk is lost.
+        Rebuild,
+    }
+);
+words!(
+    /// `spec.method` of a HostOperation of type Initialise.
+    Method {
+        /// By what the BMC says of its system.
+        #[default]
+        Identity,
+        /// By power-cycling the empty host.
+        Cycle,
+        /// You state that the link is right.
+        Attestation,
+    }
+);
+words!(
+    /// Faults of the sandbox's cloud.
+    Fault {
+        /// The host stops dead, its BMC still answers.
+        Crash,
+        /// nova-compute stops, guests run on.
+        NovaComputeDown,
+        /// The BMC does not answer.
+        BmcUnreachable,
+        /// All is well again.
+        #[default]
+        None,
+    }
+);
+
+/// `shutdown`.
+#[derive(Debug, Args)]
+pub struct ShutdownArgs {
+    /// Name of the host
+    pub host: String,
+    /// Guests that cannot be moved are shut down and stay; else they hold the shutdown
+    #[arg(long)]
+    pub allow_off_vm: bool,
+    /// Do not ask; needed without a terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+/// `initialise`.
+#[derive(Debug, Args)]
+pub struct InitialiseArgs {
+    /// Name of the host
+    pub host: String,
+    /// PowerLink; may be left out if the host has one
+    #[arg(long)]
+    pub link: Option<String>,
+    /// How
+    #[arg(long, value_enum, default_value_t)]
+    pub method: Method,
+    /// Do not ask; needed without a terminal for Cycle and Attestation
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+#[command(override_usage = "cloud-manager cancel KIND NAME\n       cloud-manager cancel HOST")]
+pub struct CancelArgs {
+    /// Kind of the object, or the host
+    #[arg(value_name = "KIND|HOST")]
+    pub kind_or_host: String,
+    /// Name of the object
+    pub name: Option<String>,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Kind, or kind and field: host.spec.power
+    pub path: String,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every value and where it came from; secrets as ***
+    Dump(ServerArgs),
+}
+
+/// Configuration file, and flags that win over it and over the environment.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ServerArgs {
+    /// TOML file [default: /etc/cloud-manager/cloud-manager.toml if it is there]
+    #[arg(long, env = "CLOUD_MANAGER_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// api.listen: address and port of the API
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// api.metrics_listen: address and port of /metrics
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_listen: Option<String>,
+    /// database.url; one with a password belongs in the file
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// log.level: error, warn, info, debug, trace, or a filter per target
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// log.format: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// `sandbox`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct SandboxArgs {
+    /// Hurt a running sandbox's cloud instead.
+    #[command(subcommand)]
+    pub command: Option<SandboxCommand>,
+    #[command(flatten)]
+    pub run: SandboxRunArgs,
+}
+
+/// Size and place of a sandbox.
+#[derive(Clone, Debug, Args)]
+pub struct SandboxRunArgs {
+    /// Simulated compute hosts
+    #[arg(long, default_value_t = 20)]
+    pub hosts: u32,
+    /// Simulated guests
+    #[arg(long, default_value_t = 200)]
+    pub guests: u32,
+    /// Address and port of the API
+    #[arg(long, default_value = "127.0.0.1:9362", value_name = "ADDR:PORT")]
+    pub listen: String,
+    /// Address and port of the simulated cloud
+    #[arg(long, default_value = "127.0.0.1:9350", value_name = "ADDR:PORT")]
+    pub cloud_listen: String,
+    /// Where the database, openrc and clouds.yaml go [default: a new temporary directory]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Same seed, same cloud
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `sandbox fault`.
+#[derive(Debug, Subcommand)]
+pub enum SandboxCommand {
+    /// Hurt a host of the simulated cloud, or heal it
+    Fault(FaultArgs),
+}
+
+/// `sandbox fault`.
+#[derive(Debug, Args)]
+pub struct FaultArgs {
+    /// Name of the host
+    pub host: String,
+    /// What happens to it
+    #[arg(value_enum)]
+    pub fault: Fault,
+    /// URL of the simulated cloud
+    #[arg(long, default_value = "http://127.0.0.1:9350", value_name = "URL")]
+    pub cloud: String,
+}
+
+/// `db`.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Bring the schema to the newest version, or to another one
+    Migrate {
+        /// Number of the version; an older one takes the later ones back
+        #[arg(long, value_name = "N")]
+        migration: Option<u32>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List the versions this program knows
+    List(ServerArgs),
+    /// Show which version the database has
+    Status(ServerArgs),
+}
+
+/// Reads `60s`, `5m`, `1h30m`, or plain seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|d| Duration::try_from(d).ok());
+    parsed.ok_or_else(|| format!("'{text}' is no duration; write 60s, 5m or 1h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(words: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(words.split(' '))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, seconds) in [("60s", 60), ("5m", 300), ("1h30m", 5_400), ("90", 90)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert!(duration("soon").unwrap_err().contains("60s"));
+        assert!(duration("-5s").is_err());
+    }
+
+    #[test]
+    fn words_of_a_spec_are_written_as_in_the_spec() {
+        let cli = parse("cloud-manager evacuate c1 --mode LiveMigrate --fence Forbidden --local-disks Rebuild --yes").unwrap();
+        let Command::Evacuate(args) = cli.command else { panic!() };
+        assert_eq!((args.mode.word(), args.fence.word(), args.local_disks.word(), args.yes), ("LiveMigrate", "Forbidden", "Rebuild", true));
+        assert!(parse("cloud-manager sandbox fault c1 BmcUnreachable").is_ok());
+    }
+
+    #[test]
+    fn deleting_nothing_is_a_usage_error() {
+        assert!(parse("cloud-manager delete").is_err());
+        assert!(parse("cloud-manager delete host").is_err());
+        assert!(parse("cloud-manager delete host c1 c2").is_ok());
+        assert!(parse("cloud-manager delete -f x.yaml").is_ok());
+    }
+
+    #[test]
+    fn a_token_on_the_command_line_is_not_shown_by_debug() {
+        let cli = parse("cloud-manager --os-token hunter2 get hosts").unwrap();
+        assert!(!format!("{cli:?}").contains("hunter2"));
+    }
+}

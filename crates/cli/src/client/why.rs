@@ -1,0 +1,315 @@
+//! Why nothing is happening, in plain words, and what to do about it. Pure.
+
+use super::{condition, ended, text};
+use schemas::{DynObject, Time, kinds, v1::reasons as r};
+use serde_json::Value;
+
+/// What an object says of itself.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Why {
+    /// Sentences, the most important first.
+    pub lines: Vec<String>,
+    /// What to do, most of it as commands.
+    pub advice: Vec<String>,
+    reasons: Vec<String>,
+}
+
+/// Conditions that are worth telling when they do not hold.
+const WANTED: [&str; 7] = ["Ready", "ReferencesResolved", "Verified", "Reachable", "CredentialsValid", "EvidenceSufficient", "Available"];
+/// Guests named per reason.
+const NAMED: usize = 5;
+
+/// Tells why an object stands where it stands.
+pub fn why(object: &DynObject, now: Time) -> Why {
+    let mut why = Why::default();
+    let host = host_of(object);
+    let kind = kinds::find(&object.kind);
+    if object.metadata.deletion_timestamp.is_some() {
+        why.lines.push(format!("It is being deleted; first {} cleans up.", object.metadata.finalizers.join(", ")));
+    }
+    if kind.is_some_and(|k| k.one_shot) && ended(object) {
+        told_end(&mut why, object);
+    } else if kind.is_none_or(|k| !k.read_only) {
+        told_state(&mut why, object, now);
+    }
+    told_guests(&mut why, object);
+    for reason in why.reasons.clone() {
+        match advice(&reason, object, host) {
+            Some(advice) if !why.advice.contains(&advice) => why.advice.push(advice),
+            _ => {}
+        }
+    }
+    if why.lines.is_empty() {
+        why.lines.push(all_well(object));
+    }
+    why
+}
+
+fn all_well(object: &DynObject) -> String {
+    let progress = text(&object.status["progress"]);
+    match condition(object, "Ready") {
+        _ if !progress.is_empty() => format!("Nothing holds it up. It is at: {progress}"),
+        Some(c) if c.status == "True" => format!("Nothing is waiting: Ready is True ({}).", c.reason),
+        _ => "Nothing is waiting.".into(),
+    }
+}
+
+fn told_end(why: &mut Why, object: &DynObject) {
+    let Some(c) = condition(object, "Succeeded") else { return };
+    let how = if c.status == "True" { "It is over and has succeeded" } else { "It is over and has not succeeded" };
+    why.lines.push(sentence(how, c.reason, c.message));
+    if c.status != "True" {
+        why.reasons.push(c.reason.into());
+    }
+}
+
+fn told_state(why: &mut Why, object: &DynObject, now: Time) {
+    let seen = object.status["observedGeneration"].as_i64();
+    let look = "If this lasts, see whether a controller leads: cloud-manager get leases";
+    match seen {
+        None | Some(0) if object.status["conditions"].as_array().is_none_or(Vec::is_empty) => {
+            why.lines.push("No controller has looked at it yet.".into());
+            why.advice.push(look.into());
+        }
+        Some(seen) if seen < object.metadata.generation => {
+            why.lines.push(format!("The controller has not seen the latest change yet: the spec is generation {}, seen is {seen}.", object.metadata.generation));
+            why.advice.push(look.into());
+        }
+        _ => {}
+    }
+    if object.spec["cancel"] == "Requested" {
+        why.lines.push("It is being cancelled: nothing new is begun, what is under way is settled.".into());
+    }
+    let waiting = &object.status["waiting"];
+    if let Some(reason) = waiting["reason"].as_str().filter(|reason| !reason.is_empty()) {
+        let since = waiting["since"].as_str().and_then(|s| Time::parse(s).ok());
+        let since = since.map(|t| format!("It has waited for {}", kinds::age(now.seconds_since(t)))).unwrap_or_else(|| "It waits".into());
+        why.say(&since, reason, text(&waiting["message"]));
+    }
+    for (kind, what) in [("Paused", "It is paused"), ("Stalled", "It cannot go on by itself")] {
+        if let Some(c) = condition(object, kind).filter(|c| c.status == "True") {
+            why.say(what, c.reason, c.message);
+        }
+    }
+    for kind in WANTED {
+        if let Some(c) = condition(object, kind).filter(|c| c.status != "True") {
+            why.say(&format!("{kind} is {}", c.status), c.reason, c.message);
+        }
+    }
+    let retry = &object.status["retry"];
+    if let Some(failures) = retry["failures"].as_i64().filter(|n| *n > 0) {
+        let next = retry["nextAt"].as_str().and_then(|s| Time::parse(s).ok()).map(|t| t.seconds_since(now)).filter(|s| *s > 0);
+        let next = next.map(|s| format!(" The next try is in {}.", kinds::age(s))).unwrap_or_default();
+        why.lines.push(format!("It failed {failures} times in a row, last with: {}{next}", stop(text(&retry["lastError"]))));
+    }
+    if let Some(by) = object.status["fence"]["by"].as_str() {
+        let line = format!("The host was fenced by {by} and is held down: power On and schedulable Enabled are not enforced until an operator releases it.");
+        why.lines.push(line);
+        why.reasons.push(r::FENCED.into());
+    }
+    if let Some(owner) = object.status["claim"]["owner"].as_str().filter(|o| !o.is_empty() && *o != object.id()) {
+        let purpose = text(&object.status["claim"]["purpose"]);
+        let purpose = if purpose.is_empty() { String::new() } else { format!(" ({purpose})") };
+        why.lines.push(format!("{owner} has the host{purpose}; nothing else disrupts it meanwhile."));
+        why.reasons.push(r::CLAIMED.into());
+    }
+}
+
+/// Guests that hold something up: of a host, an operation, or an evacuation.
+fn told_guests(why: &mut Why, object: &DynObject) {
+    for list in [&object.status["guests"]["blocked"], &object.status["left"]] {
+        let lines = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+        why.lines.extend(lines.map(|line| format!("Guest {line}")));
+    }
+    let mut groups: Vec<((&str, &str), Vec<&Value>)> = Vec::new();
+    for guest in object.status["guests"].as_array().into_iter().flatten() {
+        let key = (text(&guest["outcome"]), text(&guest["reason"]));
+        if key.0 == "Moved" || key.1.is_empty() {
+            continue;
+        }
+        match groups.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, guests)) => guests.push(guest),
+            None => groups.push((key, vec![guest])),
+        }
+    }
+    for ((outcome, reason), guests) in groups {
+        let mut names: Vec<&str> = guests.iter().take(NAMED).map(|g| text(&g["name"])).collect();
+        let more = format!("{} more", guests.len().saturating_sub(NAMED));
+        if guests.len() > NAMED {
+            names.push(&more);
+        }
+        let word = if guests.len() == 1 { "guest is" } else { "guests are" };
+        let message = text(&guests[0]["message"]);
+        why.lines.push(sentence(&format!("{} {word} {outcome}: {}", guests.len(), names.join(", ")), reason, message));
+        why.reasons.push(reason.into());
+    }
+}
+
+impl Why {
+    /// Adds a sentence unless its reason was told already with the same message.
+    fn say(&mut self, what: &str, reason: &str, message: &str) {
+        let repeated = self.reasons.iter().any(|r| r == reason) && (message.is_empty() || self.lines.iter().any(|l| l.contains(message.trim_end_matches('.'))));
+        if !repeated {
+            self.lines.push(sentence(what, reason, message));
+        }
+        if !self.reasons.iter().any(|r| r == reason) {
+            self.reasons.push(reason.into());
+        }
+    }
+}
+
+fn sentence(what: &str, reason: &str, message: &str) -> String {
+    let message = if message.is_empty() { String::new() } else { format!(": {}", stop(message)) };
+    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    format!("{what}{reason}{message}")
+}
+
+/// With a full stop at its end.
+fn stop(text: &str) -> String {
+    if text.ends_with(['.', '!', '?']) { text.into() } else { format!("{text}.") }
+}
+
+/// The host an object is about; empty if none.
+fn host_of(object: &DynObject) -> &str {
+    if object.kind == "Host" { &object.metadata.name } else { text(&object.spec["hostRef"]["name"]) }
+}
+
+/// What to do about a reason. `None` if waiting is all there is to do, or the message says it.
+fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
+    let claim = object.status["claim"]["owner"].as_str().and_then(|o| o.split_once('/'));
+    let text = match reason {
+        r::FROZEN => "Let things happen again: cloud-manager thaw".into(),
+        r::CLAIMED => match claim {
+            Some((kind, name)) => format!("See what has the host: cloud-manager describe {} {name}", kind.to_ascii_lowercase()),
+            None => format!("See what has the host: cloud-manager describe host {host}"),
+        },
+        r::DRAIN_LIMIT => "Wait for the other drains, or raise spec.maxHostsDraining of clusterpolicy/default".into(),
+        r::EVACUATION_LIMIT => "Wait for the other moves, or raise spec.maxEvacuations or maxPerHost of clusterpolicy/default".into(),
+        r::NOVA_UNREADABLE => "See whether Nova and Keystone answer, and the controller's login ([openstack] in its configuration)".into(),
+        r::VANISHED => format!("Bring its nova-compute back, or, if the machine is gone for good: cloud-manager delete host {host}"),
+        r::IN_DOUBT => {
+            format!("Look at the machine and at cloud-manager power status {host}. If it is to be given up: cloud-manager evacuate {host} --mode Rebuild")
+        }
+        r::NO_VERIFIED_LINK => format!("Verify its power link (make a PowerDevice and a PowerLink first, if there is none): cloud-manager initialise {host}"),
+        r::POWER_UNREADABLE => {
+            format!("Make the power device readable: its address, network and Credential; see cloud-manager power status {host} and cloud-manager get powerdevices")
+        }
+        r::FENCED => format!("When the machine may come back: cloud-manager power on {host} (or: cloud-manager enable {host})"),
+        r::FOREIGN => "Another controller has marked this host. Stop one of the two; clear the mark in Nova (enable the service by hand) when it is sure".into(),
+        r::GUESTS_RUNNING => format!("Move the guests away: cloud-manager get guests {host}; cloud-manager drain {host}"),
+        r::GUEST_CANNOT_MOVE => format!("Stop or move the named guests by hand, or let them be stopped: cloud-manager shutdown {host} --allow-off-vm"),
+        r::MOVE_IN_FLIGHT => "Wait until Nova has settled the guest's earlier move (openstack server migration list); if that move's destination died too, evacuate it first".into(),
+        r::FENCE_FORBIDDEN => format!("Power the host off yourself, or allow it: cloud-manager evacuate {host} --fence IfNeeded"),
+        r::EVACUATION_DENIED => format!("Set spec.evacuation of host/{host} to Allowed, if that is meant"),
+        r::LOCAL_DISK => format!(
+            "If the guests may start from an empty disk: cloud-manager evacuate {host} --local-disks Rebuild. If their disks are shared, say so: spec.guestDisks of clusterpolicy/default"
+        ),
+        r::PRIORITY_ZERO => "Recovery priority 0 means never; change the guest's metadata if that is not meant".into(),
+        r::NO_DESTINATION => "Make room: enable or power on other hosts (cloud-manager get hosts)".into(),
+        r::RESTORED => "The database went back in time. Look at what happened since, then run: cloud-manager doctor".into(),
+        r::SERVICE_DOWN => format!("If the machine is dead: cloud-manager evacuate {host}. Else start its nova-compute"),
+        r::NOT_FOUND => "Make the object it refers to, or correct the reference".into(),
+        _ => return None,
+    };
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW: Time = Time(1_800_000_000_000_000);
+
+    fn host(status: Value) -> DynObject {
+        let mut host = DynObject::new("Host", "c1", json!({"power": "Off"}));
+        host.metadata.generation = 2;
+        host.status = status;
+        host
+    }
+
+    #[test]
+    fn a_waiting_host_says_why_for_how_long_and_what_to_do() {
+        let waits = json!({"observedGeneration": 2,
+            "waiting": {"reason": "NoVerifiedPowerLink", "message": "Host c1 has no verified power link", "since": NOW.plus_seconds(-300)},
+            "conditions": [{"type": "Ready", "status": "False", "reason": "NoVerifiedPowerLink", "message": "Host c1 has no verified power link."}]});
+        let why = why(&host(waits), NOW);
+        assert_eq!(why.lines, ["It has waited for 5m (NoVerifiedPowerLink): Host c1 has no verified power link."]);
+        assert_eq!(why.advice.len(), 1);
+        assert!(why.advice[0].contains("cloud-manager initialise c1"), "{why:?}");
+    }
+
+    #[test]
+    fn a_spec_that_no_controller_saw_is_told_first() {
+        let unseen = why(&host(json!({})), NOW);
+        assert_eq!(unseen.lines, ["No controller has looked at it yet."]);
+        let old = why(&host(json!({"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True", "reason": "AsDesired"}]})), NOW);
+        assert!(old.lines[0].contains("generation 2, seen is 1"), "{old:?}");
+        assert!(old.advice[0].contains("get leases"));
+    }
+
+    #[test]
+    fn a_fenced_and_claimed_host_names_who_and_the_way_out() {
+        let status = json!({"observedGeneration": 2, "fence": {"epoch": 3, "by": "ev-c1-00aa"}, "claim": {"owner": "Evacuation/ev-c1-00aa", "purpose": "rebuild"}});
+        let why = why(&host(status), NOW);
+        assert!(why.lines.iter().any(|l| l.contains("fenced by ev-c1-00aa")), "{why:?}");
+        assert!(why.advice.iter().any(|a| a.contains("cloud-manager power on c1")), "{why:?}");
+        assert!(why.advice.iter().any(|a| a == "See what has the host: cloud-manager describe evacuation ev-c1-00aa"), "{why:?}");
+    }
+
+    #[test]
+    fn guests_of_an_evacuation_are_grouped_by_reason() {
+        let guest = |name: &str, outcome: &str, reason: &str| json!({"name": name, "outcome": outcome, "reason": reason, "message": "Its disk is on the host."});
+        let mut guests: Vec<Value> = (0..7).map(|i| guest(&format!("g{i}"), "Skipped", "LocalDisk")).collect();
+        guests.push(guest("h", "NeedsHuman", "MoveInFlight"));
+        guests.push(guest("ok", "Moved", ""));
+        let mut evacuation = DynObject::new("Evacuation", "e", json!({"hostRef": {"name": "c1"}}));
+        evacuation.metadata.generation = 1;
+        evacuation.status = json!({"observedGeneration": 1, "guests": guests,
+            "conditions": [{"type": "Succeeded", "status": "False", "reason": "Failed", "message": "7 guests stay"}]});
+        let why = why(&evacuation, NOW);
+        assert_eq!(why.lines[0], "It is over and has not succeeded (Failed): 7 guests stay.");
+        assert_eq!(why.lines[1], "7 guests are Skipped: g0, g1, g2, g3, g4, 2 more (LocalDisk): Its disk is on the host.");
+        assert!(why.lines[2].starts_with("1 guest is NeedsHuman: h (MoveInFlight)"));
+        assert!(why.advice.iter().any(|a| a.contains("--local-disks Rebuild")), "{why:?}");
+    }
+
+    #[test]
+    fn when_all_is_well_it_says_so() {
+        let well = host(json!({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True", "reason": "AsDesired"}]}));
+        assert_eq!(why(&well, NOW).lines, ["Nothing is waiting: Ready is True (AsDesired)."]);
+        assert!(why(&well, NOW).advice.is_empty());
+    }
+
+    #[test]
+    fn retries_tell_the_last_error_and_the_next_try() {
+        let status = json!({"observedGeneration": 2, "retry": {"failures": 3, "lastError": "Nova answered 500", "nextAt": NOW.plus_seconds(40)}});
+        assert_eq!(why(&host(status), NOW).lines, ["It failed 3 times in a row, last with: Nova answered 500. The next try is in 40s."]);
+    }
+
+    #[test]
+    fn every_reason_that_holds_an_operator_up_has_advice() {
+        for reason in [
+            r::FROZEN,
+            r::CLAIMED,
+            r::DRAIN_LIMIT,
+            r::EVACUATION_LIMIT,
+            r::NOVA_UNREADABLE,
+            r::VANISHED,
+            r::IN_DOUBT,
+            r::NO_VERIFIED_LINK,
+            r::POWER_UNREADABLE,
+            r::FENCED,
+            r::FOREIGN,
+            r::GUEST_CANNOT_MOVE,
+            r::MOVE_IN_FLIGHT,
+            r::FENCE_FORBIDDEN,
+            r::EVACUATION_DENIED,
+            r::LOCAL_DISK,
+            r::NO_DESTINATION,
+            r::RESTORED,
+        ] {
+            assert!(advice(reason, &host(json!({})), "c1").is_some(), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The server's configuration: defaults, then a TOML file, then the environment, then flags.
+//!
+//! [`Config`] is the one list of keys. Every value knows where it came from; an unknown key or a
+//! wrong value is an error that names the file and line, the variable or the flag.
+
+mod layers;
+mod load;
+#[cfg(test)]
+mod tests;
+
+pub use load::{ConfigError, Loaded, Sources};
+
+use crate::args::ServerArgs;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Where the file is looked for if none is named.
+pub const DEFAULT_FILE: &str = "/etc/cloud-manager/cloud-manager.toml";
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The HTTP API.
+    pub api: Api,
+    /// The database.
+    pub database: Database,
+    /// The controller.
+    pub controller: Controller,
+    /// The OpenStack cloud that is controlled.
+    pub openstack: OpenStack,
+    /// Keys for secrets at rest.
+    pub keys: Keys,
+    /// The log.
+    pub log: Log,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Address and port of the API.
+    pub listen: String,
+    /// URL under which clients reach the API, for links; empty: as the request says.
+    #[serde(deserialize_with = "optional")]
+    pub public_endpoint: Option<String>,
+    /// Address and port of `/metrics`; empty: none.
+    #[serde(deserialize_with = "optional")]
+    pub metrics_listen: Option<String>,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Api { listen: "127.0.0.1:9362".into(), public_endpoint: None, metrics_listen: Some("127.0.0.1:9363".into()) }
+    }
+}
+
+/// `[database]`
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// URL of the database. A password in it is never shown.
+    pub url: String,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("url", &load::without_password(&self.url)).finish()
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Database { url: "sqlite:///var/lib/cloud-manager/cloud-manager.db".into() }
+    }
+}
+
+/// `[controller]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Controller {
+    /// How often hosts are compared with Nova's compute services, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub node_sync_interval_seconds: u64,
+    /// How often every object is looked at without cause, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub resync_seconds: u64,
+    /// How long leadership lasts without renewal, in milliseconds.
+    #[serde(deserialize_with = "number")]
+    pub lease_millis: u64,
+    /// A leader that could not renew for this long stops, in milliseconds; less than the lease.
+    #[serde(deserialize_with = "number")]
+    pub renew_deadline_millis: u64,
+    /// Pause between tries to renew or to take over, in milliseconds; less than the deadline.
+    #[serde(deserialize_with = "number")]
+    pub retry_millis: u64,
+}
+
+impl Default for Controller {
+    fn default() -> Self {
+        Controller { node_sync_interval_seconds: 60, resync_seconds: 300, lease_millis: 6_000, renew_deadline_millis: 4_000, retry_millis: 1_000 }
+    }
+}
+
+/// `[openstack]`. With none of it set, the `OS_*` variables are taken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenStack {
+    /// Name of a cloud in clouds.yaml; the rest of the login then comes from there.
+    #[serde(deserialize_with = "optional")]
+    pub cloud: Option<String>,
+    /// Path of clouds.yaml; empty: the usual places.
+    #[serde(deserialize_with = "optional")]
+    pub clouds_yaml: Option<String>,
+    /// URL of Keystone.
+    #[serde(deserialize_with = "optional")]
+    pub auth_url: Option<String>,
+    /// User.
+    #[serde(deserialize_with = "optional")]
+    pub username: Option<String>,
+    /// Password.
+    #[serde(deserialize_with = "secret", serialize_with = "hidden")]
+    pub password: Option<SecretString>,
+    /// Domain of the user.
+    #[serde(deserialize_with = "optional")]
+    pub user_domain_name: Option<String>,
+    /// Project.
+    #[serde(deserialize_with = "optional")]
+    pub project_name: Option<String>,
+    /// Domain of the project.
+    #[serde(deserialize_with = "optional")]
+    pub project_domain_name: Option<String>,
+    /// Id of an application credential, in place of user and password.
+    #[serde(deserialize_with = "optional")]
+    pub application_credential_id: Option<String>,
+    /// Its secret.
+    #[serde(deserialize_with = "secret", serialize_with = "hidden")]
+    pub application_credential_secret: Option<SecretString>,
+    /// Region in the catalogue; empty: any.
+    #[serde(deserialize_with = "optional")]
+    pub region: Option<String>,
+    /// `public`, `internal` or `admin`.
+    pub interface: String,
+    /// PEM file with further certificate authorities.
+    #[serde(deserialize_with = "optional")]
+    pub ca_file: Option<String>,
+}
+
+impl Default for OpenStack {
+    fn default() -> Self {
+        OpenStack {
+            cloud: None,
+            clouds_yaml: None,
+            auth_url: None,
+            username: None,
+            password: None,
+            user_domain_name: None,
+            project_name: None,
+            project_domain_name: None,
+            application_credential_id: None,
+            application_credential_secret: None,
+            region: None,
+            interface: "public".into(),
+            ca_file: None,
+        }
+    }
+}
+
+/// `[keys]`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// File with the key that encrypts Credential data; empty: beside the database.
+    #[serde(deserialize_with = "optional")]
+    pub credential_key_file: Option<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter per target.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Keys whose value is never shown.
+pub(crate) const SECRETS: [&str; 2] = ["openstack.password", "openstack.application_credential_secret"];
+
+/// Loads the configuration of this process.
+///
+/// # Errors
+/// [`ConfigError`] names the place of what is wrong.
+pub fn load(args: &ServerArgs) -> Result<Loaded, ConfigError> {
+    let file = match &args.config {
+        Some(path) => Some(path.clone()),
+        None => Some(Path::new(DEFAULT_FILE).to_path_buf()).filter(|p| p.exists()),
+    };
+    let flags = [
+        ("--listen", "api.listen", &args.listen),
+        ("--metrics-listen", "api.metrics_listen", &args.metrics_listen),
+        ("--database-url", "database.url", &args.database_url),
+        ("--log-level", "log.level", &args.log_level),
+        ("--log-format", "log.format", &args.log_format),
+    ];
+    let given = flags.into_iter().filter_map(|(flag, key, value)| Some((flag.to_string(), key.to_string(), value.clone()?)));
+    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    Loaded::from(Sources { file, environment: environment.collect(), flags: given.collect() })
+}
+
+/// An empty text is no value.
+fn optional<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(d)?.filter(|text| !text.is_empty()))
+}
+
+/// A number, also if it is written as text, as in the environment.
+fn number<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    struct Visitor;
+    impl serde::de::Visitor<'_> for Visitor {
+        type Value = u64;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a whole number of at least 0")
+        }
+        fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<u64, E> {
+            Ok(value)
+        }
+        fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<u64, E> {
+            u64::try_from(value).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+        }
+        fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<u64, E> {
+            value.trim().parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(value), &self))
+        }
+    }
+    d.deserialize_any(Visitor)
+}
+
+fn secret<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(optional(d)?.map(SecretString::from))
+}
+
+/// Secrets are never serialised, so that no dump can show them.
+fn hidden<S: serde::Serializer>(_: &Option<SecretString>, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_none()
+}

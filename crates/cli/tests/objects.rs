@@ -1,0 +1,265 @@
+//! get, describe, apply, delete, wait, watch: what people see and what scripts get.
+
+mod common;
+
+use common::*;
+use serde_json::{Value, json};
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{method, path, query_param},
+};
+
+fn waiting_host() -> Value {
+    let status = json!({"observedGeneration": 1, "power": {"state": "On", "links": [{"name": "c1-bmc", "state": "On", "verified": false}]},
+        "waiting": {"reason": "NoVerifiedPowerLink", "message": "No power link of c1 is verified."},
+        "conditions": [{"type": "Ready", "status": "False", "reason": "NoVerifiedPowerLink", "message": "No power link of c1 is verified.",
+                        "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+    host("c1", json!({"power": "Off"}), status)
+}
+
+#[tokio::test]
+async fn get_prints_a_table_names_json_and_yaml() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts", ok(&list(&[waiting_host()]))).await;
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    let table = run(&server, &["get", "ho"]).await;
+    assert_eq!(table.code, 0, "{table:?}");
+    let lines: Vec<&str> = table.out.lines().collect();
+    assert!(lines[0].starts_with("NAME  READY  REASON"), "{table:?}");
+    assert!(lines[1].starts_with("c1    False  NoVerifiedPowerLink  On"), "{table:?}");
+    assert!(run(&server, &["get", "hosts", "-o", "wide"]).await.out.contains("EPOCH"));
+    assert_eq!(run(&server, &["get", "hosts", "-o", "name"]).await.out, "host/c1\n");
+    let json: Value = serde_json::from_str(&run(&server, &["get", "host", "c1", "-o", "json"]).await.out).unwrap();
+    assert_eq!(json["metadata"]["name"], "c1");
+    assert!(run(&server, &["get", "host", "c1", "-o", "yaml"]).await.out.contains("\n  power: Off\n"));
+}
+
+#[tokio::test]
+async fn what_get_wrote_as_yaml_apply_reads_as_unchanged() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts", ok(&list(&[waiting_host()]))).await;
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    let yaml = run(&server, &["get", "hosts", "-o", "yaml"]).await.out;
+    let applied = run_with(&["apply", "-f", "-"], &yaml, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
+    assert_eq!((applied.code, applied.out.as_str()), (0, "host/c1 unchanged\n"), "{applied:?}");
+}
+
+#[tokio::test]
+async fn each_failure_has_its_exit_code_and_its_sentence() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts/gone", error(404, "not-found", "There is no Host 'gone'.")).await;
+    on(&server, "GET", "/v1/hosts/secret", error(403, "forbidden", "You may not read hosts.")).await;
+    let gone = run(&server, &["get", "host", "gone"]).await;
+    assert_eq!((gone.code, gone.err.as_str(), gone.out.as_str()), (3, "error: There is no Host 'gone'.\n", ""));
+    assert_eq!(run(&server, &["get", "host", "secret"]).await.code, 4);
+    let kind = run(&server, &["get", "hots"]).await;
+    assert_eq!(kind.code, 2);
+    assert!(kind.err.contains("there is no kind 'hots'; there are hosts"), "{kind:?}");
+    assert_eq!(run(&server, &["gte"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn guests_are_listed_and_a_list_that_is_missing_is_no_empty_one() {
+    let server = MockServer::start().await;
+    let guest = json!({"id": "u1", "name": "web", "vmState": "active", "taskState": null, "powerState": "running", "priority": 5, "bootFromVolume": true});
+    on(&server, "GET", "/v1/hosts/c1/guests", ok(&json!({"guests": [guest], "observedAt": "2026-01-01T00:00:00Z"}))).await;
+    on(&server, "GET", "/v1/hosts/c2/guests", ok(&json!({}))).await;
+    let shown = run(&server, &["get", "guests", "c1"]).await;
+    assert_eq!(shown.out.lines().nth(1), Some("web   u1  active  -     running  5"), "{shown:?}");
+    assert!(shown.err.contains("2026-01-01"), "{shown:?}");
+    let missing = run(&server, &["get", "guests", "c2"]).await;
+    assert_eq!(missing.code, 10);
+    assert!(missing.err.contains("not known"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn describe_begins_with_why_and_what_to_do() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    let operation = object("HostOperation", "drain-c1", json!({"hostRef": {"name": "c1"}, "type": "Drain"}),
+        json!({"observedGeneration": 1, "waiting": {"reason": "DrainLimit", "message": "2 of 2 hosts are being drained."}}));
+    Mock::given(method("GET")).and(path("/v1/hostoperations")).and(query_param("fieldSelector", "spec.hostRef.name=c1")).respond_with(ok(&list(&[operation]))).mount(&server).await;
+    on(&server, "GET", "/v1/evacuations", ok(&list(&[]))).await;
+    let call = object("Operation", "op1", json!({"owner": "HostOperation/drain-c1", "host": "c1", "step": "LiveMigrate/u1", "attempt": 1}), json!({"state": "Unknown"}));
+    let settled = object("Operation", "op0", json!({"owner": "Host/c1", "host": "c1", "step": "Disable", "attempt": 1}), json!({"state": "Observed"}));
+    for (owner, items) in [("Host/c1", vec![settled]), ("HostOperation/drain-c1", vec![call])] {
+        let mock = Mock::given(method("GET")).and(path("/v1/operations")).and(query_param("fieldSelector", format!("spec.owner={owner}")));
+        mock.respond_with(ok(&list(&items))).mount(&server).await;
+    }
+    let event = object("Event", "e1", json!({"regarding": "Host/c1", "type": "Warning", "reason": "Refused", "count": 3, "note": "No way."}), json!({}));
+    Mock::given(path("/v1/events")).and(query_param("fieldSelector", "spec.regarding=Host/c1")).respond_with(ok(&list(&[event]))).mount(&server).await;
+    let ran = run(&server, &["describe", "host", "c1"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines[2], "Why it stands where it stands:", "{}", ran.out);
+    assert!(lines[3].contains("(NoVerifiedPowerLink): No power link of c1 is verified."), "{}", ran.out);
+    assert!(lines[5].contains("cloud-manager initialise c1"), "{}", ran.out);
+    assert!(ran.out.contains("Open on this host: HostOperation drain-c1\n  It waits (DrainLimit)"), "{}", ran.out);
+    assert!(ran.out.contains("LiveMigrate/u1") && !ran.out.contains("Observed"), "{}", ran.out);
+    assert!(ran.out.contains("No way."), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn describe_shows_what_it_can_read_when_the_rest_cannot_be_read() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    let ran = run(&server, &["describe", "host", "c1"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("NoVerifiedPowerLink") && ran.out.contains("Events could not be read"), "{}", ran.out);
+}
+
+const MANIFESTS: &str = "
+apiVersion: cloud-manager/v1
+kind: Host
+metadata: {name: c1, labels: {rack: a1}}
+spec: {power: On}
+---
+kind: Host
+ bad: [
+---
+apiVersion: cloud-manager/v1
+kind: PowerDevice
+metadata: {name: bmc1}
+spec: {type: BMC, protocol: IPMI, endpoint: {host: 10.0.0.1}}
+";
+
+#[tokio::test]
+async fn apply_creates_changes_and_goes_on_after_a_document_that_is_wrong() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    let mut after = waiting_host();
+    after["metadata"]["resourceVersion"] = "6".into();
+    on(&server, "PUT", "/v1/hosts/c1", ok(&after)).await;
+    on(&server, "POST", "/v1/powerdevices", ResponseTemplate::new(201).set_body_json(object("PowerDevice", "bmc1", json!({}), json!({})))).await;
+    let ran = run_with(&["apply", "-f", "-"], MANIFESTS, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
+    assert_eq!(ran.out, "host/c1 configured\npowerdevice/bmc1 created\n", "{ran:?}");
+    assert_eq!(ran.code, 2);
+    assert!(ran.err.starts_with("error: standard input, document 2, line 8"), "{ran:?}");
+    let put = &bodies(&server, "PUT").await[0];
+    assert_eq!((&put["metadata"]["resourceVersion"], &put["spec"]["power"], &put["metadata"]["labels"]["rack"]), (&json!("5"), &json!("On"), &json!("a1")));
+    assert_eq!(bodies(&server, "POST").await[0]["spec"]["endpoint"]["host"], "10.0.0.1");
+}
+
+#[tokio::test]
+async fn apply_reads_again_once_when_somebody_was_faster() {
+    let server = MockServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("h.yaml");
+    std::fs::write(&file, "apiVersion: cloud-manager/v1\nkind: Host\nmetadata: {name: c1}\nspec: {title: x}\n").unwrap();
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    Mock::given(method("PUT")).respond_with(error(409, "conflict", "Host c1 was changed.")).up_to_n_times(1).expect(1).mount(&server).await;
+    let mut after = waiting_host();
+    after["metadata"]["resourceVersion"] = "8".into();
+    Mock::given(method("PUT")).respond_with(ok(&after)).up_to_n_times(1).expect(1).mount(&server).await;
+    Mock::given(method("PUT")).respond_with(error(409, "conflict", "Host c1 was changed.")).expect(2).mount(&server).await;
+    let path = file.display().to_string();
+    assert_eq!(run(&server, &["apply", "-f", &path]).await.out, "host/c1 configured\n");
+    let twice = run(&server, &["apply", "-f", &path]).await;
+    assert_eq!(twice.code, 5, "{twice:?}");
+    assert!(twice.err.contains("h.yaml, document 1, line 1: host/c1: Host c1 was changed."), "{twice:?}");
+}
+
+#[tokio::test]
+async fn a_stale_resource_version_in_a_manifest_is_a_conflict_and_writes_nothing() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    let stale = "apiVersion: cloud-manager/v1\nkind: Host\nmetadata: {name: c1, resourceVersion: '4'}\nspec: {power: On}\n";
+    let ran = run_with(&["apply", "-f", "-"], stale, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(bodies(&server, "PUT").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_credential_that_fails_shows_no_secret() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/credentials/k", error(404, "not-found", "none")).await;
+    // A server that is careless enough to repeat what it was given.
+    on(&server, "POST", "/v1/credentials", error(400, "invalid", "invalid value hunter2-long: bad; and hunter2")).await;
+    let manifest = "apiVersion: cloud-manager/v1\nkind: Credential\nmetadata: {name: k}\nspec: {data: {username: root, password: hunter2-long, other: hunter2}}\n";
+    let ran = run_with(&["apply", "-f", "-"], manifest, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
+    assert_eq!(ran.code, 2);
+    assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
+    assert!(ran.err.contains("invalid value ***: bad"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn delete_takes_names_and_files_and_tells_what_still_cleans_up() {
+    let server = MockServer::start().await;
+    on(&server, "DELETE", "/v1/powerlinks/l1", ResponseTemplate::new(204)).await;
+    let mut going = object("PowerDevice", "d1", json!({}), json!({}));
+    going["metadata"]["finalizers"] = json!(["cloud-manager/power"]);
+    on(&server, "DELETE", "/v1/powerdevices/d1", ResponseTemplate::new(202).set_body_json(going)).await;
+    on(&server, "DELETE", "/v1/hosts/x", error(404, "not-found", "There is no Host 'x'.")).await;
+    let files = "apiVersion: cloud-manager/v1\nkind: PowerDevice\nmetadata: {name: d1}\n---\napiVersion: cloud-manager/v1\nkind: PowerLink\nmetadata: {name: l1}\n";
+    let ran = run_with(&["delete", "-f", "-"], files, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
+    assert_eq!(ran.out, "powerlink/l1 deleted\npowerdevice/d1 is being deleted; first cloud-manager/power cleans up\n", "{ran:?}");
+    assert_eq!(run(&server, &["delete", "host", "x"]).await.code, 3);
+    assert_eq!(run(&server, &["delete", "host", "x", "--ignore-not-found"]).await.code, 0);
+}
+
+fn condition(status: &str) -> Value {
+    json!({"conditions": [{"type": "Ready", "status": status, "reason": "Progressing", "message": "Two guests are on their way.", "observedGeneration": 1}]})
+}
+
+#[tokio::test]
+async fn wait_ends_when_the_condition_comes() {
+    let server = MockServer::start().await;
+    let mut changed = host("c1", json!({}), condition("True"));
+    changed["metadata"]["resourceVersion"] = "6".into();
+    let stream = format!("{}\n", json!({"type": "MODIFIED", "object": changed}));
+    let watch = Mock::given(path("/v1/hosts")).and(query_param("watch", "1")).and(query_param("fieldSelector", "metadata.name=c1")).and(query_param("resourceVersion", "5"));
+    watch.respond_with(ResponseTemplate::new(200).set_body_raw(stream, "application/json")).with_priority(1).mount(&server).await;
+    on(&server, "GET", "/v1/hosts", ok(&list(&[host("c1", json!({}), condition("False"))]))).await;
+    let ran = run(&server, &["wait", "host", "c1", "--for=condition=Ready", "--timeout", "30s"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let now = run(&server, &["wait", "host", "c1", "--for=condition=Ready=False"]).await;
+    assert_eq!(now.code, 0, "{now:?}");
+}
+
+#[tokio::test]
+async fn wait_that_takes_too_long_tells_the_reason() {
+    let server = MockServer::start().await;
+    let slow = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(30));
+    Mock::given(path("/v1/hosts")).and(query_param("watch", "1")).respond_with(slow).with_priority(1).mount(&server).await;
+    on(&server, "GET", "/v1/hosts", ok(&list(&[host("c1", json!({}), condition("False"))]))).await;
+    let ran = run(&server, &["wait", "host", "c1", "--for=condition=Ready", "--timeout", "1s"]).await;
+    assert_eq!(ran.code, 6, "{ran:?}");
+    assert!(ran.err.contains("Ready is False (Progressing): Two guests are on their way."), "{ran:?}");
+}
+
+#[tokio::test]
+async fn waiting_for_what_is_not_there_does_not_wait() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts", ok(&list(&[]))).await;
+    assert_eq!(run(&server, &["wait", "host", "c1", "--for=condition=Ready"]).await.code, 3);
+    assert_eq!(run(&server, &["wait", "host", "c1", "--for=delete"]).await.code, 0);
+}
+
+#[tokio::test]
+async fn a_watch_prints_each_change_until_it_may_not_go_on() {
+    let server = MockServer::start().await;
+    let mut changed = waiting_host();
+    changed["metadata"]["resourceVersion"] = "6".into();
+    let stream = format!("{}\n", json!({"type": "DELETED", "object": changed}));
+    for (revision, answer) in [("5", ResponseTemplate::new(200).set_body_raw(stream, "application/json")), ("6", error(403, "forbidden", "Enough."))] {
+        let watch = Mock::given(path("/v1/hosts")).and(query_param("watch", "1")).and(query_param("resourceVersion", revision));
+        watch.respond_with(answer).with_priority(1).mount(&server).await;
+    }
+    on(&server, "GET", "/v1/hosts", ok(&list(&[waiting_host()]))).await;
+    let ran = run(&server, &["watch", "hosts"]).await;
+    assert_eq!(ran.code, 4, "{ran:?}");
+    let events: Vec<&str> = ran.out.lines().map(|l| l.split_whitespace().next().unwrap()).collect();
+    assert_eq!(events, ["EVENT", "ADDED", "DELETED"], "{ran:?}");
+    let json = run(&server, &["watch", "hosts", "-o", "json"]).await.out;
+    let last: Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["type"], &last["object"]["metadata"]["name"]), (&json!("DELETED"), &json!("c1")));
+}
+
+#[tokio::test]
+async fn explain_reads_the_schema_of_the_server() {
+    let server = MockServer::start().await;
+    let schema = (schemas::kinds::find("host").unwrap().schema)();
+    on(&server, "GET", "/v1/schemas/Host", ok(&schema)).await;
+    let ran = run(&server, &["explain", "host.spec.power"]).await;
+    assert!(ran.out.starts_with("Host.spec.power  <word>"), "{ran:?}");
+}

@@ -1,0 +1,489 @@
+//! The driver loop: the only place with the order load → observe → decide → commit → act → commit.
+
+use crate::{Clock, Gate, Metrics, Recorder, intents, metrics::{ReconcileLabels, WaitLabels}, retry};
+use async_trait::async_trait;
+use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
+use schemas::{
+    DynObject, FieldError, Kind, Object, Time,
+    v1::{self, OperationState, Retry, reasons},
+};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+use store::{ClaimRequest, Evidence, Guard, ListQuery, Op, Store, StoreError};
+
+/// Longest time one look at the world may take; then everything is unknown.
+const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
+
+/// One kind's reconciler. Everything here must survive being run twice, being run late, and being killed at any await.
+#[async_trait]
+pub trait Reconciler: Send + Sync + 'static {
+    /// The kind.
+    type Kind: Kind;
+    /// What is read from outside.
+    type Seen: Send + Sync;
+
+    /// The host an object concerns, if there is one: its claim, evidence and intents are loaded.
+    fn host(&self, object: &Object<Self::Kind>) -> Option<String>;
+
+    /// Reads the world. Never writes, never fails: what could not be read is unknown.
+    async fn observe(&self, object: &Object<Self::Kind>, env: &Env) -> Self::Seen;
+
+    /// What `observe` gives when its deadline passed.
+    fn blind(&self, object: &Object<Self::Kind>, why: &str) -> Self::Seen;
+
+    /// Decides; pure.
+    fn decide(&self, object: &Object<Self::Kind>, seen: &Self::Seen, env: &Env) -> Decision<<Self::Kind as Kind>::Status>;
+}
+
+/// What became of an act. There is no "failed, so it did not happen".
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActOutcome {
+    /// The remote took it.
+    Done {
+        /// `Observed` if the answer itself shows the effect, `Accepted` if the effect goes on.
+        state: OperationState,
+        /// Request id of the remote.
+        request_id: Option<String>,
+        /// What it said.
+        evidence: String,
+        /// `updated_at` of the Nova service row after a write of ours.
+        beat: Option<String>,
+    },
+    /// The remote said no, definitively.
+    Refused {
+        /// Request id of the remote.
+        request_id: Option<String>,
+        /// What it said.
+        evidence: String,
+    },
+    /// It never left.
+    NotSent {
+        /// Why.
+        evidence: String,
+    },
+    /// It may have happened.
+    Unknown {
+        /// Request id of the remote.
+        request_id: Option<String>,
+        /// Why nobody can tell.
+        evidence: String,
+    },
+}
+
+/// Does steps. Never decides.
+#[async_trait]
+pub trait Actor: Send + Sync + 'static {
+    /// Does one step on a host. `gate` is asked just before anything is sent (S8).
+    async fn act(&self, host: &str, step: &Step, gate: &Gate) -> ActOutcome;
+}
+
+/// What all drivers of a controller share.
+#[derive(Clone)]
+pub struct Shared {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Whether this process may act.
+    pub gate: Gate,
+    /// When it began to lead.
+    pub led_since: Time,
+    /// Identity of this deployment.
+    pub cluster_uuid: String,
+    /// Why all acts are frozen (S14), if they are.
+    pub halted: Arc<RwLock<Option<String>>>,
+    /// Does steps.
+    pub actor: Arc<dyn Actor>,
+    /// Writes events.
+    pub recorder: Recorder,
+    /// Metrics.
+    pub metrics: Metrics,
+}
+
+/// What the queue has to know after a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunResult {
+    /// Run again after so long.
+    Again(Duration),
+    /// Nothing more to do.
+    Done,
+    /// Another controller leads: stop.
+    LeaseLost,
+}
+
+/// A driver without its type.
+#[async_trait]
+pub trait Run: Send + Sync + 'static {
+    /// One reconcile of the object of this name.
+    async fn run(&self, name: &str) -> RunResult;
+    /// Kind it drives.
+    fn kind(&self) -> &'static str;
+}
+
+/// Drives one reconciler.
+pub struct Driver<R: Reconciler> {
+    shared: Shared,
+    reconciler: R,
+}
+
+struct Loaded<K: Kind> {
+    raw: DynObject,
+    object: Object<K>,
+    host: Option<String>,
+    env: Env,
+    evidence: Evidence,
+    operations: HashMap<String, DynObject>,
+}
+
+impl<R: Reconciler> Driver<R> {
+    /// A driver.
+    pub fn new(shared: Shared, reconciler: R) -> Self {
+        Driver { shared, reconciler }
+    }
+
+    async fn load(&self, name: &str) -> Result<Option<Loaded<R::Kind>>, StoreError> {
+        let s = &self.shared;
+        let Some(raw) = s.store.get(R::Kind::KIND, name).await? else { return Ok(None) };
+        let corrupt = |e: FieldError| StoreError::Corrupt(format!("{}: {e}", raw.id()));
+        let object: Object<R::Kind> = raw.typed().map_err(corrupt)?;
+        let policy = match s.store.get("ClusterPolicy", "default").await? {
+            Some(policy) => policy.typed::<v1::ClusterPolicy>().map_err(corrupt)?.spec,
+            None => v1::ClusterPolicySpec::default(),
+        };
+        let host = self.reconciler.host(&object);
+        let now = s.clock.now();
+        let mut env = Env {
+            now,
+            cluster_uuid: s.cluster_uuid.clone(),
+            policy,
+            halted: s.halted.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            owner_uid: raw.metadata.uid.clone(),
+            owner: raw.id(),
+            intents: Vec::new(),
+            claim: None,
+            evidence: EvidenceBody::default(),
+            open_on_host: Vec::new(),
+        };
+        let (mut evidence, mut operations) = (Evidence::default(), HashMap::new());
+        if let Some(host) = &host {
+            env.claim = s.store.claim(host).await?.map(|c| (c.owner, c.owner_uid, c.rank));
+            evidence = s.store.evidence(host).await?;
+            if !evidence.body.is_null() {
+                env.evidence = schemas::object::decode("evidence", &evidence.body).map_err(corrupt)?;
+            }
+            let open = || ListQuery { host: Some(host.clone()), open_only: true, ..Default::default() };
+            let mine = ListQuery { owner_uid: Some(raw.metadata.uid.clone()), ..Default::default() };
+            for query in [mine, open()] {
+                for operation in s.store.list("Operation", query).await?.items {
+                    operations.insert(operation.metadata.name.clone(), operation);
+                }
+            }
+            for kind in ["HostOperation", "Evacuation"] {
+                let others = s.store.list(kind, open()).await?.items;
+                env.open_on_host.extend(others.iter().filter(|o| o.metadata.uid != raw.metadata.uid).map(DynObject::id));
+            }
+        }
+        let parse = |o: &DynObject| intents::parse(o, s.gate.token(), s.led_since, now).map_err(corrupt);
+        env.intents = operations.values().map(parse).collect::<Result<Vec<Intent>, _>>()?;
+        env.intents.sort_by_key(|i| (i.issued_at, i.name.clone()));
+        Ok(Some(Loaded { raw, object, host, env, evidence, operations }))
+    }
+
+    async fn reconcile(&self, name: &str) -> Result<RunResult, StoreError> {
+        let s = &self.shared;
+        let Some(mut loaded) = self.load(name).await? else { return Ok(RunResult::Done) };
+        let seen = match tokio::time::timeout(OBSERVE_DEADLINE, self.reconciler.observe(&loaded.object, &loaded.env)).await {
+            Ok(seen) => seen,
+            Err(_) => self.reconciler.blind(&loaded.object, "the look at the world took too long"),
+        };
+        // Facts carry the times they were read; a decision must not be older than they are.
+        let waited = s.clock.now().seconds_since(loaded.env.now);
+        loaded.env.now = s.clock.now();
+        for intent in &mut loaded.env.intents {
+            intent.past_end_of_life += waited;
+        }
+        let mut decision = self.reconciler.decide(&loaded.object, &seen, &loaded.env);
+        self.pause_after_failure(&loaded, &mut decision);
+        self.count(&decision.next);
+        let step = match &decision.next {
+            Next::Step(step) => Some(step.clone()),
+            _ => None,
+        };
+        let intent = step.as_ref().map(|step| self.intent_of(&loaded, step));
+        let ops = self.ops(&loaded, &decision, intent.as_ref(), true)?;
+        match self.commit(ops).await {
+            Ok(()) => {}
+            Err(StoreError::Frozen) => return self.hold(&loaded, &decision, reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on").await,
+            Err(StoreError::Claimed { owner, .. }) => return self.hold(&loaded, &decision, reasons::CLAIMED, &format!("{owner} works on this host")).await,
+            Err(error @ StoreError::LimitReached { .. }) => {
+                let reason = decision.limits.first().map_or(reasons::DRAIN_LIMIT, |l| l.reason);
+                return self.hold(&loaded, &decision, reason, &format!("{error}; it goes on when another has finished")).await;
+            }
+            Err(other) => return Err(other),
+        }
+        for event in &decision.events {
+            s.recorder.record(&loaded.raw, event.warning, event.reason, &event.note).await;
+        }
+        if let (Some(step), Some(intent)) = (step, intent) {
+            let host = loaded.host.clone().unwrap_or_default();
+            let valid = planner::contract::still_valid(&step, &decision.evidence, &loaded.env.policy, loaded.env.now, s.clock.now());
+            let outcome = match valid {
+                Ok(()) => s.actor.act(&host, &step, &s.gate).await,
+                Err(evidence) => ActOutcome::NotSent { evidence },
+            };
+            self.note_outcome(&loaded, &host, &step, &intent, outcome).await?;
+            return Ok(RunResult::Again(Duration::ZERO));
+        }
+        Ok(match decision.next {
+            Next::Settled { recheck } | Next::Wait { recheck, .. } => RunResult::Again(seconds(recheck)),
+            Next::Finished => RunResult::Done,
+            Next::Step(_) => RunResult::Again(Duration::ZERO),
+        })
+    }
+
+    fn count(&self, next: &Next) {
+        let kind = R::Kind::KIND.to_string();
+        let result = match next {
+            Next::Settled { .. } | Next::Finished => "settled",
+            Next::Wait { reason, .. } => {
+                self.shared.metrics.waits.get_or_create(&WaitLabels { kind: kind.clone(), reason: (*reason).into() }).inc();
+                "waiting"
+            }
+            Next::Step(_) => "stepped",
+        };
+        self.shared.metrics.reconciles.get_or_create(&ReconcileLabels { kind, result: result.into() }).inc();
+    }
+
+    /// A step that failed is not tried again before its pause is over; the memory of it is in the status.
+    fn pause_after_failure(&self, loaded: &Loaded<R::Kind>, decision: &mut Decision<<R::Kind as Kind>::Status>) {
+        if !matches!(decision.next, Next::Step(_)) {
+            return;
+        }
+        let retry: Retry = serde_json::from_value(loaded.raw.status["retry"].clone()).unwrap_or_default();
+        let left = retry.next_at.map_or(0, |at| at.millis_since(loaded.env.now));
+        if left <= 0 {
+            return;
+        }
+        let next = planner::contract::wait(reasons::RETRYING, format!("tried {} time(s): {}", retry.failures, retry.last_error), left.div_euclid(1_000) + 1);
+        if let Ok(status) = serde_json::from_value(held_status(&loaded.raw, &next, loaded.env.now)) {
+            // As if the step had not been decided: nothing of what it assumed may be kept.
+            decision.status = status;
+            decision.evidence = loaded.env.evidence.clone();
+            decision.events.clear();
+            decision.limits.clear();
+            decision.next = next;
+        }
+    }
+
+    fn intent_of(&self, loaded: &Loaded<R::Kind>, step: &Step) -> DynObject {
+        let name = step.name();
+        let attempt = 1 + loaded.env.tries(&name).map(|i| i.attempt).max().unwrap_or(0);
+        let host = loaded.host.as_deref().unwrap_or_default();
+        intents::new(&loaded.raw, host, step, attempt, self.shared.gate.token(), loaded.env.now)
+    }
+
+    fn ops(
+        &self,
+        loaded: &Loaded<R::Kind>,
+        decision: &Decision<<R::Kind as Kind>::Status>,
+        intent: Option<&DynObject>,
+        may_delete: bool,
+    ) -> Result<Vec<Op>, StoreError> {
+        let mut ops = Vec::new();
+        let (raw, host) = (&loaded.raw, loaded.host.clone().unwrap_or_default());
+        if let Next::Step(step) = &decision.next
+            && step.is_disruptive()
+        {
+            ops.push(Op::RequireNotFrozen);
+        }
+        let owner_uid = raw.metadata.uid.clone();
+        match &decision.claim {
+            ClaimWish::Take { rank, purpose, max } if intent.is_some() || loaded.env.claimed_by_other().is_none() => {
+                ops.push(Op::TakeClaim(ClaimRequest { host: host.clone(), owner: raw.id(), owner_uid, rank: *rank, purpose: purpose.clone(), max: *max }));
+            }
+            ClaimWish::Take { .. } | ClaimWish::Keep => {}
+            ClaimWish::Release => ops.push(Op::ReleaseClaim { host: host.clone(), owner_uid }),
+        }
+        for limit in &decision.limits {
+            let on = limit.this_host.then(|| host.clone());
+            // Settled in this very transaction, they no longer count.
+            let closing = decision.settle.len() as i64;
+            ops.push(Op::LimitOpen { step_prefix: limit.step_prefix.into(), host: on, max: limit.max + closing });
+        }
+        ops.extend(self.settle_ops(loaded, &decision.settle));
+        if !host.is_empty() && decision.evidence != loaded.env.evidence {
+            ops.push(evidence_op(&host, loaded.evidence.version, &decision.evidence));
+        }
+        let status = serde_json::to_value(&decision.status).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        let expected = raw.metadata.revision();
+        let finished = matches!(decision.next, Next::Finished) && raw.metadata.deletion_timestamp.is_some();
+        if finished && may_delete {
+            ops.push(Op::Delete { kind: raw.kind.clone(), name: raw.metadata.name.clone(), expected });
+        } else {
+            let mut object = raw.clone();
+            object.status = status;
+            if matches!(decision.next, Next::Finished) {
+                object.metadata.finalizers.retain(|f| f != registry::FINALIZER);
+            }
+            if object != *raw {
+                ops.push(Op::Update { object, expected });
+            }
+        }
+        if let Some(intent) = intent {
+            ops.push(Op::Create(intent.clone()));
+        }
+        Ok(ops)
+    }
+
+    fn settle_ops(&self, loaded: &Loaded<R::Kind>, settle: &[Settlement]) -> Vec<Op> {
+        let close = |s: &Settlement| {
+            let operation = loaded.operations.get(&s.intent)?;
+            let object = intents::with_state(operation, s.state, &s.evidence, None, loaded.env.now);
+            Some(Op::Update { object, expected: operation.metadata.revision() })
+        };
+        settle.iter().filter_map(close).collect()
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        self.shared.store.commit(Guard::Lease(self.shared.gate.token()), self.shared.clock.now(), ops).await.map(drop)
+    }
+
+    /// The transaction was turned down: keep what was settled, and say why nothing happens.
+    async fn hold(
+        &self,
+        loaded: &Loaded<R::Kind>,
+        decision: &Decision<<R::Kind as Kind>::Status>,
+        reason: &'static str,
+        message: &str,
+    ) -> Result<RunResult, StoreError> {
+        let next = planner::contract::wait(reason, message, 5);
+        self.count(&next);
+        let mut ops = self.settle_ops(loaded, &decision.settle);
+        let mut object = loaded.raw.clone();
+        object.status = held_status(&loaded.raw, &next, loaded.env.now);
+        if object != loaded.raw {
+            ops.push(Op::Update { object, expected: loaded.raw.metadata.revision() });
+        }
+        self.commit(ops).await?;
+        Ok(RunResult::Again(Duration::from_secs(5)))
+    }
+
+    /// The second transaction: what became of the act.
+    async fn note_outcome(&self, loaded: &Loaded<R::Kind>, host: &str, step: &Step, intent: &DynObject, outcome: ActOutcome) -> Result<(), StoreError> {
+        let s = &self.shared;
+        let (state, request_id, evidence, beat) = match outcome {
+            ActOutcome::Done { state, request_id, evidence, beat } => (state, request_id, evidence, beat),
+            ActOutcome::Refused { request_id, evidence } => (OperationState::Refused, request_id, evidence, None),
+            ActOutcome::NotSent { evidence } => (OperationState::Refused, None, format!("not sent: {evidence}"), None),
+            ActOutcome::Unknown { request_id, evidence } => (OperationState::Unknown, request_id, evidence, None),
+        };
+        let failed = matches!(state, OperationState::Refused | OperationState::Unknown);
+        // The rows may have moved on (a user's edit); each is read again and compared.
+        for _ in 0..5 {
+            let now = s.clock.now();
+            let mut ops = Vec::new();
+            if let Some(operation) = s.store.get("Operation", &intent.metadata.name).await? {
+                let object = intents::with_state(&operation, state, &evidence, request_id.clone(), now);
+                ops.push(Op::Update { object, expected: operation.metadata.revision() });
+            }
+            if matches!(step, Step::NovaService { .. }) {
+                let row = s.store.evidence(host).await?;
+                let mut body: EvidenceBody = serde_json::from_value(row.body.clone()).unwrap_or_default();
+                // Our own write moves `updated_at`; that is no sign of life (S5). Without an answer it is learned anew.
+                body.beat = beat.clone();
+                ops.push(evidence_op(host, row.version, &body));
+            }
+            if let Some(object) = s.store.get(&loaded.raw.kind, &loaded.raw.metadata.name).await? {
+                let mut new = object.clone();
+                set_retry(&mut new, failed.then_some(evidence.as_str()), now);
+                if new != object {
+                    ops.push(Op::Update { object: new, expected: object.metadata.revision() });
+                }
+            }
+            match self.commit(ops).await {
+                Err(StoreError::Conflict { .. }) => continue,
+                other => {
+                    if failed {
+                        s.recorder.record(&loaded.raw, true, "StepFailed", &format!("{}: {evidence}", step.name())).await;
+                    }
+                    return other;
+                }
+            }
+        }
+        Err(StoreError::Conflict { what: intent.id(), current: 0 })
+    }
+}
+
+fn seconds(n: i64) -> Duration {
+    Duration::from_secs(u64::try_from(n).unwrap_or(0))
+}
+
+fn evidence_op(host: &str, expected: i64, body: &EvidenceBody) -> Op {
+    Op::PutEvidence { host: host.into(), expected, body: serde_json::to_value(body).unwrap_or_default() }
+}
+
+/// The old status with a wait in it.
+fn held_status(raw: &DynObject, next: &Next, now: Time) -> Value {
+    let mut status = raw.status.clone();
+    let old = serde_json::from_value(status["waiting"].clone()).ok();
+    let mut conditions: Vec<schemas::Condition> = serde_json::from_value(status["conditions"].clone()).unwrap_or_default();
+    planner::status::common(&mut conditions, next, raw.metadata.generation, now);
+    status["observedGeneration"] = json!(raw.metadata.generation);
+    status["conditions"] = json!(conditions);
+    status["waiting"] = json!(planner::status::waiting(next, old.as_ref(), now));
+    status
+}
+
+fn set_retry(object: &mut DynObject, error: Option<&str>, now: Time) {
+    let Some(status) = object.status.as_object_mut() else { return };
+    let Some(error) = error else {
+        status.shift_remove("retry");
+        return;
+    };
+    let old: Retry = status.get("retry").cloned().and_then(|v| serde_json::from_value(v).ok()).unwrap_or_default();
+    let failures = old.failures + 1;
+    let pause = i64::try_from(retry::pause(failures).as_micros()).unwrap_or(0);
+    let retry = Retry { failures, next_at: Some(Time(now.0 + pause)), last_error: error.chars().take(1024).collect() };
+    status.insert("retry".into(), json!(retry));
+}
+
+#[async_trait]
+impl<R: Reconciler> Run for Driver<R> {
+    async fn run(&self, name: &str) -> RunResult {
+        let begun = tokio::time::Instant::now();
+        let result = self.reconcile(name).await;
+        self.shared.metrics.reconcile_seconds.observe(begun.elapsed().as_secs_f64());
+        let kind = R::Kind::KIND;
+        let error = |result: &str| {
+            self.shared.metrics.reconciles.get_or_create(&ReconcileLabels { kind: kind.into(), result: result.into() }).inc();
+        };
+        match result {
+            Ok(result) => result,
+            Err(StoreError::LeaseLost { .. }) => {
+                self.shared.gate.close();
+                RunResult::LeaseLost
+            }
+            Err(StoreError::Conflict { .. } | StoreError::AlreadyExists(_)) => {
+                error("conflict");
+                RunResult::Again(Duration::from_millis(20))
+            }
+            Err(StoreError::NotFound(_)) => RunResult::Again(Duration::from_millis(20)),
+            Err(other) => {
+                error("error");
+                tracing::warn!(kind, name, error = %other, "a reconcile failed; it is tried again");
+                RunResult::Again(Duration::from_secs(2))
+            }
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        R::Kind::KIND
+    }
+}

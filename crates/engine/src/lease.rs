@@ -1,0 +1,247 @@
+//! Who leads (architecture 5). Renewal runs on a thread of its own; a stalled runtime loses the lease.
+
+use crate::{Clock, Metrics};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use store::{CONTROLLER_LEASE, LeaseRow, Store, StoreResult};
+use tokio_util::sync::CancellationToken;
+
+/// Timing of the lease, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseTiming {
+    /// How long the lease lasts.
+    pub lease_ms: u64,
+    /// A holder that could not renew for so long stops acting.
+    pub renew_deadline_ms: u64,
+    /// Pause between tries.
+    pub retry_ms: u64,
+}
+
+impl Default for LeaseTiming {
+    fn default() -> Self {
+        LeaseTiming { lease_ms: 6_000, renew_deadline_ms: 4_000, retry_ms: 1_000 }
+    }
+}
+
+impl LeaseTiming {
+    /// Refuses timings that cannot work.
+    pub fn check(&self) -> Result<(), String> {
+        if self.lease_ms > self.renew_deadline_ms && self.renew_deadline_ms * 10 > self.retry_ms * 12 && self.retry_ms > 0 {
+            return Ok(());
+        }
+        Err(format!(
+            "lease timing cannot work: leaseMillis ({}) must be larger than renewDeadlineMillis ({}), and that larger than 1.2 × retryMillis ({})",
+            self.lease_ms, self.renew_deadline_ms, self.retry_ms
+        ))
+    }
+}
+
+/// Whether this process may act now. Cheap to clone; asked before every outside call (S8).
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<GateInner>);
+
+#[derive(Debug)]
+struct GateInner {
+    origin: Instant,
+    token: AtomicI64,
+    /// Milliseconds after `origin` until which the lease surely lasts; 0: not leading.
+    until_ms: AtomicU64,
+    /// Milliseconds after `origin` of the runtime's last sign of life.
+    runtime_ms: AtomicU64,
+    halted: AtomicBool,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Gate(Arc::new(GateInner {
+            origin: Instant::now(),
+            token: AtomicI64::new(0),
+            until_ms: AtomicU64::new(0),
+            runtime_ms: AtomicU64::new(0),
+            halted: AtomicBool::new(false),
+        }))
+    }
+
+    /// A gate that is open for ever under `token`: for tests whose clock is simulated.
+    pub fn always(token: i64) -> Self {
+        let gate = Gate::new();
+        gate.0.token.store(token, Ordering::SeqCst);
+        gate.0.until_ms.store(u64::MAX, Ordering::SeqCst);
+        gate
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The token writes carry.
+    pub fn token(&self) -> i64 {
+        self.0.token.load(Ordering::SeqCst)
+    }
+
+    /// How long the lease surely lasts.
+    pub fn remaining(&self) -> Duration {
+        if self.0.halted.load(Ordering::SeqCst) {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(self.0.until_ms.load(Ordering::SeqCst).saturating_sub(self.elapsed()))
+    }
+
+    /// Whether more than 1 s of lease remains (S8).
+    pub fn may_act(&self) -> bool {
+        self.remaining() > Duration::from_secs(1)
+    }
+
+    /// Closes the gate for good: the lease is lost.
+    pub fn close(&self) {
+        self.0.halted.store(true, Ordering::SeqCst);
+    }
+
+    fn renewed(&self, sent: u64, lease_ms: u64) {
+        self.0.until_ms.store(sent + lease_ms, Ordering::SeqCst);
+    }
+
+    fn runtime_alive(&self) {
+        self.0.runtime_ms.store(self.elapsed(), Ordering::SeqCst);
+    }
+
+    fn runtime_stalled(&self, limit_ms: u64) -> bool {
+        self.elapsed().saturating_sub(self.0.runtime_ms.load(Ordering::SeqCst)) > limit_ms
+    }
+}
+
+/// A lease that is held.
+pub struct Leadership {
+    /// Whether this process may act.
+    pub gate: Gate,
+    /// Cancelled when the lease is lost.
+    pub lost: CancellationToken,
+    holder: String,
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Waits until the lease is ours. With `at_once` (SQLite under an OS lock, S14) a stale row is taken without waiting.
+pub async fn acquire(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    holder: &str,
+    timing: LeaseTiming,
+    at_once: bool,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> StoreResult<Option<Leadership>> {
+    let mut seen: Option<(LeaseRow, tokio::time::Instant)> = None;
+    let patience = Duration::from_millis(timing.lease_ms * 5 / 4);
+    loop {
+        match store.lease(CONTROLLER_LEASE).await {
+            Ok(row) => {
+                let unchanged = seen.as_ref().filter(|(old, _)| old.token == row.token && old.renew_seq == row.renew_seq).map(|(_, at)| *at);
+                let since = unchanged.unwrap_or_else(tokio::time::Instant::now);
+                seen = Some((row.clone(), since));
+                if at_once || row.holder.is_empty() || since.elapsed() >= patience {
+                    let gate = Gate::new();
+                    let sent = gate.elapsed();
+                    let lease_ms = i64::try_from(timing.lease_ms).unwrap_or(i64::MAX);
+                    if let Some(row) = store.lease_take(CONTROLLER_LEASE, holder, &row, lease_ms, clock.now()).await? {
+                        gate.0.token.store(row.token, Ordering::SeqCst);
+                        gate.renewed(sent, timing.lease_ms);
+                        metrics.leading.set(1);
+                        metrics.lease_token.set(row.token);
+                        return Ok(Some(lead(store, holder, gate, timing)));
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the lease cannot be read; trying again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(Duration::from_millis(timing.retry_ms)) => {}
+        }
+    }
+}
+
+fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming) -> Leadership {
+    let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
+    gate.runtime_alive();
+    tokio::spawn({
+        let (gate, stop) = (gate.clone(), stop.clone());
+        async move {
+            while !stop.is_cancelled() {
+                gate.runtime_alive();
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    });
+    let keeper = Keeper { store: store.clone(), holder: holder.into(), gate: gate.clone(), lost: lost.clone(), stop: stop.clone(), timing };
+    let thread = std::thread::Builder::new().name("lease".into()).spawn(move || keeper.run());
+    if thread.is_err() {
+        gate.close();
+        lost.cancel();
+    }
+    Leadership { gate, lost, holder: holder.into(), store, stop, thread: thread.ok() }
+}
+
+struct Keeper {
+    store: Arc<dyn Store>,
+    holder: String,
+    gate: Gate,
+    lost: CancellationToken,
+    stop: CancellationToken,
+    timing: LeaseTiming,
+}
+
+impl Keeper {
+    fn run(self) {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+            self.give_up("no thread runtime");
+            return;
+        };
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_millis(self.timing.retry_ms)) => {}
+                }
+                if self.gate.runtime_stalled(self.timing.renew_deadline_ms) {
+                    // Not renewed: what does not run must not lead. The gate closes by itself when the lease runs out.
+                    tracing::warn!("the process stalls; the lease is not renewed");
+                    continue;
+                }
+                let sent = self.gate.elapsed();
+                match self.store.lease_renew(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
+                    Ok(true) => self.gate.renewed(sent, self.timing.lease_ms),
+                    Ok(false) => return self.give_up("another controller took it"),
+                    Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
+                }
+            }
+        });
+    }
+
+    fn give_up(&self, why: &str) {
+        tracing::error!(why, "the lease is lost: this process stops acting");
+        self.gate.close();
+        self.lost.cancel();
+    }
+}
+
+impl Leadership {
+    /// Gives the lease up after the last act, so that a successor need not wait.
+    pub async fn release(mut self) {
+        self.gate.close();
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // The keeper looks at `stop` between calls, each of which has a deadline.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        if let Err(error) = self.store.lease_release(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
+            tracing::warn!(%error, "the lease could not be given up; a successor waits it out");
+        }
+    }
+}

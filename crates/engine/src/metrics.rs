@@ -1,0 +1,123 @@
+//! Prometheus metrics. No label ever holds a guest's or an object's name.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::{Histogram, exponential_buckets}},
+    registry::Registry,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Labels of reconciles.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ReconcileLabels {
+    /// Kind of the object.
+    pub kind: String,
+    /// `settled`, `waiting`, `stepped`, `refused`, `conflict`, `error`, `panic`.
+    pub result: String,
+}
+
+/// Labels of waits.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct WaitLabels {
+    /// Kind of the object.
+    pub kind: String,
+    /// Stable reason.
+    pub reason: String,
+}
+
+/// Labels of outside calls.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CallLabels {
+    /// `nova`, `placement`, `keystone`, `ipmi`, `redfish`.
+    pub service: String,
+    /// Kind of call.
+    pub call: String,
+    /// `ok`, `absent`, `not_sent`, `refused`, `unknown`.
+    pub result: String,
+}
+
+/// All metrics of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    /// Keys waiting in the work queue.
+    pub queue_depth: Gauge,
+    /// Reconciles by kind and result.
+    pub reconciles: Family<ReconcileLabels, Counter>,
+    /// How long reconciles took, in seconds.
+    pub reconcile_seconds: Histogram,
+    /// Waits and refusals by kind and reason.
+    pub waits: Family<WaitLabels, Counter>,
+    /// Outside calls by service, call and result.
+    pub calls: Family<CallLabels, Counter>,
+    /// How long outside calls took, in seconds.
+    pub call_seconds: Histogram,
+    /// 1 while this process leads.
+    pub leading: Gauge,
+    /// Lease token this process holds or held last.
+    pub lease_token: Gauge,
+    /// HTTP requests by status class.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Open watches.
+    pub watches: Gauge,
+}
+
+/// Labels of HTTP requests.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// HTTP method.
+    pub method: String,
+    /// HTTP status code.
+    pub status: u16,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let metrics = Metrics {
+            registry: Arc::new(Mutex::new(Registry::with_prefix("cloud_manager"))),
+            queue_depth: Gauge::default(),
+            reconciles: Family::default(),
+            reconcile_seconds: seconds(),
+            waits: Family::default(),
+            calls: Family::default(),
+            call_seconds: seconds(),
+            leading: Gauge::default(),
+            lease_token: Gauge::default(),
+            requests: Family::default(),
+            watches: Gauge::default(),
+        };
+        {
+            let mut r = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
+            r.register("queue_depth", "Keys waiting in the work queue", metrics.queue_depth.clone());
+            r.register("reconciles", "Reconciles by kind and result", metrics.reconciles.clone());
+            r.register("reconcile_seconds", "Duration of reconciles", metrics.reconcile_seconds.clone());
+            r.register("waits", "Waits and refusals by kind and reason", metrics.waits.clone());
+            r.register("outside_calls", "Calls to clouds and power devices by kind and result", metrics.calls.clone());
+            r.register("outside_call_seconds", "Duration of outside calls", metrics.call_seconds.clone());
+            r.register("leading", "1 while this process leads", metrics.leading.clone());
+            r.register("lease_token", "Lease token of this process", metrics.lease_token.clone());
+            r.register("http_requests", "HTTP requests by method and status", metrics.requests.clone());
+            r.register("watches", "Open watches", metrics.watches.clone());
+        }
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The text that a scrape gets (`application/openmetrics-text; version=1.0.0`).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+
+    /// Counts an outside call.
+    pub fn call(&self, service: &str, call: &str, result: &str, seconds: f64) {
+        let labels = CallLabels { service: service.into(), call: call.into(), result: result.into() };
+        self.calls.get_or_create(&labels).inc();
+        self.call_seconds.observe(seconds);
+    }
+}

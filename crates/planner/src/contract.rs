@@ -1,0 +1,336 @@
+//! What a decision is made of, and what it asks the driver to do.
+
+use crate::proof::EvidenceBody;
+use schemas::{
+    Time,
+    v1::{ClusterPolicySpec, OperationState},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The smallest outside act. Written into the intent before it is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Step {
+    /// One PUT on the host's nova-compute service (I21).
+    NovaService {
+        /// Service uuid.
+        service_id: String,
+        /// Enable or disable.
+        enabled: Option<bool>,
+        /// Why, when disabling; carries our cluster uuid (S14).
+        reason: Option<String>,
+        /// Force down, or clear it.
+        forced_down: Option<bool>,
+    },
+    /// A power command through one link.
+    Power {
+        /// Name of the PowerLink.
+        link: String,
+        /// What.
+        command: PowerCommand,
+    },
+    /// Live migration; the scheduler chooses where to.
+    LiveMigrate {
+        /// Server id.
+        server: String,
+        /// Records the guest had just before (S7).
+        records_before: Vec<i64>,
+    },
+    /// Evacuation to a named host (S7).
+    Evacuate {
+        /// Server id.
+        server: String,
+        /// Where to.
+        destination: String,
+        /// Leave it stopped there (2.95).
+        leave_stopped: bool,
+        /// Records the guest had just before (S7).
+        records_before: Vec<i64>,
+    },
+    /// Shut a guest down.
+    StopGuest {
+        /// Server id.
+        server: String,
+    },
+}
+
+/// A power command. Never a toggle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PowerCommand {
+    /// On.
+    On,
+    /// Off at once.
+    ForceOff,
+    /// Ask the operating system.
+    SoftOff,
+}
+
+impl Step {
+    /// Stable name: the same step of the same object has the same name.
+    pub fn name(&self) -> String {
+        match self {
+            Step::NovaService { enabled, forced_down, .. } => {
+                let word = |name: &str, value: Option<bool>| value.map(|v| format!("{name}={v}"));
+                let parts: Vec<String> = [word("enabled", *enabled), word("forcedDown", *forced_down)].into_iter().flatten().collect();
+                format!("NovaService/{}", parts.join(","))
+            }
+            Step::Power { link, command } => format!("Power/{command:?}/{link}"),
+            Step::LiveMigrate { server, .. } => format!("LiveMigrate/{server}"),
+            Step::Evacuate { server, .. } => format!("Evacuate/{server}"),
+            Step::StopGuest { server } => format!("StopGuest/{server}"),
+        }
+    }
+
+    /// Whether it takes something away that runs; frozen clusters take none of these.
+    pub fn is_disruptive(&self) -> bool {
+        match self {
+            Step::NovaService { enabled, forced_down, .. } => *enabled == Some(false) || *forced_down == Some(true),
+            Step::Power { command, .. } => *command != PowerCommand::On,
+            Step::LiveMigrate { .. } | Step::Evacuate { .. } | Step::StopGuest { .. } => true,
+        }
+    }
+
+    /// After so many seconds from sending, the call can have no further effect of its own (S8).
+    pub fn end_of_life_seconds(&self) -> i64 {
+        // ipmitool is killed after 8 s, a Redfish or Nova call is given up after 20 s.
+        20
+    }
+
+    /// The server it concerns.
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Step::LiveMigrate { server, .. } | Step::Evacuate { server, .. } | Step::StopGuest { server } => Some(server),
+            _ => None,
+        }
+    }
+}
+
+/// An intent, as decisions see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Name of the Operation.
+    pub name: String,
+    /// Uid of the object that wrote it.
+    pub owner_uid: String,
+    /// Name of the step.
+    pub step: String,
+    /// Which try.
+    pub attempt: i64,
+    /// The step.
+    pub action: Step,
+    /// Where it stands.
+    pub state: OperationState,
+    /// When it was written.
+    pub issued_at: Time,
+    /// When it was closed.
+    pub closed_at: Option<Time>,
+    /// Seconds since its end of life, on our own clock; negative before it (S8).
+    pub past_end_of_life: i64,
+    /// What the remote said.
+    pub evidence: String,
+}
+
+/// What a decision may use beside facts.
+#[derive(Clone, Debug)]
+pub struct Env {
+    /// Now.
+    pub now: Time,
+    /// Identity of this deployment (S14).
+    pub cluster_uuid: String,
+    /// The cluster's policy.
+    pub policy: ClusterPolicySpec,
+    /// Set when all acts are frozen for a reason of our own (S14), with that reason.
+    pub halted: Option<String>,
+    /// Uid of the object.
+    pub owner_uid: String,
+    /// `Kind/name` of the object.
+    pub owner: String,
+    /// All intents of the object, and open ones of others on its host.
+    pub intents: Vec<Intent>,
+    /// Who has the claim on the host: `(owner, owner uid, rank)`.
+    pub claim: Option<(String, String, i64)>,
+    /// What is known of the host's power.
+    pub evidence: EvidenceBody,
+    /// Open one-shot objects on the host, as `Kind/name`.
+    pub open_on_host: Vec<String>,
+}
+
+impl Env {
+    /// Open intents on the host, ours or inherited.
+    pub fn open(&self) -> impl Iterator<Item = &Intent> {
+        self.intents.iter().filter(|i| i.state.is_open())
+    }
+
+    /// Our intents of one step, oldest first.
+    pub fn tries<'a>(&'a self, step: &'a str) -> impl Iterator<Item = &'a Intent> {
+        self.intents.iter().filter(move |i| i.owner_uid == self.owner_uid && i.step == step)
+    }
+
+    /// Whether another object has the claim.
+    pub fn claimed_by_other(&self) -> Option<&str> {
+        self.claim.as_ref().filter(|(_, uid, _)| *uid != self.owner_uid).map(|(owner, ..)| owner.as_str())
+    }
+
+    /// Whether the cluster is frozen by its operators.
+    pub fn frozen(&self) -> bool {
+        self.policy.operations == schemas::v1::Operations::Frozen
+    }
+}
+
+/// Ranks of claims (S11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rank {
+    /// Host.
+    Host = 20,
+    /// HostOperation.
+    HostOperation = 30,
+    /// Evacuation.
+    Evacuation = 40,
+}
+
+/// What to do about the claim on the host.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub enum ClaimWish {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Take it, or keep it.
+    Take {
+        /// Rank.
+        rank: i64,
+        /// What for.
+        purpose: String,
+        /// Claims of that purpose there may be in all.
+        max: Option<i64>,
+    },
+    /// Give it up.
+    Release,
+}
+
+/// An intent that can be closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// Name of the Operation.
+    pub intent: String,
+    /// New state.
+    pub state: OperationState,
+    /// What was seen.
+    pub evidence: String,
+}
+
+/// Something to tell people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventDraft {
+    /// A warning.
+    pub warning: bool,
+    /// Stable word.
+    pub reason: &'static str,
+    /// A sentence.
+    pub note: String,
+}
+
+/// A change of another object's status: its top-level keys replace those there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusPatch {
+    /// Kind.
+    pub kind: &'static str,
+    /// Name.
+    pub name: String,
+    /// Keys to replace.
+    pub patch: Value,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// All is as wanted; look again after so many seconds.
+    Settled {
+        /// Seconds.
+        recheck: i64,
+    },
+    /// Something is missing.
+    Wait {
+        /// Stable word.
+        reason: &'static str,
+        /// What, and what to do.
+        message: String,
+        /// Look again after so many seconds.
+        recheck: i64,
+    },
+    /// Do this.
+    Step(Step),
+    /// The object has ended: nothing will be done for it any more.
+    Finished,
+}
+
+/// A budget that is counted again inside the transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// Beginning of the steps' names.
+    pub step_prefix: &'static str,
+    /// Only on the object's host.
+    pub this_host: bool,
+    /// Intents that may be open before this one.
+    pub max: i64,
+    /// Reason shown when it is used up.
+    pub reason: &'static str,
+}
+
+/// A decision.
+#[derive(Clone, Debug)]
+pub struct Decision<S> {
+    /// New status.
+    pub status: S,
+    /// Things to tell people.
+    pub events: Vec<EventDraft>,
+    /// Intents to close.
+    pub settle: Vec<Settlement>,
+    /// What is known of the host's power now.
+    pub evidence: EvidenceBody,
+    /// What to do about the claim.
+    pub claim: ClaimWish,
+    /// Budgets of the step.
+    pub limits: Vec<Limit>,
+    /// Changes of other objects' status.
+    pub patches: Vec<StatusPatch>,
+    /// What comes next.
+    pub next: Next,
+}
+
+impl<S> Decision<S> {
+    /// A decision that changes nothing but the status.
+    pub fn new(status: S, evidence: EvidenceBody, next: Next) -> Self {
+        Decision {
+            status,
+            events: Vec::new(),
+            settle: Vec::new(),
+            evidence,
+            claim: ClaimWish::Keep,
+            limits: Vec::new(),
+            patches: Vec::new(),
+            next,
+        }
+    }
+}
+
+/// Shorthand for a wait.
+pub fn wait(reason: &'static str, message: impl Into<String>, recheck: i64) -> Next {
+    Next::Wait { reason, message: message.into(), recheck }
+}
+
+/// Checked by the driver just before a step is sent: is what it was decided on still young enough? (S5)
+pub fn still_valid(step: &Step, evidence: &EvidenceBody, policy: &ClusterPolicySpec, decided_at: Time, now: Time) -> Result<(), String> {
+    const DECISION_MILLIS: i64 = 3_000;
+    if now.millis_since(decided_at) > DECISION_MILLIS {
+        return Err("it took too long to write the decision down; it is decided anew".into());
+    }
+    if let Step::Evacuate { .. } = step {
+        let read = evidence.off.iter().map(|r| r.last_at).max();
+        let young = read.is_some_and(|at| now.millis_since(at) <= policy.proof_max_age_seconds * 1_000);
+        if !young {
+            return Err("the proof of off is too old; it is read again".into());
+        }
+    }
+    Ok(())
+}

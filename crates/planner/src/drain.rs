@@ -1,0 +1,150 @@
+//! Getting running guests off a live host, one step at a time.
+
+use crate::{
+    Env, Step,
+    facts::{Guest, HostFacts},
+    settle::{Settled, Standing},
+};
+use schemas::v1::{OperationState, reasons};
+
+/// What happens to running guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Live migration; what cannot move blocks.
+    LiveMigrate,
+    /// Live migration; what cannot move is shut down.
+    LiveMigrateElseStop,
+    /// Shut down.
+    Stop,
+    /// Nothing: wait until they are gone.
+    Wait,
+}
+
+/// Where a drain stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Do this.
+    Step(Step),
+    /// Moves are under way.
+    Moving(String),
+    /// Guests hold it, each with its reason.
+    Blocked(Vec<String>),
+    /// Nothing can be said.
+    Unknown(String),
+    /// No guest runs here, and none is leaving.
+    Drained,
+}
+
+/// Failed tries after which a guest counts as one that cannot move.
+const TRIES: usize = 3;
+/// Pause after the first failed try, in seconds; doubles with each further one.
+const PAUSE_SECONDS: i64 = 30;
+/// Longest pause, in seconds.
+const LONGEST_PAUSE_SECONDS: i64 = 900;
+
+enum Fate {
+    Moving(String),
+    Try(Step),
+    Later(String),
+    Blocked(String),
+}
+
+/// Decides the next step of a drain.
+pub fn drain(facts: &HostFacts, env: &Env, settled: &Settled, how: How) -> Verdict {
+    let Some(guests) = facts.guests.seen() else { return Verdict::Unknown(format!("guests: {}", facts.guests.why())) };
+    if facts.moves.seen().is_none() {
+        return Verdict::Unknown(format!("migration records: {}", facts.moves.why()));
+    }
+    let (mut moving, mut blocked, mut candidate, mut in_flight) = (Vec::new(), Vec::new(), None, 0);
+    for (intent, standing) in settled.moving() {
+        in_flight += 1;
+        if let Standing::Open { message, .. } = standing
+            && !guests.iter().any(|g| Some(g.id.as_str()) == intent.action.server() && g.may_run())
+        {
+            moving.push(message.clone());
+        }
+    }
+    for guest in guests.iter().filter(|g| g.may_run()) {
+        match fate(guest, facts, env, settled, how) {
+            Fate::Moving(message) => moving.push(message),
+            Fate::Try(step) => candidate = candidate.or(Some(step)),
+            Fate::Later(message) | Fate::Blocked(message) => blocked.push(message),
+        }
+    }
+    match candidate {
+        Some(step) if in_flight < env.policy.max_per_host => return Verdict::Step(step),
+        Some(_) => return Verdict::Moving(format!("{in_flight} guests are moving; the others follow (maxPerHost {})", env.policy.max_per_host)),
+        None => {}
+    }
+    if !moving.is_empty() {
+        return Verdict::Moving(shorten(&moving));
+    }
+    if !blocked.is_empty() {
+        blocked.truncate(20);
+        return Verdict::Blocked(blocked);
+    }
+    Verdict::Drained
+}
+
+fn shorten(messages: &[String]) -> String {
+    match messages {
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first}; {} more moving", rest.len()),
+        [] => String::new(),
+    }
+}
+
+fn fate(guest: &Guest, facts: &HostFacts, env: &Env, settled: &Settled, how: How) -> Fate {
+    let label = guest.label();
+    if let Some((_, standing)) = settled.moving().find(|(i, _)| i.action.server() == Some(&guest.id)) {
+        return match standing {
+            Standing::Open { message, needs_human: false, .. } => Fate::Moving(message.clone()),
+            Standing::Open { message, .. } => Fate::Blocked(message.clone()),
+            Standing::Close(..) => Fate::Moving(format!("{label} is being settled")),
+        };
+    }
+    let moves = facts.moves.seen().map(Vec::as_slice).unwrap_or_default();
+    if let Some(other) = moves.iter().find(|m| m.server == guest.id && !m.is_final()) {
+        return Fate::Moving(format!("{label}: Nova's record {} ({}) is {}", other.id, other.kind, other.status));
+    }
+    if let Some(task) = &guest.task_state {
+        return Fate::Moving(format!("{label}: Nova is busy with it ({task})"));
+    }
+    let migrate = Step::LiveMigrate {
+        server: guest.id.clone(),
+        records_before: moves.iter().filter(|m| m.server == guest.id).map(|m| m.id).collect(),
+    };
+    let stop = Step::StopGuest { server: guest.id.clone() };
+    let movable = matches!(guest.vm_state.as_str(), "active" | "paused");
+    match how {
+        How::Wait => Fate::Blocked(format!("{label} runs here; move or stop it (guestsOnPowerOff is Wait)")),
+        How::Stop => attempt(stop, guest, env),
+        How::LiveMigrate if !movable => Fate::Blocked(format!("{label} is {}, which cannot be live-migrated; resolve that in Nova", guest.vm_state)),
+        How::LiveMigrate => attempt(migrate, guest, env),
+        How::LiveMigrateElseStop => {
+            let failed = env.tries(&migrate.name()).filter(|i| is_failure(i.state)).count();
+            if movable && failed < TRIES { attempt(migrate, guest, env) } else { attempt(stop, guest, env) }
+        }
+    }
+}
+
+fn is_failure(state: OperationState) -> bool {
+    matches!(state, OperationState::Failed | OperationState::Refused)
+}
+
+/// Tries again after a pause that doubles; says why the last try failed.
+fn attempt(step: Step, guest: &Guest, env: &Env) -> Fate {
+    let name = step.name();
+    let failures: Vec<_> = env.tries(&name).filter(|i| is_failure(i.state)).collect();
+    let Some(last) = failures.iter().max_by_key(|i| i.attempt) else { return Fate::Try(step) };
+    let pause = (PAUSE_SECONDS << (failures.len() - 1).min(10)).min(LONGEST_PAUSE_SECONDS);
+    let since = env.now.seconds_since(last.closed_at.unwrap_or(last.issued_at));
+    if since >= pause {
+        return Fate::Try(step);
+    }
+    let again = if failures.len() < TRIES { "it is tried again" } else { "it is tried again from time to time; move or stop it yourself" };
+    Fate::Later(format!("{}: {} failed: {}; {again}", guest.label(), name.split('/').next().unwrap_or_default(), last.evidence))
+}
+
+/// The reason of a blocked drain.
+pub const BLOCKED: &str = reasons::GUEST_CANNOT_MOVE;

@@ -1,0 +1,343 @@
+//! What an evacuation needs next.
+
+use super::{guests, path};
+use crate::{
+    ClaimWish, Decision, Env, EventDraft, Fact, Next, Rank, Step,
+    contract::{Limit, wait},
+    drain::{self, How},
+    facts::{HostFacts, ServiceFacts},
+    power,
+    proof::{self, Gap, Latch},
+    service,
+    settle::{Settled, Standing, settle_all},
+    status,
+};
+use schemas::{
+    ConditionStatus, Conditions, Object,
+    v1::{self, Cancel, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, reasons},
+};
+
+/// Times a host is fenced for one evacuation (S5).
+const MAX_FENCES: i64 = 2;
+
+enum Turn {
+    Next(Next),
+    Ended(bool, &'static str, String),
+    Cancelled,
+}
+
+struct Run<'a> {
+    ev: &'a Object<v1::EvacuationKind>,
+    facts: &'a HostFacts,
+    env: &'a Env,
+    status: EvacuationStatus,
+    evidence: proof::EvidenceBody,
+    events: Vec<EventDraft>,
+    claim: ClaimWish,
+    limits: Vec<Limit>,
+    /// Why the evidence does not suffice.
+    gap: Option<String>,
+}
+
+/// Decides the next step of an evacuation.
+pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> Decision<EvacuationStatus> {
+    let mut status = ev.status.clone();
+    if ev.status.finished_at.is_some() {
+        return Decision::new(status, env.evidence.clone(), Next::Finished);
+    }
+    let mut env = env.clone();
+    env.evidence = proof::absorb(&env.evidence, facts, env.now);
+    let settled = settle_all(&env, facts);
+    status.started_at = status.started_at.or(Some(env.now));
+    let mut run = Run {
+        ev,
+        facts,
+        env: &env,
+        status,
+        evidence: env.evidence.clone(),
+        events: Vec::new(),
+        claim: ClaimWish::Keep,
+        limits: Vec::new(),
+        gap: None,
+    };
+    let turn = run.turn(&settled);
+    let Run { mut status, mut evidence, mut events, mut claim, limits, gap, .. } = run;
+    let (generation, now) = (ev.metadata.generation, env.now);
+    let mut end = |status: &mut EvacuationStatus, ok: bool, reason: &'static str, message: String| {
+        status.finished_at = Some(now);
+        status.conditions.set("Succeeded", ok.into(), reason, &message, generation, now);
+        events.push(EventDraft { warning: !ok, reason, note: message.clone() });
+        status.progress = message;
+        claim = ClaimWish::Release;
+        Next::Finished
+    };
+    let next = match turn {
+        Turn::Next(next) => next,
+        Turn::Ended(ok, reason, message) => end(&mut status, ok, reason, message),
+        Turn::Cancelled => {
+            status.conditions.set("Cancelled", ConditionStatus::True, reasons::CANCELLED, "", generation, now);
+            let message = format!("cancelled; {}", summary(&status.guests));
+            end(&mut status, false, reasons::CANCELLED, message)
+        }
+    };
+    if let Next::Step(Step::Power { .. }) = &next {
+        proof::command_sent(&mut evidence, now);
+    }
+    status.observed_generation = generation;
+    status.waiting = status::waiting(&next, ev.status.waiting.as_ref(), now);
+    status::common(&mut status.conditions, &next, generation, now);
+    let sufficient = match (&gap, status.path) {
+        (Some(why), _) => (ConditionStatus::False, "ProofMissing", why.as_str()),
+        (None, EvacuationPath::Rebuild) => (ConditionStatus::True, "PowerOffObserved", ""),
+        (None, _) => (ConditionStatus::Unknown, "NotNeeded", ""),
+    };
+    status.conditions.set("EvidenceSufficient", sufficient.0, sufficient.1, sufficient.2, generation, now);
+    if status.finished_at.is_none() {
+        status.conditions.set("Succeeded", ConditionStatus::Unknown, reasons::PROGRESSING, "", generation, now);
+        status.progress = match &next {
+            Next::Wait { reason, .. } if status.guests.is_empty() => (*reason).into(),
+            _ => summary(&status.guests),
+        };
+    }
+    Decision { settle: settled.settlements, events, claim, limits, ..Decision::new(status, evidence, next) }
+}
+
+/// `5 of 8 moved, 2 moving, 1 skipped`.
+fn summary(guests: &[GuestMove]) -> String {
+    let count = |o: GuestOutcome| guests.iter().filter(|g| g.outcome == o).count();
+    let mut text = format!("{} of {} moved", count(GuestOutcome::Moved), guests.len());
+    for (outcome, word) in [
+        (GuestOutcome::Moving, "moving"),
+        (GuestOutcome::Skipped, "skipped"),
+        (GuestOutcome::Failed, "failed"),
+        (GuestOutcome::NeedsHuman, "need a person"),
+    ] {
+        if count(outcome) > 0 {
+            text += &format!(", {} {word}", count(outcome));
+        }
+    }
+    text
+}
+
+impl Run<'_> {
+    fn turn(&mut self, settled: &Settled) -> Turn {
+        if self.ev.spec.cancel == Cancel::Requested {
+            let mine = settled.open.iter().find(|(i, _)| i.owner_uid == self.env.owner_uid);
+            if let Some((intent, _)) = mine {
+                let message = format!("cancelled; {} is being settled", intent.step);
+                self.update_guests(settled);
+                return Turn::Next(wait(reasons::SETTLING, message, 2));
+            }
+            self.update_guests(settled);
+            return Turn::Cancelled;
+        }
+        if let Some((owner, uid, rank)) = &self.env.claim
+            && *uid != self.env.owner_uid
+            && *rank >= Rank::Evacuation as i64
+        {
+            return Turn::Next(wait(reasons::CLAIMED, format!("{owner} works on this host"), 5));
+        }
+        let service = match &self.facts.service {
+            Fact::Seen(service, _) => service.clone(),
+            Fact::Absent(_) => return Turn::Next(wait(reasons::VANISHED, "Nova has no nova-compute service of this name", 30)),
+            Fact::Unknown(why) => return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {why}"), 3)),
+        };
+        if let Some(why) = &self.env.halted {
+            return Turn::Next(wait(reasons::RESTORED, why.clone(), 60));
+        }
+        if let Some(uuid) = service::foreign(&service, &self.env.cluster_uuid) {
+            let message = format!("the Nova service carries the mark of another Cloud Manager ({uuid}); stop that one, then enable the service in Nova");
+            return Turn::Next(wait(reasons::FOREIGN, message, 30));
+        }
+        self.update_guests(settled);
+        if self.env.frozen() {
+            return Turn::Next(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; what is under way is settled, `thaw` goes on", 5));
+        }
+        if let Some((reason, message)) = settled.blocking() {
+            return Turn::Next(wait(reason, message, 2));
+        }
+        match path::choose(&self.ev.spec, &self.status, self.facts, self.env) {
+            Err(next) => Turn::Next(next),
+            Ok(path) => {
+                self.status.path = path;
+                if path == EvacuationPath::Drain { self.drain(&service, settled) } else { self.rebuild(&service, settled) }
+            }
+        }
+    }
+
+    fn update_guests(&mut self, settled: &Settled) {
+        let mut moves = std::mem::take(&mut self.status.guests);
+        for m in &mut moves {
+            guests::update(m, &self.ev.spec, self.facts, self.env, settled);
+        }
+        self.status.guests = moves;
+    }
+
+    fn take_claim(&mut self, purpose: &str, max: Option<i64>) {
+        self.claim = ClaimWish::Take { rank: Rank::Evacuation as i64, purpose: purpose.into(), max };
+    }
+
+    // ---- a host that is alive -------------------------------------------------------------
+
+    fn drain(&mut self, service: &ServiceFacts, settled: &Settled) -> Turn {
+        self.take_claim("drain", Some(self.env.policy.max_hosts_draining));
+        if service.enabled {
+            return Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "evacuated by live migration")));
+        }
+        self.record_drained();
+        match drain::drain(self.facts, self.env, settled, How::LiveMigrate) {
+            drain::Verdict::Step(step) => Turn::Next(Next::Step(step)),
+            drain::Verdict::Moving(message) => Turn::Next(wait(reasons::WAITING_FOR_MOVES, message, 2)),
+            drain::Verdict::Blocked(blocked) => Turn::Next(wait(drain::BLOCKED, format!("{} guest(s) hold it: {}", blocked.len(), blocked.join("; ")), 10)),
+            drain::Verdict::Unknown(why) => Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {why}"), 3)),
+            drain::Verdict::Drained => Turn::Ended(true, reasons::SUCCEEDED, format!("drained by live migration: {}", summary(&self.status.guests))),
+        }
+    }
+
+    /// Keeps a record per guest of a drained host as well.
+    fn record_drained(&mut self) {
+        let Some(guests) = self.facts.guests.seen() else { return };
+        let running: Vec<_> = guests.iter().filter(|g| g.may_run()).cloned().collect();
+        guests::enlist(&mut self.status.guests, &running, self.env);
+        for m in &mut self.status.guests {
+            let here = running.iter().any(|g| g.id == m.id);
+            let tries: Vec<_> = self.env.intents.iter().filter(|i| i.owner_uid == self.env.owner_uid && i.action.server() == Some(&m.id)).collect();
+            m.attempts = tries.len() as i64;
+            m.outcome = match (here, tries.iter().any(|i| i.state.is_open())) {
+                (_, true) => GuestOutcome::Moving,
+                (false, _) => GuestOutcome::Moved,
+                (true, false) => GuestOutcome::Pending,
+            };
+            if m.outcome == GuestOutcome::Moved {
+                m.finished_at = m.finished_at.or(Some(self.env.now));
+            }
+        }
+    }
+
+    // ---- a host that is dead, or made so --------------------------------------------------
+
+    fn rebuild(&mut self, service: &ServiceFacts, settled: &Settled) -> Turn {
+        self.take_claim("evacuation", None);
+        if let Some(turn) = self.prove_off(settled) {
+            return turn;
+        }
+        let latched = self.evidence.latch.as_ref().is_some_and(|l| l.epoch == self.evidence.epoch);
+        if service.enabled || !service.forced_down || !latched {
+            return self.fence_in_nova(service);
+        }
+        let Some(guests) = self.facts.guests.seen() else {
+            return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("guests cannot be listed: {}", self.facts.guests.why()), 3));
+        };
+        if self.facts.moves.seen().is_none() {
+            return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("migration records cannot be read: {}", self.facts.moves.why()), 3));
+        }
+        guests::enlist(&mut self.status.guests, guests, self.env);
+        self.update_guests(settled);
+        self.send_next(settled)
+    }
+
+    /// `None`: proven off, by readings young enough to send requests on (S4, S5).
+    fn prove_off(&mut self, settled: &Settled) -> Option<Turn> {
+        let gap = match proof::proven_off(&self.env.evidence, self.facts, self.env.now, self.env.policy.proof_max_age_seconds) {
+            Ok(()) => return None,
+            Err(gap) => gap,
+        };
+        let host = &self.facts.host;
+        let nothing = "nothing is evacuated without proof that the host is off";
+        self.gap = Some(match &gap {
+            Gap::NoVerifiedLink => "no verified power link".into(),
+            Gap::ReadsOn(link) => format!("power reads on through {link}"),
+            Gap::Unreadable(what) => format!("power cannot be read: {what}"),
+            Gap::SecondReading(_) => "power read off once; the second reading is due".into(),
+        });
+        Some(Turn::Next(match gap {
+            Gap::NoVerifiedLink => power::no_link(self.facts),
+            Gap::Unreadable(what) => wait(
+                reasons::POWER_UNREADABLE,
+                format!("{nothing}: {what}. Unknown is never off: make the BMC of {host} reachable, or check its Credential"),
+                3,
+            ),
+            Gap::SecondReading(left) => wait(reasons::PROVING_OFF, "power reads off; a second reading 5 s after the first makes it a proof", left),
+            Gap::ReadsOn(link) => return Some(self.fence(&link, settled)),
+        }))
+    }
+
+    fn fence(&mut self, link: &str, settled: &Settled) -> Turn {
+        let host = &self.facts.host;
+        if self.ev.spec.fence == FencePolicy::Forbidden {
+            let message = format!("power of {host} reads on through {link}, and spec.fence is Forbidden; power it off yourself, or evacuate with fence IfNeeded");
+            return Turn::Next(wait(reasons::FENCE_FORBIDDEN, message, 10));
+        }
+        // Life in the middle: accepted requests are waited for before the host is fenced again (S5).
+        if let Some((_, Standing::Open { message, .. })) = settled.moving().next().filter(|_| self.evidence.latch.is_some()) {
+            return Turn::Next(wait(reasons::MOVE_IN_FLIGHT, format!("{host} shows life while guests are being rebuilt; no new request: {message}"), 2));
+        }
+        // One fence is one epoch; sending the command again within it is not another.
+        let new_epoch = self.status.fence_epoch != Some(self.evidence.epoch);
+        if new_epoch && self.status.fences >= MAX_FENCES {
+            let message = format!("{host} came back to life after it was fenced {MAX_FENCES} times; find out who powers it on, then cancel this evacuation and begin again");
+            return Turn::Next(wait(reasons::NEEDS_HUMAN, message, 30));
+        }
+        match power::off(self.facts, self.env, None, 0) {
+            power::Verdict::There => Turn::Next(wait(reasons::PROVING_OFF, "", 1)),
+            power::Verdict::Next(next) => {
+                if matches!(next, Next::Step(_)) && new_epoch {
+                    self.status.fences += 1;
+                    self.status.fence_epoch = Some(self.evidence.epoch);
+                    self.events.push(EventDraft { warning: true, reason: "Fencing", note: format!("{host} is powered off to prove it dead") });
+                }
+                Turn::Next(next)
+            }
+        }
+    }
+
+    /// The latch is written down before the PUT that it stands for (S10, I21).
+    fn fence_in_nova(&mut self, service: &ServiceFacts) -> Turn {
+        let ours_before = self.evidence.latch.as_ref().is_some_and(|l| l.disabled_by_us);
+        let disabled_by_us = ours_before || service.enabled || service::is_ours(service, &self.env.cluster_uuid);
+        self.evidence.latch = Some(Latch { epoch: self.evidence.epoch, by: self.env.owner.clone(), at: self.env.now, disabled_by_us });
+        if !service.enabled && service.forced_down {
+            return Turn::Next(wait(reasons::PROGRESSING, "the host is fenced", 0));
+        }
+        let mut step = service::fence(service, &self.env.cluster_uuid, &format!("fenced by {}", self.env.owner));
+        // An operator's own disable keeps its reason; only force down is added.
+        if !service.enabled && !service::is_ours(service, &self.env.cluster_uuid)
+            && let Step::NovaService { enabled, reason, .. } = &mut step
+        {
+            (*enabled, *reason) = (None, None);
+        }
+        Turn::Next(Next::Step(step))
+    }
+
+    fn send_next(&mut self, settled: &Settled) -> Turn {
+        let moving = settled.moving().count() as i64;
+        if moving < self.env.policy.max_per_host {
+            if self.facts.destinations.seen().is_none() && self.status.guests.iter().any(|m| m.outcome == GuestOutcome::Pending) {
+                return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("hosts that could take the guests cannot be read: {}", self.facts.destinations.why()), 3));
+            }
+            if let Some(step) = guests::next(&mut self.status.guests, self.facts, self.env) {
+                self.limits = vec![
+                    Limit { step_prefix: "Evacuate/", this_host: false, max: self.env.policy.max_evacuations, reason: reasons::EVACUATION_LIMIT },
+                    Limit { step_prefix: "Evacuate/", this_host: true, max: self.env.policy.max_per_host, reason: reasons::EVACUATION_LIMIT },
+                ];
+                return Turn::Next(Next::Step(step));
+            }
+        }
+        let guests = &self.status.guests;
+        let of = |o: GuestOutcome| guests.iter().find(|m| m.outcome == o);
+        if let Some(m) = of(GuestOutcome::Moving) {
+            return Turn::Next(wait(reasons::WAITING_FOR_MOVES, format!("{} ({}): {}", m.name, m.id, m.message), 1));
+        }
+        if let Some(m) = of(GuestOutcome::NeedsHuman) {
+            return Turn::Next(wait(reasons::NEEDS_HUMAN, format!("{} ({}): {}", m.name, m.id, m.message), 10));
+        }
+        if let Some(m) = of(GuestOutcome::Pending) {
+            return Turn::Next(wait(reasons::NO_DESTINATION, format!("{} ({}): {}", m.name, m.id, m.message), 10));
+        }
+        let bad = guests.iter().find(|m| m.outcome == GuestOutcome::Failed || (m.outcome == GuestOutcome::Skipped && m.reason == reasons::LOCAL_DISK));
+        match bad {
+            Some(m) => Turn::Ended(false, reasons::FAILED, format!("{}; {} ({}): {}", summary(guests), m.name, m.id, m.message)),
+            None => Turn::Ended(true, reasons::SUCCEEDED, summary(guests)),
+        }
+    }
+}

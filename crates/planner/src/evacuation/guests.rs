@@ -1,0 +1,200 @@
+//! The guests of a dead host: who, in which order, where to, and how each fared (S6, S7, S13).
+
+use crate::{
+    Env, Fact, Intent, Step,
+    facts::{Guest, HostFacts},
+    placement,
+    settle::{self, Settled, Standing},
+};
+use schemas::{
+    Time,
+    v1::{EvacuationSpec, GuestDisks, GuestMove, GuestOutcome, LocalDisks, OperationState, reasons},
+};
+use std::collections::BTreeMap;
+
+/// Recovery priority of a guest, 0 to 10; nonsense in its metadata counts as the default.
+fn priority(guest: &Guest, env: &Env) -> i64 {
+    let value = guest.metadata.get(&env.policy.recovery_priority_key).and_then(|v| v.trim().parse::<i64>().ok());
+    value.filter(|p| (0..=10).contains(p)).unwrap_or(env.policy.default_recovery_priority)
+}
+
+/// Adds guests that Nova shows on the host and that are not on record yet, and keeps the order: priority, running first, name.
+pub(super) fn enlist(moves: &mut Vec<GuestMove>, guests: &[Guest], env: &Env) {
+    for guest in guests.iter().filter(|g| !moves.iter().any(|m| m.id == g.id)).collect::<Vec<_>>() {
+        moves.push(GuestMove {
+            id: guest.id.clone(),
+            name: guest.name.clone(),
+            priority: priority(guest, env),
+            vm_state: guest.vm_state.clone(),
+            ..GuestMove::default()
+        });
+    }
+    moves.sort_by(|a, b| {
+        let key = |m: &GuestMove| (-m.priority, m.vm_state != "active", m.name.clone(), m.id.clone());
+        key(a).cmp(&key(b))
+    });
+}
+
+fn end(m: &mut GuestMove, outcome: GuestOutcome, reason: &str, message: impl Into<String>, now: Time) {
+    if m.outcome != outcome {
+        m.finished_at = (outcome != GuestOutcome::Pending).then_some(now);
+    }
+    m.outcome = outcome;
+    m.reason = reason.into();
+    m.message = message.into();
+}
+
+/// Whether nothing more will be tried for this guest.
+pub(super) fn has_ended(m: &GuestMove) -> bool {
+    !matches!(m.outcome, GuestOutcome::Pending | GuestOutcome::Moving)
+}
+
+/// Brings a guest's record up to what was seen: settled intents, moves of others, refusals.
+pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled) {
+    let now = env.now;
+    if has_ended(m) && m.outcome != GuestOutcome::NeedsHuman {
+        return;
+    }
+    let intents: Vec<&Intent> = env.intents.iter().filter(|i| i.owner_uid == env.owner_uid && i.action.server() == Some(&m.id)).collect();
+    if let Some((intent, standing)) = settled.moving().find(|(i, _)| i.action.server() == Some(&m.id)) {
+        m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
+        if let Standing::Open { reason, message, needs_human } = standing {
+            let outcome = if *needs_human { GuestOutcome::NeedsHuman } else { GuestOutcome::Moving };
+            end(m, outcome, reason, message.clone(), now);
+        }
+        m.finished_at = None;
+        return;
+    }
+    if let Some(intent) = intents.iter().find(|i| i.state.is_open()) {
+        if let Some(done) = settled.of(&intent.name) {
+            m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
+            close(m, intent, done.state, &done.evidence, env, facts);
+            return;
+        }
+    } else if m.outcome == GuestOutcome::Moving
+        && let Some(last) = intents.iter().max_by_key(|i| i.issued_at)
+    {
+        close(m, last, last.state, &last.evidence, env, facts);
+        return;
+    }
+    match facts.guest(&m.id) {
+        Fact::Absent(_) => end(m, GuestOutcome::Skipped, "Deleted", "the guest is gone", now),
+        Fact::Seen(guest, _) if guest.host.as_deref().is_some_and(|h| h != facts.host) && guest.task_state.is_none() => {
+            end(m, GuestOutcome::Moved, "AlreadyElsewhere", format!("it is on {}", guest.host.as_deref().unwrap_or("?")), now);
+        }
+        Fact::Seen(guest, _) => refuse(m, &guest, spec, facts, env),
+        Fact::Unknown(_) => {}
+    }
+}
+
+/// Takes the end of a request in.
+fn close(m: &mut GuestMove, intent: &Intent, state: OperationState, evidence: &str, env: &Env, facts: &HostFacts) {
+    let now = env.now;
+    match state {
+        OperationState::Observed => end(m, GuestOutcome::Moved, reasons::SUCCEEDED, evidence, now),
+        OperationState::Failed | OperationState::Refused => {
+            // A request that left no record is repeated to the same destination, so that a late twin cannot start the guest elsewhere (S7).
+            let lost = evidence == "no record appeared";
+            if !lost && let Step::Evacuate { destination, .. } = &intent.action {
+                m.failed_destinations.push(destination.clone());
+                m.failed_destinations.dedup();
+                m.destination.clear();
+            }
+            let was_stopped = m.vm_state != "active";
+            let is_error = facts.guest(&m.id).seen().is_some_and(|g| g.vm_state == "error");
+            let can_leave_stopped = facts.microversion.seen().is_some_and(|v| *v >= (2, 95));
+            if m.attempts > env.policy.evacuation_retries {
+                end(m, GuestOutcome::Failed, reasons::FAILED, format!("{} tries failed; the last: {evidence}", m.attempts), now);
+            } else if was_stopped && is_error && !can_leave_stopped {
+                // A retry would start a guest that was stopped (S6).
+                let message = format!("the guest was {} and Nova put it into ERROR ({evidence}); evacuating it again would start it: decide by hand", m.vm_state);
+                end(m, GuestOutcome::NeedsHuman, reasons::NEEDS_HUMAN, message, now);
+            } else {
+                end(m, GuestOutcome::Pending, reasons::RETRYING, evidence, now);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Refusals that hold before any request.
+fn refuse(m: &mut GuestMove, guest: &Guest, spec: &EvacuationSpec, facts: &HostFacts, env: &Env) {
+    let now = env.now;
+    if m.attempts == 0 {
+        m.vm_state = guest.vm_state.clone();
+    }
+    if m.priority == 0 {
+        return end(m, GuestOutcome::Skipped, reasons::PRIORITY_ZERO, "recovery priority 0: it is never evacuated", now);
+    }
+    if !matches!(guest.vm_state.as_str(), "active" | "stopped" | "error") {
+        let message = format!("it is {}, which Nova cannot evacuate; resolve that in Nova (paused, suspended, rescued and resized guests come back with their host)", guest.vm_state);
+        return end(m, GuestOutcome::Skipped, reasons::STATE_UNSUITABLE, message, now);
+    }
+    let survives = (guest.boot_from_volume && !guest.local_extra_disks) || facts.disks.seen() == Some(&GuestDisks::Shared);
+    if !survives && spec.local_disks == LocalDisks::Refuse {
+        let message = "its disk may be on the dead host, and would be lost; declare ClusterPolicy guestDisks: Shared if it is not, or evacuate with localDisks: Rebuild";
+        return end(m, GuestOutcome::Skipped, reasons::LOCAL_DISK, message, now);
+    }
+    let moves = facts.moves.seen().map(Vec::as_slice).unwrap_or_default();
+    if let Some(open) = moves.iter().find(|r| r.server == m.id && !r.is_final()) {
+        let to = open.destination.as_deref().unwrap_or("an unknown host");
+        let message = format!("Nova's record {} ({}) to {to} is {}: the guest may be starting there; settle it in Nova, or prove {to} off (S6)", open.id, open.kind, open.status);
+        return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, message, now);
+    }
+    if guest.task_state.as_deref() == Some("migrating") {
+        return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, "its task_state is migrating and no record says where to; look at it in Nova (S6)", now);
+    }
+    if m.outcome == GuestOutcome::NeedsHuman && m.reason == reasons::MOVE_IN_FLIGHT {
+        end(m, GuestOutcome::Pending, "", "", now);
+    }
+}
+
+/// The next guest to send, with its step. Marks guests that no host can take.
+pub(super) fn next(moves: &mut [GuestMove], facts: &HostFacts, env: &Env) -> Option<Step> {
+    let zone = facts.service.seen().map(|s| s.zone.clone()).unwrap_or_default();
+    let records = facts.moves.seen()?;
+    let destinations = facts.destinations.seen()?;
+    let promised = promised(moves, facts);
+    for m in moves.iter_mut().filter(|m| m.outcome == GuestOutcome::Pending) {
+        let Fact::Seen(guest, _) = facts.guest(&m.id) else { continue };
+        let destination = if m.destination.is_empty() {
+            placement::choose(&guest, &zone, destinations, &promised, &m.failed_destinations).map(|d| d.host.clone())
+        } else {
+            Some(m.destination.clone())
+        };
+        let Some(destination) = destination else {
+            m.reason = reasons::NO_DESTINATION.into();
+            m.message = format!("no enabled host in zone {zone} that has not failed yet has room for it; add capacity or enable a host");
+            continue;
+        };
+        let leave_stopped = m.attempts > 0 && m.vm_state == "stopped" && guest.vm_state == "error";
+        m.outcome = GuestOutcome::Moving;
+        m.reason = reasons::PROGRESSING.into();
+        m.message = format!("being rebuilt on {destination}");
+        m.attempts += 1;
+        m.destination = destination.clone();
+        m.sent_at = Some(env.now);
+        m.record = None;
+        return Some(Step::Evacuate {
+            server: m.id.clone(),
+            destination,
+            leave_stopped,
+            records_before: records.iter().filter(|r| r.server == m.id).map(|r| r.id).collect(),
+        });
+    }
+    None
+}
+
+/// What requests under way will take, per destination.
+fn promised(moves: &[GuestMove], facts: &HostFacts) -> BTreeMap<String, BTreeMap<String, i64>> {
+    let mut promised: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    for m in moves.iter().filter(|m| m.outcome == GuestOutcome::Moving && !m.destination.is_empty()) {
+        if let Fact::Seen(guest, _) = facts.guest(&m.id) {
+            let host = promised.entry(m.destination.clone()).or_default();
+            for (class, need) in &guest.needs {
+                *host.entry(class.clone()).or_default() += need;
+            }
+        }
+    }
+    promised
+}

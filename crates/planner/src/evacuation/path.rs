@@ -1,0 +1,25 @@
+//! Which way: drain, rebuild, or wait and say what is missing.
+
+use crate::{Env, Next, contract::wait, facts::HostFacts, liveness::{Liveness, liveness}};
+use schemas::v1::{EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
+
+/// The path of this pass. `Auto` decides anew on every pass, until the host is fenced for this evacuation.
+pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> Result<EvacuationPath, Next> {
+    let fenced_by_us = env.evidence.latch.as_ref().is_some_and(|l| l.by == env.owner);
+    // From the power-off on, "up but power off" and "forced down" are of our making.
+    if fenced_by_us || status.fences > 0 {
+        return Ok(EvacuationPath::Rebuild);
+    }
+    match spec.mode {
+        EvacuationMode::LiveMigrate => Ok(EvacuationPath::Drain),
+        EvacuationMode::Rebuild => Ok(EvacuationPath::Rebuild),
+        EvacuationMode::Auto => match liveness(facts, env.policy.nova_report_interval_seconds) {
+            Liveness::Alive => Ok(EvacuationPath::Drain),
+            Liveness::Dead => Ok(EvacuationPath::Rebuild),
+            Liveness::InDoubt(why) => {
+                let message = format!("neither alive nor dead: {why}. To rebuild its guests whatever it is, evacuate with mode Rebuild: that fences it first");
+                Err(wait(reasons::IN_DOUBT, message, 2))
+            }
+        },
+    }
+}

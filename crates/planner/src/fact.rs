@@ -1,0 +1,43 @@
+//! A fact about the outside world (S1).
+
+use schemas::Time;
+
+/// A value with the time it was read, *absent* (asked, and told it is not there), or *unknown*
+/// (could not ask, partial, nonsense, too old) with the reason. A bare `Option` would lose the difference.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact<T> {
+    /// Read.
+    Seen(T, Time),
+    /// Asked, and it is not there.
+    Absent(Time),
+    /// Nobody could tell.
+    Unknown(String),
+}
+
+impl<T> Fact<T> {
+    /// Not asked in this pass.
+    pub fn not_asked() -> Self {
+        Fact::Unknown("not read in this pass".into())
+    }
+
+    /// The value, if it was read.
+    pub fn seen(&self) -> Option<&T> {
+        match self {
+            Fact::Seen(value, _) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether nobody could tell.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Fact::Unknown(_))
+    }
+
+    /// Why it is not known; empty if it is.
+    pub fn why(&self) -> &str {
+        match self {
+            Fact::Unknown(why) => why,
+            _ => "",
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What was read about a host in one pass.
+
+use crate::Fact;
+use schemas::{
+    Time,
+    v1::{Binding, GuestDisks, PowerState},
+};
+use std::collections::BTreeMap;
+
+/// The host's nova-compute service, and what surrounds it in the same read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceFacts {
+    /// Service uuid.
+    pub id: String,
+    /// Availability zone.
+    pub zone: String,
+    /// Nova: enabled.
+    pub enabled: bool,
+    /// Nova: up.
+    pub up: bool,
+    /// Nova: forced down.
+    pub forced_down: bool,
+    /// Why it is disabled.
+    pub disabled_reason: Option<String>,
+    /// Nova's text of the last write of the row; compared for equality only.
+    pub updated_at: String,
+}
+
+/// One read of the service row, for S2.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Beat {
+    /// When it was read.
+    pub at: Time,
+    /// `updated_at` of the row.
+    pub updated_at: String,
+    /// Nova said up.
+    pub up: bool,
+    /// It was forced down.
+    pub forced_down: bool,
+    /// Another nova-compute was up in the same read.
+    pub others_up: bool,
+    /// A conductor was up in the same read.
+    pub conductor_up: bool,
+}
+
+/// A guest that Nova shows on the host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Guest {
+    /// Server id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Host Nova shows.
+    pub host: Option<String>,
+    /// `active`, `stopped`, …
+    pub vm_state: String,
+    /// What Nova is doing with it.
+    pub task_state: Option<String>,
+    /// 1 running, 4 shut down.
+    pub power_state: i64,
+    /// Booted from a volume.
+    pub boot_from_volume: bool,
+    /// Has ephemeral or swap disks on the host.
+    pub local_extra_disks: bool,
+    /// Needs: VCPU, MEMORY_MB, DISK_GB.
+    pub needs: BTreeMap<String, i64>,
+    /// Server metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Nova's last fault.
+    pub fault: Option<String>,
+}
+
+/// A migration record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Move {
+    /// Nova's id.
+    pub id: i64,
+    /// `evacuation`, `live-migration`, `migration`, `resize`.
+    pub kind: String,
+    /// State.
+    pub status: String,
+    /// Server id.
+    pub server: String,
+    /// Source host.
+    pub source: Option<String>,
+    /// Destination host.
+    pub destination: Option<String>,
+}
+
+/// The host's resource provider.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProviderFacts {
+    /// `COMPUTE_STATUS_DISABLED` is set.
+    pub disabled_trait: bool,
+    /// Consumers that are not guests on this host, each with the host it lives on: `Absent` = Nova does not know it, `Seen(None)` = it has no host.
+    pub foreign_consumers: Vec<(String, Fact<Option<String>>)>,
+}
+
+/// Chassis (a BMC) or Supply (an outlet or relay) (S3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkClass {
+    /// A BMC.
+    Chassis,
+    /// An outlet or relay.
+    Supply,
+}
+
+/// One power link of the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkFacts {
+    /// Name of the PowerLink.
+    pub name: String,
+    /// Uid of the PowerLink.
+    pub uid: String,
+    /// Chassis or Supply.
+    pub class: LinkClass,
+    /// May be used to change power, and counts for a proof (S3).
+    pub verified: bool,
+    /// Asked first.
+    pub default: bool,
+    /// What it read; `On` or `Off`.
+    pub state: Fact<PowerState>,
+    /// What a verification made now would hold for.
+    pub binding: Binding,
+    /// Whether the machine is who `spec.identity` says; read only to initialise.
+    pub identity: Fact<Result<(), String>>,
+}
+
+/// A host that guests could go to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Destination {
+    /// Service host.
+    pub host: String,
+    /// Availability zone.
+    pub zone: String,
+    /// Free per resource class.
+    pub free: BTreeMap<String, i64>,
+}
+
+/// All that was read about one host in one pass.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostFacts {
+    /// Its name.
+    pub host: String,
+    /// Its service.
+    pub service: Fact<ServiceFacts>,
+    /// Reads of the service row, oldest first, since the last write of ours.
+    pub beats: Vec<Beat>,
+    /// Other nova-compute services that are up, by host.
+    pub others_up: Fact<Vec<String>>,
+    /// Guests Nova shows on it; a whole list, with the cell's service row read in the same pass.
+    pub guests: Fact<Vec<Guest>>,
+    /// Guests named by open intents or records that are not on the host, by id.
+    pub elsewhere: BTreeMap<String, Fact<Guest>>,
+    /// Migration records with this host as source or destination, newest first.
+    pub moves: Fact<Vec<Move>>,
+    /// Its resource provider.
+    pub provider: Fact<ProviderFacts>,
+    /// Its power links.
+    pub links: Vec<LinkFacts>,
+    /// Hosts that guests could go to.
+    pub destinations: Fact<Vec<Destination>>,
+    /// Where the disks of its guests are (S13).
+    pub disks: Fact<GuestDisks>,
+    /// Nova's highest microversion.
+    pub microversion: Fact<(u32, u32)>,
+}
+
+impl HostFacts {
+    /// Facts of which nothing is known.
+    pub fn blind(host: &str, why: &str) -> Self {
+        HostFacts {
+            host: host.into(),
+            service: Fact::Unknown(why.into()),
+            beats: Vec::new(),
+            others_up: Fact::Unknown(why.into()),
+            guests: Fact::Unknown(why.into()),
+            elsewhere: BTreeMap::new(),
+            moves: Fact::Unknown(why.into()),
+            provider: Fact::Unknown(why.into()),
+            links: Vec::new(),
+            destinations: Fact::Unknown(why.into()),
+            disks: Fact::Unknown(why.into()),
+            microversion: Fact::Unknown(why.into()),
+        }
+    }
+
+    /// A guest by id, on the host or elsewhere.
+    pub fn guest(&self, id: &str) -> Fact<Guest> {
+        if let Fact::Seen(guests, at) = &self.guests
+            && let Some(guest) = guests.iter().find(|g| g.id == id)
+        {
+            return Fact::Seen(guest.clone(), *at);
+        }
+        self.elsewhere.get(id).cloned().unwrap_or_else(Fact::not_asked)
+    }
+}
+
+impl Guest {
+    /// Whether it may be running. In doubt it is: only states that cannot hold a running process count as stopped (S9).
+    pub fn may_run(&self) -> bool {
+        let parked = matches!(self.vm_state.as_str(), "stopped" | "suspended" | "shelved" | "shelved_offloaded" | "soft-delete");
+        !(parked || (self.vm_state == "error" && self.power_state == 4))
+    }
+
+    /// Name for messages.
+    pub fn label(&self) -> String {
+        if self.name.is_empty() { self.id.clone() } else { format!("{} ({})", self.name, self.id) }
+    }
+}
+
+impl Move {
+    /// Whether Nova will do nothing more with it. `finished` waits for a confirmation, so it is open (S9).
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self.status.as_str(),
+            "done" | "completed" | "error" | "failed" | "cancelled" | "confirmed" | "reverted"
+        )
+    }
+
+    /// Whether it failed.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.as_str(), "error" | "failed" | "cancelled")
+    }
+}

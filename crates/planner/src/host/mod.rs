@@ -1,0 +1,6 @@
+//! Host: keep power and scheduling as declared.
+
+mod decide;
+mod status;
+
+pub use decide::decide;

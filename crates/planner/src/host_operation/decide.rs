@@ -1,0 +1,283 @@
+//! What a host operation needs next.
+
+use super::returning;
+use crate::{
+    ClaimWish, Decision, Env, EventDraft, Next, Rank, StatusPatch, Step,
+    contract::{PowerCommand, wait},
+    drain::{self, How},
+    empty::{self, Gate},
+    facts::{HostFacts, ServiceFacts},
+    power, proof, service,
+    settle::{Settled, settle_all},
+    status,
+};
+use schemas::{
+    ConditionStatus, Conditions, Object,
+    v1::{self, Cancel, HostOperationStatus, HostOperationType, OffVm, RunningGuests, reasons},
+};
+
+pub(super) struct Run<'a> {
+    pub op: &'a Object<v1::HostOperation>,
+    pub facts: &'a HostFacts,
+    pub env: &'a Env,
+    pub status: HostOperationStatus,
+    pub evidence: proof::EvidenceBody,
+    pub patches: Vec<StatusPatch>,
+    pub claim: ClaimWish,
+}
+
+/// Where an operation stands.
+pub(super) enum Turn {
+    Next(Next),
+    Succeeded(String),
+    Failed(&'static str, String),
+    Cancelled,
+}
+
+/// Decides the next step of a host operation.
+pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> Decision<HostOperationStatus> {
+    let mut status = op.status.clone();
+    if op.status.finished_at.is_some() {
+        return Decision::new(status, env.evidence.clone(), Next::Finished);
+    }
+    let mut env = env.clone();
+    env.evidence = proof::absorb(&env.evidence, facts, env.now);
+    let settled = settle_all(&env, facts);
+    status.started_at = status.started_at.or(Some(env.now));
+    let mut run = Run { op, facts, env: &env, status, evidence: env.evidence.clone(), patches: Vec::new(), claim: ClaimWish::Keep };
+    let turn = run.turn(&settled);
+    let Run { mut status, mut evidence, patches, mut claim, .. } = run;
+    let generation = op.metadata.generation;
+    let mut events = Vec::new();
+    let mut end = |status: &mut HostOperationStatus, ok: bool, reason: &'static str, message: &str| {
+        status.finished_at = Some(env.now);
+        status.progress = message.into();
+        status.conditions.set("Succeeded", ok.into(), reason, message, generation, env.now);
+        events.push(EventDraft { warning: !ok, reason, note: format!("{:?}: {message}", op.spec.r#type) });
+        claim = ClaimWish::Release;
+        Next::Finished
+    };
+    let next = match turn {
+        Turn::Next(next) => next,
+        Turn::Succeeded(message) => end(&mut status, true, reasons::SUCCEEDED, &message),
+        Turn::Failed(reason, message) => end(&mut status, false, reason, &message),
+        Turn::Cancelled => {
+            status.conditions.set("Cancelled", ConditionStatus::True, reasons::CANCELLED, "", generation, env.now);
+            end(&mut status, false, reasons::CANCELLED, "cancelled; what was begun has been settled")
+        }
+    };
+    if let Next::Step(Step::Power { .. }) = &next {
+        proof::command_sent(&mut evidence, env.now);
+    }
+    status.observed_generation = generation;
+    status.waiting = status::waiting(&next, op.status.waiting.as_ref(), env.now);
+    status::common(&mut status.conditions, &next, generation, env.now);
+    if status.finished_at.is_none() {
+        status.conditions.set("Succeeded", ConditionStatus::Unknown, reasons::PROGRESSING, "", generation, env.now);
+        status.progress = match &next {
+            Next::Step(step) => step.name(),
+            Next::Wait { reason, .. } => (*reason).into(),
+            _ => status.progress,
+        };
+    }
+    Decision { settle: settled.settlements, events, claim, patches, ..Decision::new(status, evidence, next) }
+}
+
+impl Run<'_> {
+    fn turn(&mut self, settled: &Settled) -> Turn {
+        use HostOperationType::*;
+        if self.op.spec.cancel == Cancel::Requested {
+            let mine = settled.open.iter().find(|(i, _)| i.owner_uid == self.env.owner_uid);
+            return match mine {
+                None => Turn::Cancelled,
+                Some((intent, _)) => Turn::Next(wait(reasons::SETTLING, format!("cancelled; {} is being settled", intent.step), 2)),
+            };
+        }
+        if let Some((owner, uid, rank)) = &self.env.claim
+            && *uid != self.env.owner_uid
+            && *rank >= Rank::HostOperation as i64
+        {
+            return Turn::Next(wait(reasons::CLAIMED, format!("{owner} works on this host"), 5));
+        }
+        let Some(service) = self.facts.service.seen() else {
+            return Turn::Next(match &self.facts.service {
+                crate::Fact::Absent(_) => wait(reasons::VANISHED, "Nova has no nova-compute service of this name", 30),
+                other => wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {}", other.why()), 5),
+            });
+        };
+        if let Some(why) = &self.env.halted {
+            return Turn::Next(wait(reasons::RESTORED, why.clone(), 60));
+        }
+        let kind = self.op.spec.r#type;
+        let disruptive = !matches!(kind, PowerOn | Enable);
+        if self.env.frozen() && disruptive {
+            return Turn::Next(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on", 30));
+        }
+        if disruptive && let Some(uuid) = service::foreign(service, &self.env.cluster_uuid) {
+            return Turn::Next(wait(reasons::FOREIGN, format!("the Nova service carries the mark of another Cloud Manager ({uuid}); stop that one, then enable the service in Nova"), 60));
+        }
+        if let Some((reason, message)) = settled.blocking() {
+            return Turn::Next(wait(reason, message, 2));
+        }
+        if self.evidence.latch.is_some() && !matches!(kind, PowerOn | Enable) {
+            return Turn::Failed(reasons::FENCED, format!("the host is fenced; `power on {0}` or `enable {0}` brings it back first", self.facts.host));
+        }
+        let max = matches!(kind, Drain | Shutdown).then_some(self.env.policy.max_hosts_draining);
+        let purpose = if max.is_some() { "drain" } else { "operation" };
+        self.claim = ClaimWish::Take { rank: Rank::HostOperation as i64, purpose: purpose.into(), max };
+        match kind {
+            PowerOn => self.power_on(),
+            Enable => self.enable(service),
+            Disable => match service.enabled {
+                true => Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "disabled by an operator"))),
+                false => Turn::Succeeded("the Nova service is disabled".into()),
+            },
+            PowerOff => self.power_off(service, None),
+            SoftOff => self.power_off(service, Some(self.status.soft_off_at)),
+            PowerCycle => self.power_cycle(service),
+            Drain => self.drain(service, settled, How::LiveMigrate).unwrap_or_else(|| Turn::Succeeded("drained; the Nova service stays disabled until Enable".into())),
+            Shutdown => self.shutdown(service, settled),
+            Initialise => self.initialise(service),
+        }
+    }
+
+    fn power_on(&mut self) -> Turn {
+        if let Some(latch) = self.evidence.latch.clone() {
+            return match returning::next(self.facts, self.env, &latch, true) {
+                Some(next) => Turn::Next(next),
+                None => {
+                    self.evidence.latch = None;
+                    Turn::Succeeded("the host is back".into())
+                }
+            };
+        }
+        match power::on(self.facts, self.env) {
+            power::Verdict::There => Turn::Succeeded("power reads on".into()),
+            power::Verdict::Next(next) => Turn::Next(next),
+        }
+    }
+
+    fn enable(&mut self, service: &ServiceFacts) -> Turn {
+        if let Some(latch) = self.evidence.latch.clone() {
+            if let Some(next) = returning::next(self.facts, self.env, &latch, false) {
+                return Turn::Next(next);
+            }
+            self.evidence.latch = None;
+        }
+        if !service.enabled {
+            return Turn::Next(Next::Step(service::enable(service)));
+        }
+        Turn::Succeeded("the Nova service is enabled".into())
+    }
+
+    /// Off without draining. With `runningGuests: Refuse` the host must be proven empty first (S9, S12).
+    fn power_off(&mut self, service: &ServiceFacts, soft: Option<Option<schemas::Time>>) -> Turn {
+        if self.op.spec.running_guests == RunningGuests::Refuse
+            && let Some(turn) = self.require_empty(service)
+        {
+            return turn;
+        }
+        let timeout = self.env.policy.soft_off_timeout_seconds;
+        if let Some(Some(sent)) = soft
+            && self.env.now.seconds_since(sent) >= timeout
+            && proof::state_of(&self.facts.links) == v1::PowerState::On
+        {
+            return Turn::Failed(reasons::FAILED, format!("the operating system did not shut down within {timeout} s; use PowerOff"));
+        }
+        match power::off(self.facts, self.env, soft, timeout) {
+            power::Verdict::There => Turn::Succeeded("power is proven off".into()),
+            power::Verdict::Next(next) => {
+                self.note_soft_off(&next);
+                Turn::Next(next)
+            }
+        }
+    }
+
+    fn note_soft_off(&mut self, next: &Next) {
+        if matches!(next, Next::Step(Step::Power { command: PowerCommand::SoftOff, .. })) {
+            self.status.soft_off_at = Some(self.env.now);
+        }
+    }
+
+    fn require_empty(&mut self, service: &ServiceFacts) -> Option<Turn> {
+        let Some(guests) = self.facts.guests.seen() else {
+            return Some(Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("guests cannot be listed: {}", self.facts.guests.why()), 5)));
+        };
+        let running: Vec<String> = guests.iter().filter(|g| g.may_run()).map(|g| g.label()).collect();
+        if !running.is_empty() {
+            let names: Vec<&str> = running.iter().take(3).map(String::as_str).collect();
+            let message = format!("{} guest(s) run on the host ({}…); `drain {}` first, or set runningGuests: Kill", running.len(), names.join(", "), self.facts.host);
+            return Some(Turn::Failed(reasons::GUESTS_RUNNING, message));
+        }
+        if service.enabled {
+            self.evidence.disabled_for_power_off = true;
+            return Some(Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "to be powered off"))));
+        }
+        self.gate()
+    }
+
+    /// `None`: both passes of S9 hold.
+    fn gate(&mut self) -> Option<Turn> {
+        let (gate, since) = empty::gate(self.facts, self.env, self.status.empty_since);
+        self.status.empty_since = since;
+        Some(Turn::Next(match gate {
+            Gate::Empty => return None,
+            Gate::Not(why) => wait(reasons::PROVING_EMPTY, format!("not proven empty: {why}"), 3),
+            Gate::SecondPass(left) => wait(reasons::PROVING_EMPTY, "no guest runs here; a second look 30 s after the first makes sure that none is on its way", left),
+        }))
+    }
+
+    fn power_cycle(&mut self, service: &ServiceFacts) -> Turn {
+        if !self.status.steps.iter().any(|s| s == "off") {
+            match self.power_off(service, None) {
+                Turn::Succeeded(_) => self.status.steps.push("off".into()),
+                other => return other,
+            }
+        }
+        match power::on(self.facts, self.env) {
+            power::Verdict::There => Turn::Succeeded("power was proven off and reads on again".into()),
+            power::Verdict::Next(next) => Turn::Next(next),
+        }
+    }
+
+    /// `None`: drained.
+    fn drain(&mut self, service: &ServiceFacts, settled: &Settled, how: How) -> Option<Turn> {
+        if service.enabled {
+            return Some(Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "drained"))));
+        }
+        self.status.left.clear();
+        Some(match drain::drain(self.facts, self.env, settled, how) {
+            drain::Verdict::Step(step) => Turn::Next(Next::Step(step)),
+            drain::Verdict::Moving(message) => Turn::Next(wait(reasons::WAITING_FOR_MOVES, message, 2)),
+            drain::Verdict::Unknown(why) => Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {why}"), 5)),
+            drain::Verdict::Drained => return None,
+            drain::Verdict::Blocked(blocked) => {
+                let message = format!("{} guest(s) hold it: {}", blocked.len(), blocked[0]);
+                self.status.left = blocked;
+                Turn::Next(wait(drain::BLOCKED, message, 10))
+            }
+        })
+    }
+
+    fn shutdown(&mut self, service: &ServiceFacts, settled: &Settled) -> Turn {
+        let how = match self.op.spec.allow_off_vm {
+            OffVm::Forbid => How::LiveMigrate,
+            OffVm::Allow => How::LiveMigrateElseStop,
+        };
+        let begun = self.status.soft_off_at.is_some();
+        if !begun && let Some(turn) = self.drain(service, settled, how) {
+            self.status.empty_since = None;
+            return turn;
+        }
+        if let Some(turn) = self.gate() {
+            return turn;
+        }
+        match power::off(self.facts, self.env, Some(self.status.soft_off_at), self.env.policy.soft_off_timeout_seconds) {
+            power::Verdict::There => Turn::Succeeded("drained, proven empty, and proven off".into()),
+            power::Verdict::Next(next) => {
+                self.note_soft_off(&next);
+                Turn::Next(next)
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! HostOperation: one thing done once to one host.
+
+mod decide;
+mod initialise;
+mod returning;
+
+pub use decide::decide;
