@@ -33,7 +33,10 @@ pub(crate) async fn envelope(State(ctx): State<Ctx>, mut request: Request, next:
     let head = method == Method::HEAD;
     let outcome = async {
         if header_bytes(request.headers()) > MAX_HEADERS {
-            return (None, ApiError::new(Code::HeadersTooLarge, format!("The request headers together are larger than {MAX_HEADERS} bytes.")).into_response());
+            return (
+                None,
+                ApiError::new(Code::HeadersTooLarge, format!("The request headers together are larger than {MAX_HEADERS} bytes.")).into_response(),
+            );
         }
         // Who asks for the range of versions must not be refused for not knowing it.
         let discovery = matches!(path.as_str(), "/" | "/v1" | "/v1/");

@@ -191,7 +191,8 @@ impl Problem {
             error["resource"] = resource.clone();
         }
         if !self.causes.is_empty() {
-            error["causes"] = self.causes.iter().take(MAX_CAUSES).map(|c| json!({"field": c.field, "reason": c.reason, "message": c.message})).collect();
+            error["causes"] =
+                self.causes.iter().take(MAX_CAUSES).map(|c| json!({"field": c.field, "reason": c.reason, "message": c.message})).collect();
         }
         for (key, value) in &self.more {
             error[key] = value.clone();
@@ -292,7 +293,9 @@ impl From<StoreError> for ApiError {
             StoreError::Claimed { .. } => ApiError::new(Code::HostClaimed, detail),
             StoreError::LimitReached { .. } => ApiError::new(Code::LimitReached, detail),
             StoreError::Frozen => ApiError::new(Code::Frozen, detail),
-            StoreError::Compacted { .. } => ApiError::new(Code::Expired, format!("{} List again, and watch from the list's resourceVersion.", sentence(detail))),
+            StoreError::Compacted { .. } => {
+                ApiError::new(Code::Expired, format!("{} List again, and watch from the list's resourceVersion.", sentence(detail)))
+            }
             StoreError::OutcomeUnknown(_) => {
                 tracing::warn!(%error, "a write has an unknown outcome");
                 ApiError::new(Code::OutcomeUnknown, "The database did not say whether it took the write; read the object before you repeat it.")
@@ -352,7 +355,11 @@ mod tests {
 
     #[test]
     fn what_the_database_says_of_itself_stays_in_the_log() {
-        for error in [StoreError::Unavailable("/secret/path".into()), StoreError::Corrupt("/secret/path".into()), StoreError::OutcomeUnknown("/secret/path".into())] {
+        for error in [
+            StoreError::Unavailable("/secret/path".into()),
+            StoreError::Corrupt("/secret/path".into()),
+            StoreError::OutcomeUnknown("/secret/path".into()),
+        ] {
             let error: ApiError = error.into();
             assert!(!error.body("r", None).to_string().contains("secret"), "{error:?}");
         }

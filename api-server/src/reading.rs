@@ -28,7 +28,9 @@ pub(crate) struct Page {
 /// What a client may see of an object.
 pub(crate) fn shown(mut object: DynObject) -> DynObject {
     // The registry takes the data out before anything is written; this stands behind it.
-    if object.kind == "Credential" && let Some(spec) = object.spec.as_object_mut() {
+    if object.kind == "Credential"
+        && let Some(spec) = object.spec.as_object_mut()
+    {
         spec.shift_remove("data");
     }
     object

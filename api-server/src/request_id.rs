@@ -29,7 +29,9 @@ mod tests {
     fn only_a_well_formed_global_id_is_taken() {
         let mut headers = HeaderMap::new();
         assert_eq!(global(&headers), None);
-        for (text, good) in [("req-not-a-uuid", false), ("0b1c8e3e-0d0c-4a5b-9a52-3c7f3a1d2e4f", false), ("req-0b1c8e3e-0d0c-4a5b-9a52-3c7f3a1d2e4f", true)] {
+        for (text, good) in
+            [("req-not-a-uuid", false), ("0b1c8e3e-0d0c-4a5b-9a52-3c7f3a1d2e4f", false), ("req-0b1c8e3e-0d0c-4a5b-9a52-3c7f3a1d2e4f", true)]
+        {
             headers.insert(HEADER, text.parse().unwrap());
             assert_eq!(global(&headers).is_some(), good, "{text}");
         }

@@ -92,11 +92,7 @@ pub(crate) fn router(ctx: Ctx) -> Router {
         let gate = Gate { ctx: ctx.clone(), access, params };
         router = router.route(path, handler.route_layer(from_fn_with_state(gate, guard)));
     }
-    router
-        .fallback(nowhere)
-        .method_not_allowed_fallback(not_so)
-        .layer(from_fn_with_state(ctx.clone(), envelope))
-        .with_state(ctx)
+    router.fallback(nowhere).method_not_allowed_fallback(not_so).layer(from_fn_with_state(ctx.clone(), envelope)).with_state(ctx)
 }
 
 #[derive(Clone)]

@@ -1,11 +1,6 @@
 //! Listening, serving, and stopping without cutting anyone off.
 
-use crate::{
-    ApiConfig, Backends,
-    call::Peer,
-    context::Context,
-    router::router,
-};
+use crate::{ApiConfig, Backends, call::Peer, context::Context, router::router};
 use axum::{
     Extension, Router,
     http::{HeaderValue, header},
@@ -21,6 +16,7 @@ use hyper_util::{
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 /// Pause after a failed accept, which is mostly a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -111,7 +107,7 @@ async fn accept(listener: TcpListener, app: Router, builder: Arc<auto::Builder<T
         };
         // Small answers and the lines of a watch must not wait for more to come.
         let _ = tcp.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone().layer(Extension(Peer(peer))));
+        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(app.clone()));
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(tcp), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

@@ -31,7 +31,10 @@ fn number(text: &str) -> Option<u32> {
 /// services, of which the others are not ours to judge.
 pub(crate) fn negotiate(headers: &HeaderMap) -> ApiResult<Microversion> {
     let malformed = |text: &str| {
-        ApiError::new(Code::MicroversionMalformed, format!("OpenStack-API-Version: {text:?} is not a version; write \"{SERVICE_TYPE} {MAX_VERSION}\" or \"{SERVICE_TYPE} latest\"."))
+        ApiError::new(
+            Code::MicroversionMalformed,
+            format!("OpenStack-API-Version: {text:?} is not a version; write \"{SERVICE_TYPE} {MAX_VERSION}\" or \"{SERVICE_TYPE} latest\"."),
+        )
     };
     let mut wanted = None;
     for value in headers.get_all(HEADER) {
@@ -83,7 +86,15 @@ mod tests {
         for good in ["cloud-manager 1.0", "cloud-manager latest", "compute 2.93", "compute 2.93, cloud-manager 1.0", ""] {
             assert_eq!(ask(&[good]), Ok(MAX_VERSION), "{good}");
         }
-        for bad in ["cloud-manager", "cloud-manager 1", "cloud-manager 1.x", "cloud-manager 01.0", "cloud-manager 1.0 x", "cloud-manager 1.", "cloud-manager +1.0"] {
+        for bad in [
+            "cloud-manager",
+            "cloud-manager 1",
+            "cloud-manager 1.x",
+            "cloud-manager 01.0",
+            "cloud-manager 1.0 x",
+            "cloud-manager 1.",
+            "cloud-manager +1.0",
+        ] {
             assert_eq!(ask(&[bad]), Err(Code::MicroversionMalformed), "{bad}");
         }
         assert_eq!(ask(&["cloud-manager 1.0", "cloud-manager 1.1"]), Err(Code::MicroversionMalformed));

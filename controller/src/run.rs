@@ -182,6 +182,8 @@ async fn dispatch(
                 }
                 _ => generations.insert(key, generation) != Some(generation),
             };
+            // A link is verified from outside its own reconciler: its status is news as well.
+            let changed = changed || object.kind == "PowerLink";
             if changed && let Some(controller) = table.get(object.kind.as_str()) {
                 queue.add(Key::new(object.kind.clone(), object.metadata.name.clone()), Duration::ZERO, controller.priority);
             }

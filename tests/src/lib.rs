@@ -1,1 +1,141 @@
+//! What workspace tests share: a whole controller over any cloud, in one process.
 
+use cloud::CloudApi;
+use controller::{ControllerConfig, Running, World};
+use engine::{Clock, Feed, Gate, Metrics};
+use power::PowerDriver;
+use registry::{Registry, parse_object};
+use schemas::{DynObject, kinds};
+use serde_json::{Value, json};
+use std::{
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+use store::{CONTROLLER_LEASE, Guard, KeyRing, ListQuery, SqlStore, Store, StoreConfig};
+use tokio_util::sync::CancellationToken;
+
+/// A controller with its database, over a cloud and power devices.
+pub struct Rig {
+    pub registry: Registry,
+    pub store: Arc<SqlStore>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Metrics,
+    pub token: i64,
+    cloud: Arc<dyn CloudApi>,
+    power: Arc<dyn PowerDriver>,
+    running: Option<(Running, CancellationToken)>,
+    config: ControllerConfig,
+    _dir: tempfile::TempDir,
+}
+
+impl Rig {
+    /// A new database and a controller that leads.
+    pub async fn start(cloud: Arc<dyn CloudApi>, power: Arc<dyn PowerDriver>, clock: Arc<dyn Clock>, node_sync: Duration) -> Rig {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = StoreConfig { deadline: Duration::from_secs(30), ..StoreConfig::sqlite(dir.path().join("db")) };
+        store::migrate(&config, None).await.expect("migrations");
+        let keys = KeyRing::parse(&format!("k:{}", "07".repeat(32))).expect("a key");
+        let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
+        let registry = Registry::new(store.clone());
+        let config = ControllerConfig { node_sync_interval: node_sync, workers: 8 };
+        let mut rig = Rig { registry, store, clock, metrics: Metrics::default(), token: 0, cloud, power, running: None, config, _dir: dir };
+        rig.registry.ensure_defaults(Default::default(), rig.clock.now()).await.expect("the default policy");
+        rig.lead().await;
+        rig
+    }
+
+    /// Takes the lease and starts a controller.
+    pub async fn lead(&mut self) {
+        let seen = self.store.lease(CONTROLLER_LEASE).await.expect("the lease");
+        let taken = self.store.lease_take(CONTROLLER_LEASE, "test", &seen, 6_000, self.clock.now()).await;
+        self.token = taken.expect("the lease").expect("nobody else wants it").token;
+        let stop = CancellationToken::new();
+        let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.expect("the feed");
+        let world = World::new(self.cloud.clone(), self.power.clone(), self.store.clone(), self.clock.clone(), self.metrics.clone());
+        let halted = Arc::new(RwLock::new(None));
+        let running = controller::start(self.config.clone(), world, feed, Gate::always(self.token), self.metrics.clone(), halted).await;
+        self.running = Some((running.expect("a controller"), stop));
+    }
+
+    /// Drops the controller where it stands, as a crash would.
+    pub fn crash(&mut self) {
+        if let Some((running, stop)) = self.running.take() {
+            stop.cancel();
+            drop(running);
+        }
+    }
+
+    /// Creates an object, or fails with the registry's words.
+    pub async fn try_create(&self, kind: &str, name: &str, spec: Value) -> Result<DynObject, registry::RegistryError> {
+        let info = kinds::find(kind).expect("a kind");
+        let object = parse_object(info, &json!({"metadata": {"name": name}, "spec": spec}))?;
+        Ok(self.registry.create(info, object, Some("operator"), self.clock.now()).await?.object)
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, kind: &str, name: &str, spec: Value) -> DynObject {
+        self.try_create(kind, name, spec).await.unwrap_or_else(|e| panic!("{kind}/{name}: {e}"))
+    }
+
+    /// Lays fields over an object's spec.
+    pub async fn patch(&self, kind: &str, name: &str, fields: Value) {
+        let info = kinds::find(kind).expect("a kind");
+        for _ in 0..50 {
+            let mut object = self.get(kind, name).await;
+            for (key, value) in fields.as_object().expect("an object") {
+                object.spec[key] = value.clone();
+            }
+            match self.registry.update(info, name, object, self.clock.now()).await {
+                Ok(_) => return,
+                Err(registry::RegistryError::Store(store::StoreError::Conflict { .. })) => continue,
+                Err(error) => panic!("{kind}/{name}: {error}"),
+            }
+        }
+        panic!("{kind}/{name} changed all the time");
+    }
+
+    /// An object that must be there.
+    pub async fn get(&self, kind: &str, name: &str) -> DynObject {
+        self.store.get(kind, name).await.expect("the store").unwrap_or_else(|| panic!("{kind}/{name} is not there"))
+    }
+
+    /// All objects of a kind.
+    pub async fn list(&self, kind: &str) -> Vec<DynObject> {
+        self.store.list(kind, ListQuery::default()).await.expect("the store").items
+    }
+
+    /// Waits until an object is as `want` says; on time-out panics with its last state.
+    pub async fn wait(&self, kind: &str, name: &str, what: &str, limit: Duration, want: impl Fn(&DynObject) -> bool) -> DynObject {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let found = self.store.get(kind, name).await.expect("the store");
+            if let Some(object) = found.as_ref().filter(|o| want(o)) {
+                return object.clone();
+            }
+            if tokio::time::Instant::now() > deadline {
+                let last = found.map(|o| serde_json::to_string_pretty(&o).unwrap_or_default());
+                panic!("{kind}/{name} did not become {what} within {limit:?}: {}", last.unwrap_or("it is not there".into()));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// A write under an old token.
+    pub async fn write_with_token(&self, token: i64) -> Result<(), store::StoreError> {
+        let mut object = self.get("ClusterPolicy", "default").await;
+        let expected = object.metadata.revision();
+        object.metadata.labels.insert("probe".into(), "1".into());
+        self.store.commit(Guard::Lease(token), self.clock.now(), vec![store::Op::Update { object, expected }]).await.map(drop)
+    }
+}
+
+/// The status of a condition: `True`, `False`, `Unknown`, or nothing.
+pub fn condition<'a>(object: &'a DynObject, kind: &str) -> &'a str {
+    let list = object.status["conditions"].as_array();
+    list.into_iter().flatten().find(|c| c["type"] == kind).and_then(|c| c["status"].as_str()).unwrap_or("")
+}
+
+/// The reason an object waits for.
+pub fn waits_for(object: &DynObject) -> &str {
+    object.status["waiting"]["reason"].as_str().unwrap_or("")
+}

@@ -55,6 +55,7 @@ pub(crate) async fn delete(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
 
 fn only(options: Options) -> Result<Preconditions, RegistryError> {
     let Some(Wanted { uid, resource_version }) = options.preconditions else { return Ok(Preconditions::default()) };
-    let number = |text: String| text.parse().map_err(|_| FieldError::invalid("preconditions.resourceVersion", format!("{text:?} is not a resource version.")));
+    let number =
+        |text: String| text.parse().map_err(|_| FieldError::invalid("preconditions.resourceVersion", format!("{text:?} is not a resource version.")));
     Ok(Preconditions { uid, resource_version: resource_version.map(number).transpose()? })
 }

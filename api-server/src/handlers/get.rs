@@ -35,6 +35,8 @@ pub(crate) async fn wait_for_revision(ctx: &Context, call: &Call) -> ApiResult<(
 }
 
 pub(crate) async fn wait_for(ctx: &Context, wanted: i64) -> ApiResult<()> {
-    let late = |_| ApiError::new(Code::Timeout, format!("This server has not seen resourceVersion {wanted} yet (it is at {}); try again.", ctx.feed.newest()));
+    let late = |_| {
+        ApiError::new(Code::Timeout, format!("This server has not seen resourceVersion {wanted} yet (it is at {}); try again.", ctx.feed.newest()))
+    };
     tokio::time::timeout(ctx.config.revision_wait, ctx.feed.reached(wanted)).await.map_err(late)
 }

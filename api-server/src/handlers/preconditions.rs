@@ -43,7 +43,14 @@ mod tests {
     fn a_weak_tag_is_good_for_reading_and_not_for_writing() {
         let mut object = DynObject::new("Host", "c1", serde_json::json!({}));
         object.metadata.resource_version = "7".into();
-        for (tags, strong, weak) in [("\"7\"", true, true), ("W/\"7\"", false, true), ("\"6\", \"7\"", true, true), ("*", true, true), ("7", false, false), ("\"6\"", false, false)] {
+        for (tags, strong, weak) in [
+            ("\"7\"", true, true),
+            ("W/\"7\"", false, true),
+            ("\"6\", \"7\"", true, true),
+            ("*", true, true),
+            ("7", false, false),
+            ("\"6\"", false, false),
+        ] {
             assert_eq!((listed(tags, &object, true), listed(tags, &object, false)), (strong, weak), "{tags}");
         }
     }

@@ -1,12 +1,20 @@
 //! One-shot objects as the product's earlier clients know them: tasks with Celery's states.
 
-use super::{json, list::{Start, links}, path_of};
+use super::{
+    json,
+    list::{Start, links},
+    path_of,
+};
 use crate::{
     call::{Call, base_url},
     context::{Context, Ctx},
     errors::{ApiError, ApiResult, Code},
 };
-use axum::{extract::State, http::{StatusCode, header}, response::Response};
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::Response,
+};
 use schemas::{API_VERSION, DynObject, Object, ObjectMeta, kinds::KINDS, v1};
 use serde_json::{Value, json};
 use store::ListQuery;

@@ -182,12 +182,15 @@ fn life(ctx: &Ctx, asked: Option<i64>, caller: &Caller) -> Duration {
 /// Checks that history can be told from `asked` on (0: from now on).
 async fn begin(ctx: &Ctx, asked: i64) -> ApiResult<i64> {
     if asked == 0 {
-        return Ok(ctx.feed.newest());
+        // The feed may lag behind what the caller has just written.
+        return Ok(ctx.registry.store().revision().await?.current);
     }
     if asked > ctx.feed.newest() {
         let current = ctx.registry.store().revision().await?.current;
         if asked > current {
-            let detail = format!("resourceVersion {asked} is newer than anything here ({current}): it is from another deployment, or the database was restored. List again.");
+            let detail = format!(
+                "resourceVersion {asked} is newer than anything here ({current}): it is from another deployment, or the database was restored. List again."
+            );
             return Err(ApiError::new(Code::ResourceVersionUnknown, detail));
         }
         super::get::wait_for(ctx, asked).await?;

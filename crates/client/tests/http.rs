@@ -94,6 +94,15 @@ async fn an_answer_of_a_newer_server_is_still_understood() {
 }
 
 #[tokio::test]
+async fn a_task_is_read_in_the_earlier_clients_words() {
+    let server = MockServer::start().await;
+    let view = json!({"id": "u1", "state": "STARTED", "result": null, "object": {"kind": "Evacuation", "name": "ev1", "href": "x"}});
+    Mock::given(path("/v1/tasks/u1")).respond_with(ResponseTemplate::new(200).set_body_json(view)).mount(&server).await;
+    let task = connect(&server).await.get("tasks", "u1").await.unwrap();
+    assert_eq!((task.metadata.name.as_str(), &task.spec["object"], &task.status["state"]), ("u1", &json!("Evacuation/ev1"), &json!("STARTED")));
+}
+
+#[tokio::test]
 async fn deleting_tells_whether_the_object_is_gone_or_going() {
     let server = MockServer::start().await;
     Mock::given(method("DELETE")).and(path("/v1/hosts/a")).respond_with(ResponseTemplate::new(204)).mount(&server).await;

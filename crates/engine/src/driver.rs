@@ -214,7 +214,8 @@ impl<R: Reconciler> Driver<R> {
             _ => None,
         };
         let intent = step.as_ref().map(|step| self.intent_of(&loaded, step));
-        let ops = self.ops(&loaded, &decision, intent.as_ref(), true)?;
+        let mut ops = self.ops(&loaded, &decision, intent.as_ref())?;
+        ops.extend(self.patches(&decision).await?);
         match self.commit(ops).await {
             Ok(()) => {}
             Err(StoreError::Frozen) => return self.hold(&loaded, &decision, reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on").await,
@@ -291,7 +292,6 @@ impl<R: Reconciler> Driver<R> {
         loaded: &Loaded<R::Kind>,
         decision: &Decision<<R::Kind as Kind>::Status>,
         intent: Option<&DynObject>,
-        may_delete: bool,
     ) -> Result<Vec<Op>, StoreError> {
         let mut ops = Vec::new();
         let (raw, host) = (&loaded.raw, loaded.host.clone().unwrap_or_default());
@@ -321,7 +321,7 @@ impl<R: Reconciler> Driver<R> {
         let status = serde_json::to_value(&decision.status).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         let expected = raw.metadata.revision();
         let finished = matches!(decision.next, Next::Finished) && raw.metadata.deletion_timestamp.is_some();
-        if finished && may_delete {
+        if finished {
             ops.push(Op::Delete { kind: raw.kind.clone(), name: raw.metadata.name.clone(), expected });
         } else {
             let mut object = raw.clone();
@@ -346,6 +346,23 @@ impl<R: Reconciler> Driver<R> {
             Some(Op::Update { object, expected: operation.metadata.revision() })
         };
         settle.iter().filter_map(close).collect()
+    }
+
+    /// Changes of other objects' status, each against the version just read.
+    async fn patches(&self, decision: &Decision<<R::Kind as Kind>::Status>) -> Result<Vec<Op>, StoreError> {
+        let mut ops = Vec::new();
+        for patch in &decision.patches {
+            let Some(object) = self.shared.store.get(patch.kind, &patch.name).await? else { continue };
+            let expected = object.metadata.revision();
+            let mut new = object.clone();
+            for (key, value) in patch.patch.as_object().into_iter().flatten() {
+                new.status[key] = value.clone();
+            }
+            if new != object {
+                ops.push(Op::Update { object: new, expected });
+            }
+        }
+        Ok(ops)
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {

@@ -15,7 +15,8 @@ mod traits;
 
 pub use http::{Front, serve};
 pub use model::{
-    Answer, BmcFailure, Call, CallFault, CallKind, CallRecord, DoubleRun, Failure, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry, NoSuch, Reply, Room, Settings, VmState, World,
+    Answer, BmcFailure, Call, CallFault, CallKind, CallRecord, DoubleRun, Failure, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry,
+    NoSuch, Reply, Room, Settings, VmState, World,
 };
 pub use topology::Topology;
 pub use traits::{Clock, SimCloud, SimHooks, SimPower};

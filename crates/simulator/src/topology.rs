@@ -2,6 +2,7 @@
 
 use crate::model::{GuestSpec, HostSpec, RESERVED_RAM_MB, Room, Settings, World};
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use sha2::{Digest, Sha256};
 
 /// How many hosts and guests, and how the cloud behaves. The same seed gives the same cloud.
 #[derive(Clone, Debug)]
@@ -22,6 +23,12 @@ pub struct Topology {
     pub settings: Settings,
 }
 
+/// The password of a seed's cloud, so that a restarted sandbox keeps it. It guards nothing real.
+fn password_from(seed: u64) -> String {
+    let digest = Sha256::digest(format!("simulated cloud {seed}"));
+    digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Topology {
     /// For tests: Nova's own intervals (a heartbeat each 10 s, down after 60 s), a boot of 20 s, shared
     /// disks, no guests.
@@ -38,8 +45,9 @@ impl Topology {
     }
 
     /// For people: a heartbeat each 2 s, down after 8 s, live migration 3 s, rebuild 4 s, boot 10 s, disks
-    /// on shared storage, BMCs with the user `admin` and Keystone's password.
+    /// on shared storage, a password from the seed for Keystone's users and for the BMCs' `admin`.
     pub fn sandbox(hosts: usize, guests: usize, seed: u64) -> Self {
+        let password = password_from(seed);
         let settings = Settings {
             seed,
             report_interval_ms: 2_000,
@@ -51,7 +59,8 @@ impl Topology {
             update_resources_ms: 10_000,
             power_sync_ms: 30_000,
             shared_disks: true,
-            bmc_password: Some(Settings::default().password),
+            bmc_password: Some(password.clone()),
+            password,
             ..Settings::default()
         };
         Topology { guests, settings, ..Topology::scenario(hosts) }

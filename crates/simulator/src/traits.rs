@@ -2,7 +2,10 @@
 
 use crate::model::{Answer, BmcFailure, Call, CallKind, Failure, Reply, World};
 use async_trait::async_trait;
-use cloud::{Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Identity, Migration, Placement, Provider, Server, Service, ServiceChange, TokenInfo};
+use cloud::{
+    Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Identity, Migration, Placement, Provider, Server, Service, ServiceChange,
+    TokenInfo,
+};
 use power::{Command, MachineIdentity, Power, PowerDriver, PowerError, Target};
 use schemas::Time;
 use secrecy::ExposeSecret;
@@ -133,7 +136,9 @@ fn error(what: &str, target: &str, failure: Failure) -> CloudError {
     let what = if target.is_empty() { what.to_string() } else { format!("{what} {target}") };
     let unknown = |what, detail: &str| CloudError::Unknown { what, detail: detail.into(), request_id: None };
     match failure {
-        Failure::Refused { status: 429, message, retry_after_s } => CloudError::NotSent { what, detail: message, retry_after: retry_after_s.map(Duration::from_secs) },
+        Failure::Refused { status: 429, message, retry_after_s } => {
+            CloudError::NotSent { what, detail: message, retry_after: retry_after_s.map(Duration::from_secs) }
+        }
         Failure::Refused { status, message, .. } if status < 500 => CloudError::Refused { what, status, detail: message, request_id: None },
         Failure::Refused { status, message, .. } => unknown(what, &format!("answered {status}: {message}")),
         Failure::NoAnswer | Failure::Bmc(_) => unknown(what, "no answer in time"),

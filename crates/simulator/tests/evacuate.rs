@@ -123,7 +123,7 @@ fn no_valid_host_ends_in_error_and_a_retry_starts_a_stopped_guest() {
 #[test]
 fn a_requested_destination_must_be_enabled_up_without_trait_and_roomy() {
     let big = |host: &str| GuestSpec::new("big", host).with_ram(60_000);
-    let cases: [(&str, fn(&mut Scene)); 4] = [
+    let cases: [common::Spoil; 4] = [
         ("disabled", |s| drop(s.put("b", disable()).unwrap())),
         ("down", |s| drop(s.put("b", force_down(true)).unwrap())),
         ("full", |s| drop(s.world.add_guest(GuestSpec::new("tenant", "b").with_ram(8_000)).unwrap())),

@@ -63,7 +63,11 @@ async fn each_fault_of_a_call_has_its_effect_and_its_answer() {
         let (cloud, _, world) = fronts(scene);
         let error = cloud.stop(&g).await.unwrap_err();
         assert_eq!(error.may_have_acted(), may_have, "{fault:?}: {error}");
-        assert_eq!(world.lock().unwrap().show(&g).unwrap().task_state.is_some() || world.lock().unwrap().running_on(&g).is_empty(), acted, "{fault:?}");
+        assert_eq!(
+            world.lock().unwrap().show(&g).unwrap().task_state.is_some() || world.lock().unwrap().running_on(&g).is_empty(),
+            acted,
+            "{fault:?}"
+        );
         if let CallFault::Status { status: 429, .. } = fault {
             assert!(matches!(error, CloudError::NotSent { retry_after: Some(d), .. } if d == Duration::from_secs(3)));
         }
@@ -160,7 +164,14 @@ async fn hooks_see_every_call_before_and_after_its_effect() {
 #[tokio::test(start_paused = true)]
 async fn a_token_is_valid_until_it_expires_and_a_silent_keystone_cannot_tell() {
     let (cloud, _, world) = fronts(Scene::new());
-    let info = TokenInfo { user_id: "1".into(), user_name: "u".into(), project_id: None, system_scope: false, roles: vec!["admin".into()], expires_at: schemas::Time(10_000_000) };
+    let info = TokenInfo {
+        user_id: "1".into(),
+        user_name: "u".into(),
+        project_id: None,
+        system_scope: false,
+        roles: vec!["admin".into()],
+        expires_at: schemas::Time(10_000_000),
+    };
     cloud.add_token("t", info.clone());
     assert_eq!(cloud.validate("t").await.unwrap(), Some(info));
     assert_eq!(cloud.validate("other").await.unwrap(), None);

@@ -20,6 +20,7 @@ impl Cloud {
     async fn start() -> Cloud {
         let topology = Topology::sandbox(3, 6, 3).with(|s| {
             (s.report_interval_ms, s.service_down_ms) = (100, 400);
+            (s.password, s.bmc_password) = ("sandbox".into(), Some("sandbox".into()));
             (s.boot_ms, s.nova_start_ms, s.rebuild_ms, s.live_migration_ms, s.conductor_ms) = (100, 50, 50, 100, 20);
         });
         let world = Arc::new(Mutex::new(topology.build(jiff::Timestamp::now().as_millisecond())));
@@ -156,7 +157,9 @@ async fn a_guest_is_moved_live_stopped_and_started() {
     until("stopped", || c.server(&guest), |s| s["status"] == "SHUTOFF" && s["OS-EXT-STS:power_state"] == 4).await;
     assert_eq!(c.action(&guest, json!({"os-start": null})).await.status(), 202);
     until("started", || c.server(&guest), |s| s["status"] == "ACTIVE").await;
-    for (body, status) in [(json!({"reboot": {}}), 400), (json!({"evacuate": {"force": true}}), 400), (json!({"os-migrateLive": {}}), 400), (json!([]), 400)] {
+    for (body, status) in
+        [(json!({"reboot": {}}), 400), (json!({"evacuate": {"force": true}}), 400), (json!({"os-migrateLive": {}}), 400), (json!([]), 400)]
+    {
         assert_eq!(c.action(&guest, body.clone()).await.status(), status, "{body}");
     }
     assert_eq!(c.action("nobody", json!({"os-stop": null})).await.status(), 404);
@@ -257,7 +260,8 @@ async fn redfish_sessions_open_and_close_and_a_silent_bmc_never_answers() {
     assert_eq!(c.reset("compute-01", "Nmi").await, 400);
     assert_eq!(c.reset("compute-99", "On").await, 404);
     assert_eq!(c.send(reqwest::Method::POST, "/sandbox/faults", json!({"host": "compute-01", "fault": "BmcUnreachable"})).await.status(), 200);
-    let silent = c.client.get(format!("{url}/redfish/v1/Systems/compute-01")).basic_auth("admin", Some("sandbox")).timeout(Duration::from_millis(300));
+    let silent =
+        c.client.get(format!("{url}/redfish/v1/Systems/compute-01")).basic_auth("admin", Some("sandbox")).timeout(Duration::from_millis(300));
     assert!(silent.send().await.unwrap_err().is_timeout());
     assert_eq!(c.send(reqwest::Method::POST, "/sandbox/faults", json!({"host": "compute-01", "fault": "None"})).await.status(), 200);
     assert_eq!(c.system("compute-01").await["PowerState"], "On");

@@ -72,7 +72,7 @@ fn a_guest_that_is_busy_or_not_running_is_refused() {
 
 #[test]
 fn expected_refusals_end_in_error_and_leave_the_guest_alone() {
-    let cases: [(&str, fn(&mut Scene)); 4] = [
+    let cases: [common::Spoil; 4] = [
         ("full", |s| drop(s.world.add_guest(GuestSpec::new("big", "b").with_ram(64_500)).unwrap())),
         ("disabled", |s| drop(s.put("b", disable()).unwrap())),
         ("source down", |s| drop(s.put("a", common::force_down(true)).unwrap())),
@@ -174,6 +174,8 @@ fn a_source_that_restarts_sets_the_running_record_to_error() {
     assert_eq!((s.records(&g)[0].1, s.show(&g).task_state, s.runs_on(&g)), ("error", None, vec!["a".to_string()]));
     s.wait(60_000);
     assert_eq!(s.runs_on(&g), ["a"], "the move was aborted");
+    assert_eq!(s.world.allocated_on(&g), ["b"], "and its allocations are left as they were");
+    assert_eq!(s.world.provider_shown("a").unwrap().consumers.len(), 1, "the record's, for ever");
 }
 
 #[test]

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Scene, status};
 use power::Command;
-use simulator::{Failure, GuestSpec, HostFault, Lie};
 use simulator::BmcFailure::{self, AlreadyThere, BadCredentials, Unreachable};
+use simulator::{Failure, GuestSpec, HostFault, Lie};
 
 fn bmc<T>(result: Result<T, Failure>) -> BmcFailure {
     match result {
@@ -182,6 +182,8 @@ fn a_sandbox_has_all_its_guests_unevenly_spread_with_room_to_spare() {
     assert!(w.host_names().iter().all(|h| w.free(h).ram_mb >= 16_384));
     let shown: Vec<_> = w.guest_ids().iter().map(|g| w.show(g).unwrap()).collect();
     assert!(shown.iter().any(|g| g.status == "SHUTOFF") && shown.iter().any(|g| g.metadata.contains_key("recovery_priority")));
+    let password = |seed| simulator::Topology::sandbox(1, 0, seed).settings.password;
+    assert_eq!((password(1), password(1) == password(2)), (password(1), false));
     let mut w = simulator::Topology::scenario(1).build(0);
     assert!(w.add_guest(GuestSpec::new("g", "nowhere")).is_err());
 }

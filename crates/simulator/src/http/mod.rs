@@ -110,7 +110,9 @@ pub async fn serve(world: Arc<Mutex<World>>, listen: SocketAddr) -> std::io::Res
         .nest("/placement", placement::routes())
         .nest("/redfish", redfish::routes())
         .nest("/sandbox", sandbox::routes())
-        .fallback(|| async { (StatusCode::NOT_FOUND, Json(json!({"error": {"code": 404, "title": "Not Found", "message": "The simulated cloud has nothing here."}}))) })
+        .fallback(|| async {
+            (StatusCode::NOT_FOUND, Json(json!({"error": {"code": 404, "title": "Not Found", "message": "The simulated cloud has nothing here."}})))
+        })
         .layer(from_fn_with_state(Arc::clone(&shared), trailing_slash))
         .layer(from_fn(request_id))
         .with_state(Arc::clone(&shared));

@@ -4,13 +4,13 @@
 use super::{App, Shared, answer, keystone, nova_json, page, respond, text};
 use crate::model::{Answer, Call, CallKind, World};
 use crate::traits::half;
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::Router;
 use cloud::ServiceChange;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -38,10 +38,13 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 /// `GET /v2.1/`, without a token.
 pub(super) fn discovery(shared: &Shared) -> Response {
     let (major, minor) = shared.lock().settings_mut().max_microversion;
-    answer(200, json!({"version": {
+    answer(
+        200,
+        json!({"version": {
         "id": "v2.1", "status": "CURRENT", "version": format!("{major}.{minor}"), "min_version": "2.1", "updated": "2013-07-23T11:33:21Z",
         "links": [{"rel": "self", "href": format!("{}/v2.1/", shared.base)}],
-        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]}}))
+        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]}}),
+    )
 }
 
 /// Nova's body of a refusal.
@@ -126,7 +129,9 @@ fn known(caller: &Caller, params: &Params, keys: &[&str]) -> Result<(), Response
 fn paging(params: &Params) -> Result<(Option<String>, usize), Response> {
     let limit = match param(params, "limit") {
         None => MAX_LIMIT,
-        Some(text) => text.parse::<usize>().map_err(|_| refusal(400, &format!("Invalid input for query parameters limit. Value: {text}. '{text}' does not match '^[0-9]*$'")))?,
+        Some(text) => text
+            .parse::<usize>()
+            .map_err(|_| refusal(400, &format!("Invalid input for query parameters limit. Value: {text}. '{text}' does not match '^[0-9]*$'")))?,
     };
     Ok((param(params, "marker").map(str::to_string), if limit == 0 { MAX_LIMIT } else { limit.min(MAX_LIMIT) }))
 }
@@ -205,10 +210,20 @@ async fn hypervisors(State(shared): App, params: Params, headers: HeaderMap) -> 
         Ok(rows.iter().map(|h| nova_json::hypervisor(w, h)).collect())
     });
     let id = |row: &Value| row["id"].as_str().unwrap_or_default().to_string();
-    respond(reply, refusal, |rows: Vec<Value>| listed(&shared, ("hypervisors", "os-hypervisors/detail"), &params, page(rows, id, marker.as_deref(), limit), limit, id)).await
+    respond(reply, refusal, |rows: Vec<Value>| {
+        listed(&shared, ("hypervisors", "os-hypervisors/detail"), &params, page(rows, id, marker.as_deref(), limit), limit, id)
+    })
+    .await
 }
 
-fn listed(shared: &Shared, (name, path): (&str, &str), params: &Params, rows: Result<Vec<Value>, String>, limit: usize, id: impl Fn(&Value) -> String) -> Response {
+fn listed(
+    shared: &Shared,
+    (name, path): (&str, &str),
+    params: &Params,
+    rows: Result<Vec<Value>, String>,
+    limit: usize,
+    id: impl Fn(&Value) -> String,
+) -> Response {
     match rows {
         Err(message) => refusal(400, &message),
         Ok(rows) => {
@@ -218,8 +233,22 @@ fn listed(shared: &Shared, (name, path): (&str, &str), params: &Params, rows: Re
     }
 }
 
-const SERVER_KEYS: [&str; 14] =
-    ["all_tenants", "limit", "marker", "host", "node", "status", "name", "changes-since", "changes-before", "deleted", "sort_key", "sort_dir", "project_id", "uuid"];
+const SERVER_KEYS: [&str; 14] = [
+    "all_tenants",
+    "limit",
+    "marker",
+    "host",
+    "node",
+    "status",
+    "name",
+    "changes-since",
+    "changes-before",
+    "deleted",
+    "sort_key",
+    "sort_dir",
+    "project_id",
+    "uuid",
+];
 
 async fn servers(State(shared): App, params: Params, uri: axum::http::Uri, headers: HeaderMap) -> Response {
     let caller = or_return!(enter(&shared, &headers, ""));
@@ -297,8 +326,20 @@ fn action_call(server: &str, caller: &Caller, body: &[u8]) -> Result<(Call, Stat
     }
 }
 
-const MIGRATION_KEYS: [&str; 12] =
-    ["hidden", "host", "instance_uuid", "source_compute", "status", "migration_type", "limit", "marker", "changes-since", "changes-before", "user_id", "project_id"];
+const MIGRATION_KEYS: [&str; 12] = [
+    "hidden",
+    "host",
+    "instance_uuid",
+    "source_compute",
+    "status",
+    "migration_type",
+    "limit",
+    "marker",
+    "changes-since",
+    "changes-before",
+    "user_id",
+    "project_id",
+];
 
 async fn migrations(State(shared): App, params: Params, headers: HeaderMap) -> Response {
     let caller = or_return!(enter(&shared, &headers, "os-migrations:index"));
@@ -315,13 +356,20 @@ async fn migrations(State(shared): App, params: Params, headers: HeaderMap) -> R
         });
         rows.iter().map(|m| nova_json::migration(w, m.id)).collect()
     };
-    let reply = shared.lock().read(CallKind::Migrations, get("host").or(get("instance_uuid")).unwrap_or_default(), |w, partial| Ok(half(wanted(w), partial)));
+    let reply =
+        shared.lock().read(CallKind::Migrations, get("host").or(get("instance_uuid")).unwrap_or_default(), |w, partial| Ok(half(wanted(w), partial)));
     let id = |row: &Value| row["uuid"].as_str().unwrap_or_default().to_string();
-    respond(reply, refusal, |rows: Vec<Value>| listed(&shared, ("migrations", "os-migrations"), &params, page(rows, id, marker.as_deref(), limit), limit, id)).await
+    respond(reply, refusal, |rows: Vec<Value>| {
+        listed(&shared, ("migrations", "os-migrations"), &params, page(rows, id, marker.as_deref(), limit), limit, id)
+    })
+    .await
 }
 
 async fn aggregates(State(shared): App, headers: HeaderMap) -> Response {
     or_return!(enter(&shared, &headers, "os-aggregates:index"));
     let reply = shared.lock().read(CallKind::Aggregates, "", |w, partial| Ok(half(w.aggregates.values().cloned().collect(), partial)));
-    respond(reply, refusal, |rows| answer(200, json!({"aggregates": rows.iter().enumerate().map(|(i, a)| nova_json::aggregate(i, a)).collect::<Vec<_>>()}))).await
+    respond(reply, refusal, |rows| {
+        answer(200, json!({"aggregates": rows.iter().enumerate().map(|(i, a)| nova_json::aggregate(i, a)).collect::<Vec<_>>()}))
+    })
+    .await
 }

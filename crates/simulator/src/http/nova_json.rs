@@ -39,7 +39,8 @@ pub(super) fn hypervisor(world: &World, h: &Hypervisor) -> Value {
 pub(super) fn server(world: &World, base: &str, s: &Server) -> Value {
     let guest = world.guests.get(&s.id);
     let created = seconds(guest.map_or(0, |g| g.created));
-    let links = json!([{"rel": "self", "href": format!("{base}/v2.1/servers/{}", s.id)}, {"rel": "bookmark", "href": format!("{base}/servers/{}", s.id)}]);
+    let links =
+        json!([{"rel": "self", "href": format!("{base}/v2.1/servers/{}", s.id)}, {"rel": "bookmark", "href": format!("{base}/servers/{}", s.id)}]);
     if s.status == "UNKNOWN" {
         return json!({"id": s.id, "status": "UNKNOWN", "tenant_id": "admin", "created": created, "links": links});
     }

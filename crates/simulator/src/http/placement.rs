@@ -21,7 +21,10 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 
 /// `GET /placement/`, without a token.
 pub(super) fn discovery() -> Response {
-    answer(200, json!({"versions": [{"id": "v1.0", "max_version": "1.39", "min_version": "1.0", "status": "CURRENT", "links": [{"rel": "self", "href": ""}]}]}))
+    answer(
+        200,
+        json!({"versions": [{"id": "v1.0", "max_version": "1.39", "min_version": "1.0", "status": "CURRENT", "links": [{"rel": "self", "href": ""}]}]}),
+    )
 }
 
 fn refusal(status: u16, detail: &str) -> Response {
@@ -66,7 +69,8 @@ async fn provider(State(shared): App, Path(id): Path<String>, headers: HeaderMap
     if let Err(response) = enter(&shared, &headers) {
         return response;
     }
-    let reply = shared.lock().read(CallKind::Provider, &id, |w, _| Ok(w.hosts.values().find(|h| h.provider_id == id).map(|h| row(&h.provider_id, &h.name))));
+    let reply =
+        shared.lock().read(CallKind::Provider, &id, |w, _| Ok(w.hosts.values().find(|h| h.provider_id == id).map(|h| row(&h.provider_id, &h.name))));
     versioned(respond(reply, refusal, |found| found.map_or_else(|| missing(&id), |row| answer(200, row))).await)
 }
 
@@ -98,9 +102,7 @@ fn section(world: &World, provider: &Provider, what: &str) -> Option<Value> {
     let host = &world.hosts.values().find(|h| h.provider_id == provider.id)?.name;
     Some(match what {
         "inventories" => {
-            let class = |i: &cloud::Inventory| {
-                json!({"total": i.total, "reserved": i.reserved, "min_unit": 1, "max_unit": i.total, "step_size": 1, "allocation_ratio": i.allocation_permille as f64 / 1000.0})
-            };
+            let class = |i: &cloud::Inventory| json!({"total": i.total, "reserved": i.reserved, "min_unit": 1, "max_unit": i.total, "step_size": 1, "allocation_ratio": i.allocation_permille as f64 / 1000.0});
             json!({"inventories": provider.inventories.iter().map(|(k, i)| (k.clone(), class(i))).collect::<Map<_, _>>()})
         }
         "usages" => json!({"usages": provider.usages}),
@@ -119,7 +121,8 @@ async fn allocations(State(shared): App, Path(consumer): Path<String>, headers: 
     }
     let reply = shared.lock().read(CallKind::ProvidersOf, &consumer, |w, _| {
         let on = w.allocations.get(&consumer).into_iter().flatten();
-        let rows = on.filter_map(|(host, room)| Some((w.hosts.get(host)?.provider_id.clone(), json!({"resources": resources(room), "generation": 1}))));
+        let rows =
+            on.filter_map(|(host, room)| Some((w.hosts.get(host)?.provider_id.clone(), json!({"resources": resources(room), "generation": 1}))));
         Ok(rows.collect::<Map<_, _>>())
     });
     versioned(

@@ -33,14 +33,20 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 }
 
 fn refusal(status: u16, message: &str) -> Response {
-    answer(status, json!({"error": {"code": "Base.1.8.GeneralError", "message": message, "@Message.ExtendedInfo": [{"MessageId": "Base.1.8.GeneralError", "Message": message}]}}))
+    answer(
+        status,
+        json!({"error": {"code": "Base.1.8.GeneralError", "message": message, "@Message.ExtendedInfo": [{"MessageId": "Base.1.8.GeneralError", "Message": message}]}}),
+    )
 }
 
 async fn root() -> Response {
-    answer(200, json!({
+    answer(
+        200,
+        json!({
         "@odata.type": "#ServiceRoot.v1_5_0.ServiceRoot", "@odata.id": "/redfish/v1/", "Id": "RootService", "Name": "Simulated BMCs", "RedfishVersion": "1.6.0",
         "Systems": {"@odata.id": "/redfish/v1/Systems"}, "SessionService": {"@odata.id": "/redfish/v1/SessionService"},
-        "Links": {"Sessions": {"@odata.id": "/redfish/v1/SessionService/Sessions"}}}))
+        "Links": {"Sessions": {"@odata.id": "/redfish/v1/SessionService/Sessions"}}}),
+    )
 }
 
 /// User and password of a request, by session or Basic.
@@ -69,7 +75,10 @@ async fn systems(State(shared): App, headers: HeaderMap) -> Response {
         _ => return unauthorized(),
     }
     let members: Vec<Value> = shared.lock().host_names().iter().map(|h| json!({"@odata.id": format!("/redfish/v1/Systems/{h}")})).collect();
-    answer(200, json!({"@odata.type": "#ComputerSystemCollection.ComputerSystemCollection", "@odata.id": "/redfish/v1/Systems", "Name": "Systems", "Members@odata.count": members.len(), "Members": members}))
+    answer(
+        200,
+        json!({"@odata.type": "#ComputerSystemCollection.ComputerSystemCollection", "@odata.id": "/redfish/v1/Systems", "Name": "Systems", "Members@odata.count": members.len(), "Members": members}),
+    )
 }
 
 /// One call to a host's BMC, after it accepted the credentials.
@@ -117,7 +126,10 @@ async fn reset(State(shared): App, Path(host): Path<String>, headers: HeaderMap,
 }
 
 async fn session_service() -> Response {
-    answer(200, json!({"@odata.type": "#SessionService.v1_1_8.SessionService", "@odata.id": "/redfish/v1/SessionService", "Id": "SessionService", "Name": "Sessions", "ServiceEnabled": true, "Sessions": {"@odata.id": "/redfish/v1/SessionService/Sessions"}}))
+    answer(
+        200,
+        json!({"@odata.type": "#SessionService.v1_1_8.SessionService", "@odata.id": "/redfish/v1/SessionService", "Id": "SessionService", "Name": "Sessions", "ServiceEnabled": true, "Sessions": {"@odata.id": "/redfish/v1/SessionService/Sessions"}}),
+    )
 }
 
 async fn sessions(State(shared): App, headers: HeaderMap) -> Response {
@@ -126,7 +138,10 @@ async fn sessions(State(shared): App, headers: HeaderMap) -> Response {
     }
     let open = shared.sessions.lock().unwrap_or_else(PoisonError::into_inner);
     let members: Vec<Value> = open.values().map(|(id, ..)| json!({"@odata.id": format!("/redfish/v1/SessionService/Sessions/{id}")})).collect();
-    answer(200, json!({"@odata.id": "/redfish/v1/SessionService/Sessions", "Name": "Sessions", "Members@odata.count": members.len(), "Members": members}))
+    answer(
+        200,
+        json!({"@odata.id": "/redfish/v1/SessionService/Sessions", "Name": "Sessions", "Members@odata.count": members.len(), "Members": members}),
+    )
 }
 
 async fn log_in(State(shared): App, body: Bytes) -> Response {
@@ -139,7 +154,8 @@ async fn log_in(State(shared): App, body: Bytes) -> Response {
     }
     let (id, token) = (uuid::Uuid::new_v4().simple().to_string(), uuid::Uuid::new_v4().simple().to_string());
     let path = format!("/redfish/v1/SessionService/Sessions/{id}");
-    let mut response = answer(201, json!({"@odata.type": "#Session.v1_3_0.Session", "@odata.id": path, "Id": id, "Name": "Session", "UserName": user}));
+    let mut response =
+        answer(201, json!({"@odata.type": "#Session.v1_3_0.Session", "@odata.id": path, "Id": id, "Name": "Session", "UserName": user}));
     if let (Ok(t), Ok(p)) = (HeaderValue::from_str(&token), HeaderValue::from_str(&path)) {
         response.headers_mut().insert("x-auth-token", t);
         response.headers_mut().insert("location", p);
@@ -154,7 +170,9 @@ async fn session(State(shared): App, Path(id): Path<String>, headers: HeaderMap)
     }
     let open = shared.sessions.lock().unwrap_or_else(PoisonError::into_inner);
     match open.values().find(|(i, ..)| *i == id) {
-        Some((id, user, _)) => answer(200, json!({"@odata.id": format!("/redfish/v1/SessionService/Sessions/{id}"), "Id": id, "Name": "Session", "UserName": user})),
+        Some((id, user, _)) => {
+            answer(200, json!({"@odata.id": format!("/redfish/v1/SessionService/Sessions/{id}"), "Id": id, "Name": "Session", "UserName": user}))
+        }
         None => refusal(404, "No such session."),
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{App, Shared, answer};
 use crate::model::HostFault;
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
-use axum::Router;
 use serde::Deserialize;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -36,7 +36,13 @@ async fn fault(State(shared): App, body: Bytes) -> Response {
     let refusal = |code: u16, title: &str, message: String| answer(code, json!({"error": {"code": code, "title": title, "message": message}}));
     let request: FaultRequest = match serde_json::from_slice(&body) {
         Ok(request) => request,
-        Err(error) => return refusal(400, "Bad Request", format!("give {{\"host\": NAME, \"fault\": \"Crash|NovaComputeDown|BmcUnreachable|None\"}}: {error}")),
+        Err(error) => {
+            return refusal(
+                400,
+                "Bad Request",
+                format!("give {{\"host\": NAME, \"fault\": \"Crash|NovaComputeDown|BmcUnreachable|None\"}}: {error}"),
+            );
+        }
     };
     let mut world = shared.lock();
     if let Err(error) = world.fault(&request.host, request.fault) {

@@ -174,7 +174,9 @@ impl World {
                 self.apply_and_record(&call, "answered")
             }
             Some(CallFault::LostAnswer) => no_answer(self.apply_and_record(&call, "the answer was lost").delay_ms),
-            Some(CallFault::Nonsense) => Reply { result: Err(Failure::Nonsense), delay_ms: self.apply_and_record(&call, "the answer was nonsense").delay_ms },
+            Some(CallFault::Nonsense) => {
+                Reply { result: Err(Failure::Nonsense), delay_ms: self.apply_and_record(&call, "the answer was nonsense").delay_ms }
+            }
             Some(CallFault::Late { after_ms }) => {
                 self.after(after_ms, Event::Deliver { call: call.clone() });
                 self.keep(&call, target, "delayed: no answer");
@@ -235,7 +237,9 @@ impl World {
                 delay_ms = delay;
                 Answer::Service(Box::new(service))
             }),
-            Call::Evacuate { server, destination, leave_stopped } => self.evacuate(server, destination.as_deref(), *leave_stopped).map(|()| Answer::Accepted),
+            Call::Evacuate { server, destination, leave_stopped } => {
+                self.evacuate(server, destination.as_deref(), *leave_stopped).map(|()| Answer::Accepted)
+            }
             Call::LiveMigrate { server, destination } => self.live_migrate(server, destination.as_deref()).map(|()| Answer::Accepted),
             Call::Start { server } => self.start_guest(server).map(|()| Answer::Accepted),
             Call::Stop { server } => self.stop_guest(server).map(|()| Answer::Accepted),

@@ -113,7 +113,8 @@ impl World {
             }
         }
         // Builds that were scheduled here and never claimed end in error.
-        let waiting: Vec<String> = self.guests.values().filter(|g| g.host.is_none() && g.vm_state == VmState::Building).map(|g| g.id.clone()).collect();
+        let waiting: Vec<String> =
+            self.guests.values().filter(|g| g.host.is_none() && g.vm_state == VmState::Building).map(|g| g.id.clone()).collect();
         for id in waiting {
             if self.allocations.get(&id).is_some_and(|a| a.contains_key(host))
                 && let Some(g) = self.guests.get_mut(&id)

@@ -12,7 +12,7 @@
 //!   spoils the first request: seen, a guest that runs well on the destination and stays in
 //!   `vm_state: error`, `task_state: rebuilding`.
 //! * No time-out anywhere: what dies leaves record and `task_state` as they are, and an RPC to a dead
-//!   destination waits until its nova-compute comes back.
+//!   destination waits in the message queue until its nova-compute comes back.
 
 use super::event::{Evacuation, Event};
 use super::{Failure, GroupPolicy, VmState, World};
@@ -55,7 +55,10 @@ impl World {
         }
         self.change(server, |g| g.task_state = Some("rebuilding".into()));
         self.new_record("evacuation", "accepted", server, &source, destination);
-        self.after(self.settings.conductor_ms, Event::EvacuateSchedule { guest: server.into(), dest: destination.map(str::to_string), leave_stopped });
+        self.after(
+            self.settings.conductor_ms,
+            Event::EvacuateSchedule { guest: server.into(), dest: destination.map(str::to_string), leave_stopped },
+        );
         Ok(())
     }
 

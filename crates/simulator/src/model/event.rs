@@ -6,36 +6,109 @@ use super::{Call, World};
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// The kernel runs.
-    Booted { host: String, boot: u64 },
+    Booted {
+        host: String,
+        boot: u64,
+    },
     /// nova-compute has started.
-    ComputeStarted { host: String, process: u64 },
+    ComputeStarted {
+        host: String,
+        process: u64,
+    },
     /// The operating system has shut down.
-    SoftOff { host: String, boot: u64 },
+    SoftOff {
+        host: String,
+        boot: u64,
+    },
     /// A late BMC acts.
-    LatePower { host: String, command: power::Command },
+    LatePower {
+        host: String,
+        command: power::Command,
+    },
     /// nova-compute's resource task.
-    SyncTrait { host: String, process: u64 },
+    SyncTrait {
+        host: String,
+        process: u64,
+    },
     /// nova-compute's power state sync.
-    SyncPower { host: String, process: u64 },
+    SyncPower {
+        host: String,
+        process: u64,
+    },
     /// A call that arrives late, or again.
-    Deliver { call: Call },
-    EvacuateSchedule { guest: String, dest: Option<String>, leave_stopped: bool },
-    EvacuateClaim { job: Evacuation },
-    EvacuateStage { job: Evacuation, process: u64 },
-    EvacuateStart { job: Evacuation, process: u64 },
-    EvacuateSwitch { job: Evacuation, process: u64 },
-    EvacuateDone { record: i64, process: u64, host: String },
-    LiveAccepted { guest: String, dest: Option<String> },
-    LiveSchedule { record: i64, dest: Option<String> },
-    LiveTimedOut { record: i64, unexpected: bool },
-    LiveRunning { record: i64, process: u64 },
-    LiveArrived { record: i64, process: u64 },
-    LivePost { record: i64, process: u64 },
-    LiveDone { record: i64, process: u64 },
-    Stopped { guest: String, host: String },
-    Started { guest: String, host: String },
-    BuildClaim { guest: String, host: String },
-    Built { guest: String, host: String, process: u64 },
+    Deliver {
+        call: Call,
+    },
+    EvacuateSchedule {
+        guest: String,
+        dest: Option<String>,
+        leave_stopped: bool,
+    },
+    EvacuateClaim {
+        job: Evacuation,
+    },
+    EvacuateStage {
+        job: Evacuation,
+        process: u64,
+    },
+    EvacuateStart {
+        job: Evacuation,
+        process: u64,
+    },
+    EvacuateSwitch {
+        job: Evacuation,
+        process: u64,
+    },
+    EvacuateDone {
+        record: i64,
+        process: u64,
+        host: String,
+    },
+    LiveAccepted {
+        guest: String,
+        dest: Option<String>,
+    },
+    LiveSchedule {
+        record: i64,
+        dest: Option<String>,
+    },
+    LiveTimedOut {
+        record: i64,
+        unexpected: bool,
+    },
+    LiveRunning {
+        record: i64,
+        process: u64,
+    },
+    LiveArrived {
+        record: i64,
+        process: u64,
+    },
+    LivePost {
+        record: i64,
+        process: u64,
+    },
+    LiveDone {
+        record: i64,
+        process: u64,
+    },
+    Stopped {
+        guest: String,
+        host: String,
+    },
+    Started {
+        guest: String,
+        host: String,
+    },
+    BuildClaim {
+        guest: String,
+        host: String,
+    },
+    Built {
+        guest: String,
+        host: String,
+        process: u64,
+    },
 }
 
 /// An evacuation on its way to, or at, its destination.

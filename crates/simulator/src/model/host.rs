@@ -26,7 +26,15 @@ impl World {
         let phase = self.rng.random_range(0..self.settings.report_interval_ms.max(1));
         let (service_id, provider_id, system_uuid) = (self.uuid(), self.uuid(), self.uuid());
         let serial = format!("SIM{:05}", self.hosts.len() + 1);
-        let bmc = Bmc { reachable: true, lie: Lie::None, late_ms: 0, soft_off_works: true, strict: false, username: "admin".into(), password: self.settings.bmc_password.clone() };
+        let bmc = Bmc {
+            reachable: true,
+            lie: Lie::None,
+            late_ms: 0,
+            soft_off_works: true,
+            strict: false,
+            username: "admin".into(),
+            password: self.settings.bmc_password.clone(),
+        };
         let host = Host {
             name: spec.name.clone(),
             cell: spec.cell,

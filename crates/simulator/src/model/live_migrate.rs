@@ -8,7 +8,7 @@
 //!   holds the record at `accepted` for the RPC's time-out; then the guest goes to `vm_state: error`.
 //! * The guest arrives, then `host` changes, then the record is `completed`.
 //! * nova-compute's death leaves record and `task_state` as they are, while the hypervisors carry on; its
-//!   next start sets a `running` record to `error`.
+//!   next start sets a `running` record to `error` and leaves the allocations of the move behind.
 
 use super::event::Event;
 use super::{Failure, Record, VmState, World};

@@ -20,14 +20,14 @@ mod state;
 mod types;
 
 pub use bmc::BmcFailure;
-pub use host::NoSuch;
 pub use call::{Answer, Call, CallKind, CallRecord, Failure, Reply};
 pub use fault::CallFault;
+pub use host::NoSuch;
 pub use placement::RESERVED_RAM_MB;
-pub use state::{GuestState, HostState, WorldState};
-pub use types::{DoubleRun, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry, Room, Settings, VmState};
 pub(crate) use service::nova_time;
+pub use state::{GuestState, HostState, WorldState};
 pub(crate) use types::{Bmc, Group, Guest, Host, Record};
+pub use types::{DoubleRun, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry, Room, Settings, VmState};
 
 use event::Event;
 use rand::{Rng, SeedableRng, rngs::StdRng};

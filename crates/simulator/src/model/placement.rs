@@ -54,7 +54,11 @@ impl World {
     pub fn free(&self, host: &str) -> Room {
         let Some(h) = self.hosts.get(host) else { return Room::default() };
         let used = self.used(host);
-        Room { vcpus: h.room.vcpus * CPU_RATIO - used.vcpus, ram_mb: h.room.ram_mb - RESERVED_RAM_MB - used.ram_mb, disk_gb: h.room.disk_gb - used.disk_gb }
+        Room {
+            vcpus: h.room.vcpus * CPU_RATIO - used.vcpus,
+            ram_mb: h.room.ram_mb - RESERVED_RAM_MB - used.ram_mb,
+            disk_gb: h.room.disk_gb - used.disk_gb,
+        }
     }
 
     /// Chooses a host as Nova's scheduler does: in the guest's cell, enabled, up, without the trait, with

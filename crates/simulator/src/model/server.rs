@@ -127,7 +127,10 @@ impl World {
     pub(crate) fn found(&self, server: &str) -> Result<&Guest, Failure> {
         let guest = self.guests.get(server).ok_or_else(|| Failure::refused(404, format!("Instance {server} could not be found.")))?;
         if self.cells_down.contains(&guest.cell) {
-            return Err(Failure::refused(500, "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if possible."));
+            return Err(Failure::refused(
+                500,
+                "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if possible.",
+            ));
         }
         Ok(guest)
     }
@@ -187,7 +190,8 @@ impl World {
     }
 
     pub(crate) fn guest_stopped(&mut self, guest: &str, host: &str) {
-        if !self.hosts.get(host).is_some_and(|h| h.compute) || self.guests.get(guest).is_none_or(|g| g.task_state.as_deref() != Some("powering-off")) {
+        if !self.hosts.get(host).is_some_and(|h| h.compute) || self.guests.get(guest).is_none_or(|g| g.task_state.as_deref() != Some("powering-off"))
+        {
             return; // nova-compute takes it up again when it starts
         }
         if let Some(copy) = self.hosts.get_mut(host).and_then(|h| h.guests.get_mut(guest)) {

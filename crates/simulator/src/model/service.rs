@@ -58,7 +58,8 @@ impl World {
     /// All hypervisors of cells that answer.
     pub(crate) fn hypervisors(&self) -> Vec<Hypervisor> {
         let seen = self.hosts.values().filter(|h| !self.cells_down.contains(&h.cell));
-        seen.map(|h| Hypervisor { id: h.provider_id.clone(), hostname: h.name.clone(), hypervisor_type: "QEMU".into(), service_host: h.name.clone() }).collect()
+        seen.map(|h| Hypervisor { id: h.provider_id.clone(), hostname: h.name.clone(), hypervisor_type: "QEMU".into(), service_host: h.name.clone() })
+            .collect()
     }
 
     /// `PUT /os-services/{id}` (2.53): `forced_down` is saved first, so together with it a disable makes no
@@ -73,7 +74,10 @@ impl World {
         let name = self.hosts.values().find(|h| h.service_id == id).map(|h| h.name.clone()).ok_or_else(missing)?;
         let host = self.hosts.get(&name).ok_or_else(missing)?;
         if self.cells_down.contains(&host.cell) {
-            return Err(Failure::refused(500, "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if possible."));
+            return Err(Failure::refused(
+                500,
+                "Unexpected API Error. Please report this at http://bugs.launchpad.net/nova/ and attach the Nova API log if possible.",
+            ));
         }
         if change.enabled.is_none() && change.forced_down.is_none() {
             return Err(Failure::refused(400, "No updates were requested. Fields 'status' or 'forced_down' should be specified."));

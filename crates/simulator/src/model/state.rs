@@ -81,7 +81,14 @@ impl World {
     pub fn describe(&self) -> String {
         let state = self.state();
         let hosts = state.hosts.iter().map(|h| {
-            let words = [(h.power, "on", "off"), (h.crashed, "crashed", ""), (h.nova_compute, "", "no-nova-compute"), (h.enabled, "enabled", "disabled"), (h.up, "up", "down"), (h.forced_down, "forced-down", "")];
+            let words = [
+                (h.power, "on", "off"),
+                (h.crashed, "crashed", ""),
+                (h.nova_compute, "", "no-nova-compute"),
+                (h.enabled, "enabled", "disabled"),
+                (h.up, "up", "down"),
+                (h.forced_down, "forced-down", ""),
+            ];
             let words: Vec<&str> = words.iter().map(|(is, yes, no)| if *is { *yes } else { *no }).filter(|w| !w.is_empty()).collect();
             format!("{}: {}", h.name, words.join(" "))
         });

@@ -43,7 +43,7 @@ pub struct Settings {
     pub autostart_guests: bool,
     /// Highest microversion of the compute API.
     pub max_microversion: (u32, u32),
-    /// Password of the user `admin`; of `reader` and `member` as well.
+    /// Password of Keystone's users `admin`, `reader` and `member`, and secret of the application credential.
     pub password: String,
     /// Password that BMCs ask of their user `admin`; without, they take any user and password.
     pub bmc_password: Option<String>,

@@ -101,6 +101,9 @@ impl Scene {
     }
 }
 
+/// A reason, and what makes it so.
+pub type Spoil = (&'static str, fn(&mut Scene));
+
 /// The status of a refusal.
 pub fn status<T: std::fmt::Debug>(result: Result<T, Failure>) -> u16 {
     match result {

@@ -1,0 +1,12 @@
+//! The API over TCP, on SQLite, as a client sees it.
+
+mod actions;
+mod clients;
+mod discovery;
+mod fixture;
+mod identity;
+mod lists;
+mod manners;
+mod objects;
+mod store;
+mod watch;
