@@ -2,7 +2,7 @@
 
 use crate::World;
 use engine::{Key, Queue, driver::Shared, queue::priority};
-use schemas::kinds;
+use schemas::{kinds, v1::ClusterPolicy};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -14,7 +14,14 @@ use store::{Guard, Op, StoreError};
 const BATCH: usize = 100;
 
 /// What of a service row makes its host worth a look.
-type Row = (Option<bool>, Option<bool>, bool, Option<String>);
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    up: Option<bool>,
+    enabled: Option<bool>,
+    forced_down: bool,
+    disabled_reason: Option<String>,
+    beats: Option<bool>,
+}
 
 pub(crate) struct NodeSync {
     pub world: Arc<World>,
@@ -32,9 +39,12 @@ impl NodeSync {
     pub(crate) async fn pass(&mut self) -> Result<(), String> {
         let (services, _) = self.world.services(0).await.map_err(|e| e.to_string())?;
         let ironic = self.ironic_hosts().await?;
+        let interval = self.report_interval().await?;
         let mut seen: HashMap<String, Row> = HashMap::new();
         for s in services.iter().filter(|s| s.binary == "nova-compute" && !ironic.contains(&s.host)) {
-            seen.insert(s.host.clone(), (s.up, s.enabled, s.forced_down, s.disabled_reason.clone()));
+            let beats = planner::liveness::beats(&self.world.beats.of(&s.id), interval);
+            let row = Row { up: s.up, enabled: s.enabled, forced_down: s.forced_down, disabled_reason: s.disabled_reason.clone(), beats };
+            seen.insert(s.host.clone(), row);
         }
         let mut missing = Vec::new();
         for host in seen.keys() {
@@ -51,6 +61,13 @@ impl NodeSync {
         }
         self.known = seen;
         Ok(())
+    }
+
+    /// Nova's report interval, in seconds.
+    async fn report_interval(&self) -> Result<i64, String> {
+        let policy = self.shared.store.get("ClusterPolicy", "default").await.map_err(|e| e.to_string())?;
+        let spec = policy.and_then(|p| p.typed::<ClusterPolicy>().ok()).map(|p| p.spec).unwrap_or_default();
+        Ok(spec.nova_report_interval_seconds)
     }
 
     /// Hosts of bare-metal nodes: their power is Ironic's (S16).

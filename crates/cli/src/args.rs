@@ -22,7 +22,7 @@ macro_rules! words {
 
 mod server;
 
-pub use server::{DbCommand, FaultArgs, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
+pub use server::{DbCommand, DoctorArgs, FaultArgs, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
 
 /// Controls compute hosts of an OpenStack cloud: power, scheduling, draining, evacuation.
 ///
@@ -124,6 +124,8 @@ pub enum Command {
     /// The database's schema
     #[command(subcommand)]
     Db(DbCommand),
+    /// After a restore of the database: say what may have happened, and let acts go on
+    Doctor(DoctorArgs),
 }
 
 /// How objects are shown.

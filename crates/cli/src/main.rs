@@ -27,6 +27,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::ApiServer(args) => server::api_server(args).await,
         Command::Controller(args) => server::controller(args).await,
         Command::Db(command) => server::db(command).await,
+        Command::Doctor(args) => server::doctor(args).await,
         Command::Sandbox(args) => match args.command {
             Some(SandboxCommand::Fault(fault)) => return client::sandbox::fault(fault).await,
             None => server::sandbox(args.run).await,

@@ -68,3 +68,10 @@ pub fn liveness(facts: &HostFacts, interval: i64) -> Liveness {
     }
     Liveness::Dead
 }
+
+/// Whether the row moved between two reads two report intervals apart; `None`: not watched for so long.
+pub fn beats(reads: &[crate::facts::Beat], interval: i64) -> Option<bool> {
+    let last = reads.last()?;
+    let first = reads.iter().rev().find(|b| last.at.seconds_since(b.at) >= 2 * interval)?;
+    Some(first.updated_at != last.updated_at)
+}

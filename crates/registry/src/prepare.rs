@@ -34,6 +34,16 @@ pub fn parse_object(kind: &KindInfo, value: &Value) -> RegistryResult<DynObject>
     Ok(object)
 }
 
+/// Fills in defaults and checks a spec. What is wrong with a Credential's data is said without the data.
+fn normalise(kind: &KindInfo, name: &str, spec: &Value) -> Result<Value, Vec<FieldError>> {
+    (kind.normalise)(name, spec).map_err(|mut errors| {
+        for error in errors.iter_mut().filter(|e| kind.kind == "Credential" && e.field.starts_with("spec.data") && e.reason == "Invalid") {
+            error.message = "must be a map with the texts username and password, each one line of at most 1024 characters.".into();
+        }
+        errors
+    })
+}
+
 /// A new object of a kind, as controllers make them.
 pub fn new_object(kind: &KindInfo, name: &str, spec: Value, now: Time) -> RegistryResult<DynObject> {
     prepare(kind, DynObject::new(kind.kind, name, spec), None, now)
@@ -54,7 +64,7 @@ pub(crate) fn prepare(kind: &KindInfo, object: DynObject, user: Option<&str>, no
             errors.push(FieldError::invalid(format!("metadata.{field}"), "is set by the server; leave it out of a new object."));
         }
     }
-    let spec = (kind.normalise)(&object.metadata.name, &object.spec).map_err(|mut e| {
+    let spec = normalise(kind, &object.metadata.name, &object.spec).map_err(|mut e| {
         errors.append(&mut e);
         RegistryError::Invalid(std::mem::take(&mut errors))
     })?;
@@ -100,7 +110,7 @@ pub(crate) fn merge(kind: &KindInfo, old: &DynObject, new: DynObject) -> Registr
     if sent.revision() != old.metadata.revision() {
         return Err(store::StoreError::Conflict { what: old.id(), current: old.metadata.revision() }.into());
     }
-    let spec = (kind.normalise)(&old.metadata.name, &new.spec).map_err(RegistryError::Invalid)?;
+    let spec = normalise(kind, &old.metadata.name, &new.spec).map_err(RegistryError::Invalid)?;
     let errors = (kind.check_update)(&old.spec, &spec);
     if !errors.is_empty() {
         return Err(RegistryError::Invalid(errors));

@@ -142,6 +142,15 @@ async fn a_credentials_data_is_sealed_and_never_given_back() {
 }
 
 #[tokio::test]
+async fn a_credential_of_the_wrong_type_is_refused_without_showing_it() {
+    let f = fixture().await;
+    for data in [json!({"password": 987654321}), json!("topsecret"), json!({"password": "two\nlines-secret"})] {
+        let error = f.create("Credential", json!({"metadata": {"name": "x"}, "spec": {"data": data}})).await.unwrap_err().to_string();
+        assert!(error.contains("spec.data") && !error.contains("987654321") && !error.contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn deleting_a_one_shot_object_that_has_not_ended_cancels_it() {
     let f = fixture().await;
     f.host("c1", json!({})).await;

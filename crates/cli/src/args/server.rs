@@ -80,6 +80,16 @@ pub struct FaultArgs {
     pub cloud: String,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// You looked at Nova and at the power of hosts: acts may go on
+    #[arg(long)]
+    pub accept: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
 /// `db`.
 #[derive(Debug, Subcommand)]
 pub enum DbCommand {

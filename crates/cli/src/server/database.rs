@@ -1,0 +1,107 @@
+//! Opening the database, and `db`.
+
+use crate::{
+    args::{DbCommand, ServerArgs},
+    config::{self, Config},
+    output,
+};
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+use store::{KeyRing, MigrationStatus, SqlStore, StoreConfig, migrate, migration_status};
+
+/// The file of a `sqlite://` URL.
+pub(super) fn path_of(config: &Config) -> anyhow::Result<PathBuf> {
+    let url = &config.database.url;
+    match url.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+        _ => bail!("database.url {:?} is not supported; write sqlite:///path/to/cloud-manager.db", url.split('@').next_back().unwrap_or_default()),
+    }
+}
+
+pub(super) fn directory_of(path: &Path) -> PathBuf {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// Makes the directory, so that a first start needs no preparation.
+pub(super) fn prepare_directory(path: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = directory_of(path);
+    if !dir.exists() {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+        made.with_context(|| format!("{} cannot be made; make it, or set another database.url", dir.display()))?;
+    }
+    Ok(())
+}
+
+/// Opens the database. With `may_migrate` a schema that is behind is brought up, after a backup.
+pub(super) async fn open(config: &Config, may_migrate: bool) -> anyhow::Result<SqlStore> {
+    let path = path_of(config)?;
+    let store_config = StoreConfig::sqlite(&path);
+    if may_migrate {
+        let pending = migration_status(&store_config).await?.iter().filter(|m| !m.applied).count();
+        if pending > 0 {
+            backup(&path)?;
+            for done in migrate(&store_config, None).await? {
+                tracing::info!(migration = done, "migrated");
+            }
+        }
+    }
+    let key_file = match &config.keys.credential_key_file {
+        Some(file) => PathBuf::from(file),
+        None => directory_of(&path).join("credential.key"),
+    };
+    let keys = KeyRing::load_or_create(&key_file)?;
+    Ok(SqlStore::open(&store_config, keys).await?)
+}
+
+/// Copies an existing database before its schema is changed.
+fn backup(path: &Path) -> anyhow::Result<()> {
+    if std::fs::metadata(path).map_or(0, |m| m.len()) == 0 {
+        return Ok(());
+    }
+    let mut copy = path.as_os_str().to_owned();
+    copy.push(".before-migration");
+    std::fs::copy(path, &copy).with_context(|| format!("no backup could be made at {}", Path::new(&copy).display()))?;
+    Ok(())
+}
+
+/// `cloud-manager db …`.
+pub(super) async fn command(command: DbCommand) -> anyhow::Result<()> {
+    let args: &ServerArgs = match &command {
+        DbCommand::Migrate { server, .. } | DbCommand::List(server) | DbCommand::Status(server) => server,
+    };
+    let config = config::load(args)?.config;
+    let path = path_of(&config)?;
+    prepare_directory(&path)?;
+    let store_config = StoreConfig::sqlite(&path);
+    match command {
+        DbCommand::Migrate { migration, .. } => {
+            let done = migrate(&store_config, migration.map(i64::from)).await?;
+            for line in &done {
+                output::data(line);
+            }
+            output::note(&format!("{} migration(s) run on {}", done.len(), path.display()));
+        }
+        DbCommand::List(_) => {
+            for m in migration_status(&store_config).await? {
+                output::data(&format!("{:4}  {:8}  {}", m.number, word(&m), m.name));
+            }
+        }
+        DbCommand::Status(_) => {
+            let all = migration_status(&store_config).await?;
+            let current = all.iter().filter(|m| m.applied).map(|m| m.number).max().unwrap_or(0);
+            let pending = all.iter().filter(|m| !m.applied).count();
+            let unknown = all.iter().filter(|m| !m.known).count();
+            output::data(&format!("current {current}, pending {pending}, unknown to this binary {unknown}"));
+        }
+    }
+    Ok(())
+}
+
+fn word(m: &MigrationStatus) -> &'static str {
+    match (m.applied, m.known) {
+        (true, true) => "applied",
+        (true, false) => "unknown",
+        (false, _) => "pending",
+    }
+}

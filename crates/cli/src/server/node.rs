@@ -1,0 +1,207 @@
+//! One process: database, change feed, API server, controller, in this order; and down again in reverse.
+
+use super::{
+    database,
+    doctor::StateFile,
+    health::{NodeHealth, NovaGuests},
+};
+use crate::config::Config;
+use anyhow::{Context, bail};
+use api_server::{ApiConfig, Backends};
+use cloud::CloudApi;
+use controller::{ControllerConfig, Running, World};
+use engine::{Clock, Feed, LeaseTiming, Leadership, Metrics, SystemClock, lease};
+use registry::Registry;
+use schemas::v1::ClusterPolicySpec;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use store::{DataDirLock, SqlStore, Store, StoreError};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Pause between writes of the state file.
+const STATE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What this process does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Roles {
+    pub api: bool,
+    pub controller: bool,
+    /// May bring the schema up by itself.
+    pub migrate: bool,
+}
+
+/// A running process.
+pub(super) struct Node {
+    pub registry: Registry,
+    pub api: Option<SocketAddr>,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+    controller: Option<JoinHandle<anyhow::Result<()>>>,
+    feed_task: JoinHandle<Result<(), StoreError>>,
+    _lock: Option<DataDirLock>,
+}
+
+fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().with_context(|| format!("{key} {text:?} is not an address with a port, such as 127.0.0.1:9362"))
+}
+
+impl Node {
+    /// Starts. `policy` is what ClusterPolicy `default` begins with in a new database.
+    pub async fn start<C: CloudApi + 'static>(
+        config: &Config,
+        roles: Roles,
+        cloud: Arc<C>,
+        metrics: Metrics,
+        policy: ClusterPolicySpec,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Node> {
+        let timing = LeaseTiming {
+            lease_ms: config.controller.lease_millis,
+            renew_deadline_ms: config.controller.renew_deadline_millis,
+            retry_ms: config.controller.retry_millis,
+        };
+        timing.check().map_err(anyhow::Error::msg)?;
+        let path = database::path_of(config)?;
+        database::prepare_directory(&path)?;
+        let lock = roles.controller.then(|| DataDirLock::take(&database::directory_of(&path))).transpose()?;
+        let store = Arc::new(database::open(config, roles.migrate).await?);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let registry = Registry::new(store.clone());
+        registry.ensure_defaults(policy, clock.now()).await?;
+        let state = StateFile::beside(&path);
+        let halted = Arc::new(RwLock::new(state.check(&store.revision().await?)));
+        let (feed, tail) = Feed::start(store.clone(), stop.clone()).await?;
+        let feed_alive = Arc::new(AtomicBool::new(true));
+        let feed_task = tokio::spawn({
+            let (alive, stop) = (feed_alive.clone(), stop.clone());
+            async move {
+                let ended = tail.await.unwrap_or_else(|e| Err(StoreError::Unavailable(e.to_string())));
+                alive.store(false, Ordering::SeqCst);
+                if let Err(error) = &ended {
+                    tracing::error!(%error, "the change feed ended: this process stops, so that nothing is missed");
+                }
+                stop.cancel();
+                ended
+            }
+        });
+        let world = World::new(cloud.clone(), Arc::new(power::Drivers::new()), store.clone(), clock.clone(), metrics.clone());
+        let mut node = Node { registry: registry.clone(), api: None, stop: stop.clone(), servers: Vec::new(), controller: None, feed_task, _lock: lock };
+        if roles.api {
+            let api = ApiConfig { listen: address(&config.api.listen, "api.listen")?, public_endpoint: config.api.public_endpoint.clone(), ..ApiConfig::default() };
+            let backends = Backends {
+                registry,
+                feed: feed.clone(),
+                identity: cloud,
+                guests: Arc::new(NovaGuests { world: world.clone(), store: store.clone() }),
+                health: Arc::new(NodeHealth { store: store.clone(), feed_alive }),
+                metrics: metrics.clone(),
+                clock: clock.clone(),
+            };
+            let handle = api_server::serve(api, backends, stop.clone()).await?;
+            tracing::info!(address = %handle.addr, "the API server is ready");
+            node.api = Some(handle.addr);
+            node.servers.push(handle.task);
+        }
+        if let Some(listen) = &config.api.metrics_listen {
+            node.servers.push(api_server::serve_metrics(address(listen, "api.metrics_listen")?, metrics.clone(), stop.clone()).await?.task);
+        }
+        node.servers.push(tokio::spawn(keep_state(state, store.clone(), halted.clone(), stop.clone())));
+        if roles.controller {
+            let settings = ControllerConfig { node_sync_interval: Duration::from_secs(config.controller.node_sync_interval_seconds), ..ControllerConfig::default() };
+            let parts = Parts { store, clock, world, feed, metrics, halted, timing, settings };
+            node.controller = Some(tokio::spawn(lead(parts, stop)));
+        }
+        Ok(node)
+    }
+
+    /// Waits for the end: a signal, or a failure that this process must not outlive.
+    pub async fn wait(mut self) -> anyhow::Result<()> {
+        let outcome = match self.controller.take() {
+            Some(controller) => controller.await.context("the controller died").and_then(|r| r),
+            None => {
+                self.stop.cancelled().await;
+                Ok(())
+            }
+        };
+        self.stop.cancel();
+        for server in self.servers {
+            // A server's own errors are logged where they happen.
+            let _ = server.await;
+        }
+        let feed = self.feed_task.await.context("the change feed died")?;
+        outcome.and(feed.map_err(Into::into))
+    }
+}
+
+struct Parts {
+    store: Arc<SqlStore>,
+    clock: Arc<dyn Clock>,
+    world: Arc<World>,
+    feed: Arc<Feed>,
+    metrics: Metrics,
+    halted: Arc<RwLock<Option<String>>>,
+    timing: LeaseTiming,
+    settings: ControllerConfig,
+}
+
+/// Leads until told to stop. A lost lease ends the process: what it knew may be wrong.
+async fn lead(p: Parts, stop: CancellationToken) -> anyhow::Result<()> {
+    let holder = format!("{}-{}", hostname(), uuid::Uuid::new_v4().simple());
+    // The lock on the data directory says that the last holder is gone, so its lease need not be waited out (S14).
+    let leadership = lease::acquire(p.store.clone(), p.clock.clone(), &holder, p.timing, true, &p.metrics, &stop).await?;
+    let Some(leadership) = leadership else { return Ok(()) };
+    tracing::info!(holder, token = leadership.gate.token(), "this process leads");
+    if let Some(why) = p.halted.read().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() {
+        tracing::error!(why, "all acts are frozen");
+    }
+    let running = controller::start(p.settings, p.world, p.feed, leadership.gate.clone(), p.metrics, p.halted).await?;
+    let lost = tokio::select! {
+        () = stop.cancelled() => false,
+        () = leadership.lost.cancelled() => true,
+        () = running.lost.cancelled() => true,
+    };
+    end(running, leadership, lost).await
+}
+
+async fn end(running: Running, leadership: Leadership, lost: bool) -> anyhow::Result<()> {
+    if lost {
+        bail!("the lease is lost: another controller leads, so this process ends");
+    }
+    running.stop().await;
+    leadership.release().await;
+    Ok(())
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "cloud-manager".into() } else { name.trim().to_string() }
+}
+
+/// Writes down how far history went, and freezes all acts if it ever goes back (S14).
+async fn keep_state(state: StateFile, store: Arc<SqlStore>, halted: Arc<RwLock<Option<String>>>, stop: CancellationToken) {
+    loop {
+        if let Ok(revision) = store.revision().await {
+            let mut halted = halted.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            match state.check(&revision) {
+                Some(why) => *halted = Some(why),
+                None => {
+                    *halted = None;
+                    if let Err(error) = state.write(&revision) {
+                        tracing::warn!(%error, "the state file cannot be written");
+                    }
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(STATE_INTERVAL) => {}
+        }
+    }
+}
