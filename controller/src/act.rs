@@ -32,7 +32,7 @@ fn accepted(result: Result<Accepted, CloudError>) -> ActOutcome {
     match result {
         Ok(done) => {
             let evidence = format!("accepted{}", done.request_id.as_ref().map(|r| format!(" as {r}")).unwrap_or_default());
-            ActOutcome::Done { state: OperationState::Accepted, request_id: done.request_id, evidence, beat: None }
+            ActOutcome::Done { state: OperationState::Accepted, request_id: done.request_id, evidence }
         }
         Err(error) => failed(error),
     }
@@ -55,9 +55,7 @@ impl Actor for WorldActor {
                 let result = world.cloud.update_service(service_id, &change).await;
                 world.service_written(service_id).await;
                 match result {
-                    Ok(row) => {
-                        ActOutcome::Done { state: OperationState::Observed, request_id: None, evidence: "Nova answered with the changed row".into(), beat: row.updated_at }
-                    }
+                    Ok(_) => ActOutcome::Done { state: OperationState::Observed, request_id: None, evidence: "Nova answered with the changed row".into() },
                     Err(error) => failed(error),
                 }
             }
@@ -102,7 +100,6 @@ impl WorldActor {
                 state: OperationState::Observed,
                 request_id: None,
                 evidence: format!("{} took {command:?}; readings tell what came of it", target.device_name),
-                beat: None,
             },
             Err(error @ PowerError::Unknown(_)) => ActOutcome::Unknown { request_id: None, evidence: error.to_string() },
             Err(PowerError::Refused(why)) => ActOutcome::Refused { request_id: None, evidence: why },

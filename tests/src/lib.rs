@@ -21,6 +21,8 @@ pub struct Rig {
     pub clock: Arc<dyn Clock>,
     pub metrics: Metrics,
     pub token: i64,
+    /// How much lease the next controller has; without it, for ever.
+    pub lease_left: Option<Duration>,
     cloud: Arc<dyn CloudApi>,
     power: Arc<dyn PowerDriver>,
     running: Option<(Running, CancellationToken)>,
@@ -31,14 +33,14 @@ pub struct Rig {
 impl Rig {
     /// A new database and a controller that leads.
     pub async fn start(cloud: Arc<dyn CloudApi>, power: Arc<dyn PowerDriver>, clock: Arc<dyn Clock>, node_sync: Duration) -> Rig {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = scratch();
         let config = StoreConfig { deadline: Duration::from_secs(30), ..StoreConfig::sqlite(dir.path().join("db")) };
         store::migrate(&config, None).await.expect("migrations");
         let keys = KeyRing::parse(&format!("k:{}", "07".repeat(32))).expect("a key");
         let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
         let registry = Registry::new(store.clone());
         let config = ControllerConfig { node_sync_interval: node_sync, workers: 8 };
-        let mut rig = Rig { registry, store, clock, metrics: Metrics::default(), token: 0, cloud, power, running: None, config, _dir: dir };
+        let mut rig = Rig { registry, store, clock, metrics: Metrics::default(), token: 0, lease_left: None, cloud, power, running: None, config, _dir: dir };
         rig.registry.ensure_defaults(Default::default(), rig.clock.now()).await.expect("the default policy");
         rig.lead().await;
         rig
@@ -53,8 +55,23 @@ impl Rig {
         let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.expect("the feed");
         let world = World::new(self.cloud.clone(), self.power.clone(), self.store.clone(), self.clock.clone(), self.metrics.clone());
         let halted = Arc::new(RwLock::new(None));
-        let running = controller::start(self.config.clone(), world, feed, Gate::always(self.token), self.metrics.clone(), halted).await;
+        let gate = match self.lease_left {
+            Some(left) => Gate::lasting(self.token, left),
+            None => Gate::always(self.token),
+        };
+        let running = controller::start(self.config.clone(), world, feed, gate, self.metrics.clone(), halted).await;
         self.running = Some((running.expect("a controller"), stop));
+    }
+
+    /// The cloud and the power devices as the next controller reaches them.
+    pub fn reconnect(&mut self, cloud: Arc<dyn CloudApi>, power: Arc<dyn PowerDriver>) {
+        (self.cloud, self.power) = (cloud, power);
+    }
+
+    /// Freezes all acts as a restored database does (S14), or ends that.
+    pub fn halt(&self, why: Option<&str>) {
+        let (running, _) = self.running.as_ref().expect("a controller");
+        *running.halted.write().expect("no panic while it is held") = why.map(String::from);
     }
 
     /// Drops the controller where it stands, as a crash would.
@@ -127,6 +144,13 @@ impl Rig {
         object.metadata.labels.insert("probe".into(), "1".into());
         self.store.commit(Guard::Lease(token), self.clock.now(), vec![store::Op::Update { object, expected }]).await.map(drop)
     }
+}
+
+/// A directory in memory if there is one: a database that waits for no disk.
+fn scratch() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary directory")
 }
 
 /// The status of a condition: `True`, `False`, `Unknown`, or nothing.

@@ -50,8 +50,6 @@ pub enum ActOutcome {
         request_id: Option<String>,
         /// What it said.
         evidence: String,
-        /// `updated_at` of the Nova service row after a write of ours.
-        beat: Option<String>,
     },
     /// The remote said no, definitively.
     Refused {
@@ -395,11 +393,11 @@ impl<R: Reconciler> Driver<R> {
     /// The second transaction: what became of the act.
     async fn note_outcome(&self, loaded: &Loaded<R::Kind>, host: &str, step: &Step, intent: &DynObject, outcome: ActOutcome) -> Result<(), StoreError> {
         let s = &self.shared;
-        let (state, request_id, evidence, beat) = match outcome {
-            ActOutcome::Done { state, request_id, evidence, beat } => (state, request_id, evidence, beat),
-            ActOutcome::Refused { request_id, evidence } => (OperationState::Refused, request_id, evidence, None),
-            ActOutcome::NotSent { evidence } => (OperationState::Refused, None, format!("not sent: {evidence}"), None),
-            ActOutcome::Unknown { request_id, evidence } => (OperationState::Unknown, request_id, evidence, None),
+        let (state, request_id, evidence) = match outcome {
+            ActOutcome::Done { state, request_id, evidence } => (state, request_id, evidence),
+            ActOutcome::Refused { request_id, evidence } => (OperationState::Refused, request_id, evidence),
+            ActOutcome::NotSent { evidence } => (OperationState::Refused, None, format!("not sent: {evidence}")),
+            ActOutcome::Unknown { request_id, evidence } => (OperationState::Unknown, request_id, evidence),
         };
         let failed = matches!(state, OperationState::Refused | OperationState::Unknown);
         // The rows may have moved on (a user's edit); each is read again and compared.
@@ -413,8 +411,9 @@ impl<R: Reconciler> Driver<R> {
             if matches!(step, Step::NovaService { .. }) {
                 let row = s.store.evidence(host).await?;
                 let mut body: EvidenceBody = serde_json::from_value(row.body.clone()).unwrap_or_default();
-                // Our own write moves `updated_at`; that is no sign of life (S5). Without an answer it is learned anew.
-                body.beat = beat.clone();
+                // Our own write moves `updated_at`; that is no sign of life (S5). It is learned anew from the list: the
+                // answer has the time in microseconds, the row that is listed afterwards in whole seconds.
+                body.beat = None;
                 ops.push(evidence_op(host, row.version, &body));
             }
             if let Some(object) = s.store.get(&loaded.raw.kind, &loaded.raw.metadata.name).await? {

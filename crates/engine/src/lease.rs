@@ -75,6 +75,14 @@ impl Gate {
         gate
     }
 
+    /// A gate under `token` whose lease lasts `left` from now and is not renewed: for tests.
+    pub fn lasting(token: i64, left: Duration) -> Self {
+        let gate = Gate::new();
+        gate.0.token.store(token, Ordering::SeqCst);
+        gate.renewed(gate.elapsed(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        gate
+    }
+
     fn elapsed(&self) -> u64 {
         u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
     }

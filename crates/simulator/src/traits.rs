@@ -22,6 +22,10 @@ pub trait SimHooks: Send + Sync {
     fn before(&self, call: &str);
     /// After its effect, before its answer.
     fn after(&self, call: &str);
+    /// Whether the caller is dead: then its calls have no effect any more and never return.
+    fn is_dead(&self) -> bool {
+        false
+    }
 }
 
 /// What both fronts share.
@@ -46,10 +50,16 @@ impl Base {
         tokio::time::sleep(self.latency / 2).await;
         if let Some(hooks) = &self.hooks {
             hooks.before(call);
+            if hooks.is_dead() {
+                return std::future::pending().await;
+            }
         }
         let reply = effect(&mut self.lock());
         if let Some(hooks) = &self.hooks {
             hooks.after(call);
+            if hooks.is_dead() {
+                return std::future::pending().await;
+            }
         }
         let delay = Duration::from_millis(u64::try_from(reply.delay_ms).unwrap_or(0));
         if delay >= self.timeout || matches!(reply.result, Err(Failure::NoAnswer | Failure::Bmc(BmcFailure::Unreachable))) {

@@ -14,6 +14,11 @@ pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &H
         EvacuationMode::LiveMigrate => Ok(EvacuationPath::Drain),
         EvacuationMode::Rebuild => Ok(EvacuationPath::Rebuild),
         EvacuationMode::Auto => match liveness(facts, env.policy.nova_report_interval_seconds) {
+            // A host may have died just after the report that speaks for it: one more is waited for, else the
+            // first call to it would hang in Nova (I21).
+            Liveness::Alive if !reported_since(facts, status.started_at) => {
+                Err(wait(reasons::IN_DOUBT, "its nova-compute is up; one more report of it is waited for before it counts as alive", 1))
+            }
             Liveness::Alive => Ok(EvacuationPath::Drain),
             Liveness::Dead => Ok(EvacuationPath::Rebuild),
             Liveness::InDoubt(why) => {
@@ -22,4 +27,11 @@ pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &H
             }
         },
     }
+}
+
+/// Whether the service row moved between two reads since `start`.
+fn reported_since(facts: &HostFacts, start: Option<schemas::Time>) -> bool {
+    let mut since = facts.beats.iter().filter(|b| start.is_none_or(|s| b.at >= s));
+    let first = since.next();
+    since.any(|b| first.is_some_and(|f| f.updated_at != b.updated_at))
 }

@@ -40,6 +40,7 @@ impl World {
             cell: spec.cell,
             zone: spec.zone,
             room: spec.room,
+            hypervisor_type: spec.hypervisor_type,
             service_id,
             provider_id,
             system_uuid,
@@ -66,6 +67,12 @@ impl World {
             bmc,
         };
         self.hosts.insert(spec.name, host);
+    }
+
+    /// Takes a host out of the cloud: its service was deleted, its machine is gone.
+    pub fn remove_host(&mut self, host: &str) {
+        self.say(format!("{host} is removed"));
+        self.hosts.remove(host);
     }
 
     /// Adds a guest where its spec says, without asking the scheduler; gives back its id.

@@ -99,12 +99,14 @@ pub struct HostSpec {
     pub zone: String,
     /// What it has.
     pub room: Room,
+    /// Type of its hypervisor as Nova shows it; `ironic` for bare metal.
+    pub hypervisor_type: String,
 }
 
 impl HostSpec {
     /// A host with 16 CPUs, 64 GiB and 2000 GB of disk.
     pub fn new(name: impl Into<String>) -> Self {
-        HostSpec { name: name.into(), cell: "cell1".into(), zone: "nova".into(), room: Room { vcpus: 16, ram_mb: 65_536, disk_gb: 2_000 } }
+        HostSpec { name: name.into(), cell: "cell1".into(), zone: "nova".into(), room: Room { vcpus: 16, ram_mb: 65_536, disk_gb: 2_000 }, hypervisor_type: "QEMU".into() }
     }
 }
 
@@ -268,6 +270,7 @@ pub(crate) struct Host {
     pub cell: String,
     pub zone: String,
     pub room: Room,
+    pub hypervisor_type: String,
     pub service_id: String,
     pub provider_id: String,
     pub system_uuid: String,

@@ -1,0 +1,52 @@
+# `make test` is what CI runs. It installs what it needs where it may (root on Debian), and says loudly what it skips.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+DENY := target/tools/bin/cargo-deny
+
+.PHONY: test quick check tests deny arrows schemas smoke lab soak bench audit peers help
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: peers check arrows deny tests smoke ## Everything but the lab matrix and the soak (about 25 min on 2 cores)
+
+quick: check arrows tests ## What needs no further packages
+
+peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator)
+	tests/tools/install-peers
+
+check: ## Formatting-independent lints, warnings are errors
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+tests: ## Every test of the workspace
+	$(CARGO) test --workspace --locked --no-fail-fast
+
+arrows: ## The dependency arrows of ARCHITECTURE.md point one way
+	tests/tools/arrows
+
+deny: $(DENY) ## Licences, bans and sources of dependencies
+	$(DENY) --all-features check --hide-inclusion-graph bans licenses sources
+
+$(DENY):
+	$(CARGO) install cargo-deny --version 0.20.2 --locked --debug --root target/tools
+
+audit: $(DENY) ## Known vulnerabilities; needs the advisory database
+	$(DENY) check advisories || echo "SKIPPED: the advisory database could not be reached, or it knows something: read above"
+
+schemas: ## Write the JSON Schemas that are checked in
+	UPDATE_SCHEMAS=1 $(CARGO) test -p schemas --locked --test generated
+
+smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8 min)
+	tests/openstack/smoke
+
+lab: ## The matrix on a real OpenStack
+	tests/openstack/e2e --runs 3 all
+
+soak: ## Long random schedules; FROM= and N= resume and add up
+	SOAK_FROM=$(or $(FROM),1) SOAK_N=$(or $(N),2000) $(CARGO) test -p workspace-tests --release --locked --test scenarios -- --ignored --nocapture soak
+
+bench: ## The table of speed and size in README.md (release build)
+	$(CARGO) build --release --locked -p cloud-manager
+	$(CARGO) run --release --locked -p workspace-tests --bin bench

@@ -1,0 +1,8 @@
+//! Scenarios: the whole controller, with its database, against the simulated cloud, in simulated time.
+//!
+//! Each test reads as a script. Time is tokio's, paused: an hour of waiting costs what the work in it costs.
+
+mod life;
+mod stage;
+
+mod s02_liveness;
