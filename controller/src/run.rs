@@ -20,13 +20,15 @@ use tokio_util::sync::CancellationToken;
 pub struct ControllerConfig {
     /// Pause between looks at Nova's services.
     pub node_sync_interval: Duration,
+    /// Longest time until a settled object is looked at again.
+    pub resync: Duration,
     /// Reconciles at the same time.
     pub workers: usize,
 }
 
 impl Default for ControllerConfig {
     fn default() -> Self {
-        ControllerConfig { node_sync_interval: Duration::from_secs(60), workers: 16 }
+        ControllerConfig { node_sync_interval: Duration::from_secs(60), resync: Duration::from_secs(300), workers: 16 }
     }
 }
 
@@ -66,6 +68,7 @@ pub async fn start(
         cluster_uuid: store.revision().await?.cluster_uuid,
         halted: halted.clone(),
         actor: Arc::new(WorldActor(world.clone())),
+        resync: config.resync,
         recorder: Recorder::new(store.clone(), clock, "controller"),
         metrics: metrics.clone(),
         gate,

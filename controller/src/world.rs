@@ -24,6 +24,10 @@ use store::Store;
 const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";
 /// Hosts looked at for an evacuation; more would cost more calls than they are worth.
 const MAX_DESTINATIONS: usize = 64;
+/// A look at a host that took longer than this reads its power links once more, in milliseconds.
+const SLOW_PASS_MS: i64 = 1_500;
+/// Age up to which free room of hosts is good, in milliseconds; what is sent meanwhile is counted beside it.
+const ROOM_MS: i64 = 10_000;
 /// Age up to which rarely changing lists are good, in milliseconds.
 const SLOW_LISTS_MS: i64 = 60_000;
 
@@ -40,6 +44,8 @@ pub struct World {
     hypervisors: Cached<Vec<Hypervisor>>,
     aggregates: Cached<Vec<Aggregate>>,
     microversion: Cached<(u32, u32)>,
+    /// Room of the hosts of a zone.
+    room: tokio::sync::Mutex<HashMap<String, (Vec<Destination>, Time)>>,
 }
 
 /// How much is read about a host.
@@ -115,6 +121,7 @@ impl World {
             hypervisors: Cached::default(),
             aggregates: Cached::default(),
             microversion: Cached::default(),
+            room: tokio::sync::Mutex::default(),
         })
     }
 
@@ -209,6 +216,7 @@ impl World {
                 };
             }
             Depth::Full { provider, destinations, .. } => {
+                let began = self.clock.now();
                 let (links, guests, moves, aggregates) = tokio::join!(
                     self.link_facts(host, service_id, identity),
                     self.guests_of(host),
@@ -232,6 +240,10 @@ impl World {
                         Ok((v, at)) => Fact::Seen(*v, at),
                         Err(error) => unknown(&error),
                     };
+                }
+                // A proof must be young when something is sent on it (S5): a slow Nova must not make it too old for ever.
+                if self.clock.now().millis_since(began) > SLOW_PASS_MS {
+                    facts.links = self.link_facts(host, service_id, identity).await;
                 }
             }
         }
@@ -316,14 +328,31 @@ impl World {
         Fact::Seen(ProviderFacts { disabled_trait, foreign_consumers }, self.clock.now())
     }
 
-    /// Enabled hosts that are up, of the same zone, with what they have free.
+    /// Enabled hosts that are up, of the same zone, with what they had free at the time the fact carries.
     async fn destinations(&self, source: &str, zone: &str) -> Fact<Vec<Destination>> {
-        let (services, at) = match self.services(2_000).await {
+        let (services, _) = match self.services(2_000).await {
             Ok(found) => found,
             Err(error) => return unknown(&error),
         };
-        let fit = |s: &&Service| s.binary == "nova-compute" && s.enabled == Some(true) && s.up == Some(true) && s.host != source && (zone.is_empty() || s.zone == zone);
+        let fit = |s: &&Service| s.binary == "nova-compute" && s.enabled == Some(true) && s.up == Some(true) && (zone.is_empty() || s.zone == zone);
         let candidates: Vec<&Service> = services.iter().filter(fit).take(MAX_DESTINATIONS).collect();
+        let (room, at) = match self.room_of(zone, &candidates).await {
+            Ok(found) => found,
+            Err(error) => return unknown(&error),
+        };
+        // A host may have been disabled or have died since its room was read.
+        let still = |d: &Destination| d.host != source && candidates.iter().any(|s| s.host == d.host);
+        Fact::Seen(room.into_iter().filter(still).collect(), at)
+    }
+
+    async fn room_of(&self, zone: &str, candidates: &[&Service]) -> CloudResult<(Vec<Destination>, Time)> {
+        let mut room = self.room.lock().await;
+        let now = self.clock.now();
+        if let Some((known, at)) = room.get(zone)
+            && now.millis_since(*at) <= ROOM_MS
+        {
+            return Ok((known.clone(), *at));
+        }
         let found = join_all(candidates.iter().map(|s| async {
             let id = self.provider_id(&s.host).await?;
             match id {
@@ -333,19 +362,16 @@ impl World {
         }))
         .await;
         let mut destinations = Vec::new();
-        for (service, provider) in candidates.into_iter().zip(found) {
-            let provider = match provider {
-                Ok(Some(provider)) => provider,
-                Ok(None) => continue,
-                Err(error) => return unknown(&error),
-            };
+        for (service, provider) in candidates.iter().zip(found) {
+            let Some(provider) = provider? else { continue };
             if provider.traits.iter().any(|t| t == DISABLED_TRAIT) {
                 continue;
             }
             let free: BTreeMap<String, i64> = ["VCPU", "MEMORY_MB", "DISK_GB"].iter().filter_map(|c| Some((c.to_string(), provider.free(c)?))).collect();
             destinations.push(Destination { host: service.host.clone(), zone: service.zone.clone(), free });
         }
-        Fact::Seen(destinations, at)
+        room.insert(zone.into(), (destinations.clone(), now));
+        Ok((destinations, now))
     }
 
     /// Guests of a host as the API shows them, read now.

@@ -39,7 +39,7 @@ impl Rig {
         let keys = KeyRing::parse(&format!("k:{}", "07".repeat(32))).expect("a key");
         let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
         let registry = Registry::new(store.clone());
-        let config = ControllerConfig { node_sync_interval: node_sync, workers: 8 };
+        let config = ControllerConfig { node_sync_interval: node_sync, workers: 8, ..ControllerConfig::default() };
         let mut rig = Rig { registry, store, clock, metrics: Metrics::default(), token: 0, lease_left: None, cloud, power, running: None, config, _dir: dir };
         rig.registry.ensure_defaults(Default::default(), rig.clock.now()).await.expect("the default policy");
         rig.lead().await;

@@ -6,9 +6,12 @@ use engine::Reconciler;
 use planner::{Decision, Env, facts::HostFacts};
 use schemas::{
     Object,
-    v1::{self, EvacuationStatus, GuestOutcome},
+    v1::{self, EvacuationStatus, GuestMove, GuestOutcome},
 };
 use std::sync::Arc;
+
+/// Longer than the room of destinations is remembered.
+const RECENT_SECONDS: i64 = 15;
 
 pub(crate) struct EvacuationReconciler(pub Arc<World>);
 
@@ -26,8 +29,14 @@ impl Reconciler for EvacuationReconciler {
         if object.status.finished_at.is_some() {
             return HostFacts::blind(host, "the evacuation has ended");
         }
-        let open = object.status.guests.iter().filter(|g| matches!(g.outcome, GuestOutcome::Pending | GuestOutcome::Moving | GuestOutcome::NeedsHuman));
-        let named: Vec<String> = open.map(|g| g.id.clone()).collect();
+        // Guests that are not settled, and those that moved a moment ago: what they need may not show as taken yet.
+        let recent = env.now.plus_seconds(-RECENT_SECONDS);
+        let wanted = |g: &&GuestMove| match g.outcome {
+            GuestOutcome::Pending | GuestOutcome::Moving | GuestOutcome::NeedsHuman => true,
+            GuestOutcome::Moved => g.finished_at.is_some_and(|at| at >= recent),
+            _ => false,
+        };
+        let named: Vec<String> = object.status.guests.iter().filter(wanted).map(|g| g.id.clone()).collect();
         self.0.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, &named).await
     }
 

@@ -96,6 +96,8 @@ pub struct Shared {
     pub halted: Arc<RwLock<Option<String>>>,
     /// Does steps.
     pub actor: Arc<dyn Actor>,
+    /// Longest time until a settled object is looked at again.
+    pub resync: Duration,
     /// Writes events.
     pub recorder: Recorder,
     /// Metrics.
@@ -238,7 +240,8 @@ impl<R: Reconciler> Driver<R> {
             return Ok(RunResult::Again(Duration::ZERO));
         }
         Ok(match decision.next {
-            Next::Settled { recheck } | Next::Wait { recheck, .. } => RunResult::Again(seconds(recheck)),
+            Next::Settled { recheck } => RunResult::Again(spread(seconds(recheck).min(s.resync))),
+            Next::Wait { recheck, .. } => RunResult::Again(seconds(recheck)),
             Next::Finished => RunResult::Done,
             Next::Step(_) => RunResult::Again(Duration::ZERO),
         })
@@ -300,7 +303,8 @@ impl<R: Reconciler> Driver<R> {
         }
         let owner_uid = raw.metadata.uid.clone();
         match &decision.claim {
-            ClaimWish::Take { rank, purpose, max } if intent.is_some() || loaded.env.claimed_by_other().is_none() => {
+            // A decision that only waits takes the claim as well, unless an equal or higher one holds it.
+            ClaimWish::Take { rank, purpose, max } if intent.is_some() || loaded.env.claimed_by_other().is_none() || loaded.env.claim.as_ref().is_some_and(|c| c.2 < *rank) => {
                 ops.push(Op::TakeClaim(ClaimRequest { host: host.clone(), owner: raw.id(), owner_uid, rank: *rank, purpose: purpose.clone(), max: *max }));
             }
             ClaimWish::Take { .. } | ClaimWish::Keep => {}
@@ -435,6 +439,11 @@ impl<R: Reconciler> Driver<R> {
         }
         Err(StoreError::Conflict { what: intent.id(), current: 0 })
     }
+}
+
+/// Plus or minus a fifth, so that a thousand objects do not come due at once.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.8..1.2))
 }
 
 fn seconds(n: i64) -> Duration {

@@ -78,6 +78,11 @@ fn switch_off(link: &LinkFacts, env: &Env, soft_since: Option<Option<Time>>, sof
     }
 }
 
+/// Off at once, whatever the links read.
+pub fn force_off(facts: &HostFacts, env: &Env) -> Next {
+    command_link(facts).map_or_else(|| no_link(facts), |link| resend(link, env, PowerCommand::ForceOff))
+}
+
 /// A command whose effect has not shown is sent again, but not at once: hardware takes its time.
 const RESEND_SECONDS: i64 = 15;
 

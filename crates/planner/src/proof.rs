@@ -47,6 +47,8 @@ pub struct EvidenceBody {
     pub last_command_at: Option<Time>,
     /// `updated_at` of the service row that is no sign of life: the last one seen, or left by a write of ours.
     pub beat: Option<String>,
+    /// When the service row was last seen to move without a write of ours.
+    pub life_at: Option<Time>,
     /// Set while the host is fenced (S10).
     pub latch: Option<Latch>,
     /// The Host's declared power-off disabled the service, so it enables it again (S12).
@@ -77,10 +79,15 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
     {
         new.off.clear();
         new.beat = None;
+        new.life_at = None;
         new.service_id = service.id.clone();
     }
     let beat = service.is_some_and(|s| new.beat.as_ref().is_some_and(|known| *known != s.updated_at));
     let on = facts.links.iter().any(|l| l.state.seen() == Some(&PowerState::On));
+    // A service that Nova calls up, and whose row was not watched yet, may have moved just now.
+    if beat || (new.beat.is_none() && service.is_some_and(|s| s.up)) {
+        new.life_at = Some(now);
+    }
     if on || beat {
         if !new.off.is_empty() {
             new.epoch += 1;
@@ -110,6 +117,13 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
 pub fn command_sent(evidence: &mut EvidenceBody, now: Time) {
     evidence.last_command_at = Some(now);
     evidence.off.clear();
+}
+
+/// Seconds until the host's service counts as silent: its row has to stand still for two report intervals (S2).
+/// Power that reads off speaks only for a host that is silent as well. `None`: it is silent.
+pub fn still_reports(evidence: &EvidenceBody, interval: i64, now: Time) -> Option<i64> {
+    let left = 2 * interval - now.seconds_since(evidence.life_at?);
+    (left > 0).then_some(left)
 }
 
 /// Whether the host is proven off now, by readings at most `max_age` seconds old.

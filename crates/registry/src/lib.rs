@@ -11,7 +11,7 @@ mod tests;
 pub use error::{RegistryError, RegistryResult};
 pub use prepare::{FINALIZER, new_object, parse_object};
 
-use schemas::{DynObject, FieldError, KindInfo, Time, kinds, v1};
+use schemas::{Conditions, DynObject, FieldError, KindInfo, Time, kinds, v1};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
@@ -83,7 +83,7 @@ impl Registry {
         }
         let mut ops = Vec::new();
         if kind.kind == "Credential" {
-            object.status = credential_status(&secret, &new_fingerprint(), 1);
+            object.status = credential_status(&secret, &new_fingerprint(), 1, now);
             ops.push(Op::PutSecret { name: object.metadata.name.clone(), data: secret });
         }
         ops.push(Op::Create(object));
@@ -106,7 +106,7 @@ impl Registry {
             let known = self.store.secret(name).await.unwrap_or(None).unwrap_or_default();
             if !same_secret(&known, &secret) {
                 new.metadata.generation = old.metadata.generation + 1;
-                new.status = credential_status(&secret, &new_fingerprint(), new.metadata.generation);
+                new.status = credential_status(&secret, &new_fingerprint(), new.metadata.generation, now);
                 ops.push(Op::PutSecret { name: name.into(), data: secret });
             }
         }
@@ -217,6 +217,8 @@ fn new_fingerprint() -> String {
     uuid::Uuid::new_v4().simple().to_string()[..12].to_string()
 }
 
-fn credential_status(secret: &BTreeMap<String, SecretString>, fingerprint: &str, generation: i64) -> Value {
-    json!({"observedGeneration": generation, "conditions": [], "fingerprint": fingerprint, "keys": secret.keys().collect::<Vec<_>>()})
+fn credential_status(secret: &BTreeMap<String, SecretString>, fingerprint: &str, generation: i64, now: Time) -> Value {
+    let mut conditions = Vec::new();
+    conditions.set("Available", (!secret.is_empty()).into(), if secret.is_empty() { "Empty" } else { "Sealed" }, "", generation, now);
+    json!({"observedGeneration": generation, "conditions": conditions, "fingerprint": fingerprint, "keys": secret.keys().collect::<Vec<_>>()})
 }

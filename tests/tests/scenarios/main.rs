@@ -6,3 +6,6 @@ mod life;
 mod stage;
 
 mod s02_liveness;
+mod s03_links;
+mod s04_proof;
+mod s05_life;

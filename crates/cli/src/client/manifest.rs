@@ -73,7 +73,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Splits a text into documents. They are split before they are parsed, so that one that is wrong
 /// takes no other with it.
 pub fn parse(file: &str, text: &str) -> Vec<Document> {
-    if text.trim_start().starts_with('{') {
+    // JSON documents parted by `---` are YAML.
+    if text.trim_start().starts_with('{') && !text.lines().any(|line| line.starts_with("---")) {
         let place = format!("{file}, document 1");
         let content = serde_json::from_str(text).map_err(|e| format!("line {}: this is not JSON (column {})", e.line(), e.column()));
         return expand(Document { place, content });

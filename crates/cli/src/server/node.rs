@@ -114,7 +114,11 @@ impl Node {
         }
         node.servers.push(tokio::spawn(keep_state(state, store.clone(), halted.clone(), stop.clone())));
         if roles.controller {
-            let settings = ControllerConfig { node_sync_interval: Duration::from_secs(config.controller.node_sync_interval_seconds), ..ControllerConfig::default() };
+            let settings = ControllerConfig {
+                node_sync_interval: Duration::from_secs(config.controller.node_sync_interval_seconds),
+                resync: Duration::from_secs(config.controller.resync_seconds),
+                ..ControllerConfig::default()
+            };
             let parts = Parts { store, clock, world, feed, metrics, halted, timing, settings };
             node.controller = Some(tokio::spawn(lead(parts, stop)));
         }

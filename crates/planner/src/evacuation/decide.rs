@@ -2,7 +2,7 @@
 
 use super::{guests, path};
 use crate::{
-    ClaimWish, Decision, Env, EventDraft, Fact, Next, Rank, Step,
+    ClaimWish, Decision, Env, EventDraft, Fact, Intent, Next, Rank, Step,
     contract::{Limit, wait},
     drain::{self, How},
     facts::{HostFacts, ServiceFacts},
@@ -122,14 +122,14 @@ fn summary(guests: &[GuestMove]) -> String {
 impl Run<'_> {
     fn turn(&mut self, settled: &Settled) -> Turn {
         if self.ev.spec.cancel == Cancel::Requested {
-            let mine = settled.open.iter().find(|(i, _)| i.owner_uid == self.env.owner_uid);
-            if let Some((intent, _)) = mine {
-                let message = format!("cancelled; {} is being settled", intent.step);
-                self.update_guests(settled);
-                return Turn::Next(wait(reasons::SETTLING, message, 2));
-            }
             self.update_guests(settled);
-            return Turn::Cancelled;
+            // What only a person can settle is not waited for: its intent stays open on the host.
+            let stuck = |i: &Intent| self.status.guests.iter().any(|m| i.action.server() == Some(&m.id) && m.outcome == GuestOutcome::NeedsHuman);
+            let mine = settled.open.iter().find(|(i, _)| i.owner_uid == self.env.owner_uid && !stuck(i));
+            return match mine {
+                Some((intent, _)) => Turn::Next(wait(reasons::SETTLING, format!("cancelled; {} is being settled", intent.step), 2)),
+                None => Turn::Cancelled,
+            };
         }
         if let Some((owner, uid, rank)) = &self.env.claim
             && *uid != self.env.owner_uid
@@ -168,7 +168,7 @@ impl Run<'_> {
     fn update_guests(&mut self, settled: &Settled) {
         let mut moves = std::mem::take(&mut self.status.guests);
         for m in &mut moves {
-            guests::update(m, &self.ev.spec, self.facts, self.env, settled);
+            guests::update(m, &self.ev.spec, self.facts, self.env, settled, self.status.path == EvacuationPath::Rebuild);
         }
         self.status.guests = moves;
     }
@@ -218,7 +218,7 @@ impl Run<'_> {
 
     fn rebuild(&mut self, service: &ServiceFacts, settled: &Settled) -> Turn {
         self.take_claim("evacuation", None);
-        if let Some(turn) = self.prove_off(settled) {
+        if let Some(turn) = self.prove_off(settled).or_else(|| self.prove_silent(settled)) {
             return turn;
         }
         let latched = self.evidence.latch.as_ref().is_some_and(|l| l.epoch == self.evidence.epoch);
@@ -258,14 +258,33 @@ impl Run<'_> {
                 3,
             ),
             Gap::SecondReading(left) => wait(reasons::PROVING_OFF, "power reads off; a second reading 5 s after the first makes it a proof", left),
-            Gap::ReadsOn(link) => return Some(self.fence(&link, settled)),
+            Gap::ReadsOn(link) => return Some(self.fence(Some(&link), settled)),
         }))
     }
 
-    fn fence(&mut self, link: &str, settled: &Settled) -> Turn {
+    /// Power reads off twice; its service must be silent as well, or the links speak of another machine.
+    fn prove_silent(&mut self, settled: &Settled) -> Option<Turn> {
+        let left = proof::still_reports(&self.env.evidence, self.env.policy.nova_report_interval_seconds, self.env.now)?;
+        let host = &self.facts.host;
+        self.gap = Some("power reads off, but its service still reports, or did a moment ago".into());
+        let epoch = self.evidence.epoch;
+        let fenced_in = self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by == self.env.owner).map(|l| l.epoch));
+        Some(match fenced_in {
+            Some(fenced) if fenced != epoch => self.fence(None, settled),
+            Some(_) => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3))),
+            None => {
+                let message = format!("power of {host} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute");
+                Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3)))
+            }
+        })
+    }
+
+    /// Powers it off. `link`: the one that reads on; without, all read off and the service lives.
+    fn fence(&mut self, link: Option<&str>, settled: &Settled) -> Turn {
         let host = &self.facts.host;
         if self.ev.spec.fence == FencePolicy::Forbidden {
-            let message = format!("power of {host} reads on through {link}, and spec.fence is Forbidden; power it off yourself, or evacuate with fence IfNeeded");
+            let life = link.map_or_else(|| "its service reports".to_string(), |link| format!("power of {host} reads on through {link}"));
+            let message = format!("{life}, and spec.fence is Forbidden; power it off yourself, or evacuate with fence IfNeeded");
             return Turn::Next(wait(reasons::FENCE_FORBIDDEN, message, 10));
         }
         // Life in the middle: accepted requests are waited for before the host is fenced again (S5).
@@ -278,7 +297,11 @@ impl Run<'_> {
             let message = format!("{host} came back to life after it was fenced {MAX_FENCES} times; find out who powers it on, then cancel this evacuation and begin again");
             return Turn::Next(wait(reasons::NEEDS_HUMAN, message, 30));
         }
-        match power::off(self.facts, self.env, None, 0) {
+        let verdict = match link {
+            Some(_) => power::off(self.facts, self.env, None, 0),
+            None => power::Verdict::Next(power::force_off(self.facts, self.env)),
+        };
+        match verdict {
             power::Verdict::There => Turn::Next(wait(reasons::PROVING_OFF, "", 1)),
             power::Verdict::Next(next) => {
                 if matches!(next, Next::Step(_)) && new_epoch {
@@ -310,7 +333,7 @@ impl Run<'_> {
     }
 
     fn send_next(&mut self, settled: &Settled) -> Turn {
-        let moving = settled.moving().count() as i64;
+        let moving = settled.moving().filter(|(i, _)| matches!(i.action, Step::Evacuate { .. })).count() as i64;
         if moving < self.env.policy.max_per_host {
             if self.facts.destinations.seen().is_none() && self.status.guests.iter().any(|m| m.outcome == GuestOutcome::Pending) {
                 return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("hosts that could take the guests cannot be read: {}", self.facts.destinations.why()), 3));

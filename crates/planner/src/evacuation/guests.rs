@@ -50,7 +50,8 @@ pub(super) fn has_ended(m: &GuestMove) -> bool {
 }
 
 /// Brings a guest's record up to what was seen: settled intents, moves of others, refusals.
-pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled) {
+/// `dead`: the host is being rebuilt, so a live migration off it will not go on by itself.
+pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled, dead: bool) {
     let now = env.now;
     if has_ended(m) && m.outcome != GuestOutcome::NeedsHuman {
         return;
@@ -59,8 +60,14 @@ pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts
     if let Some((intent, standing)) = settled.moving().find(|(i, _)| i.action.server() == Some(&m.id)) {
         m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
         if let Standing::Open { reason, message, needs_human } = standing {
-            let outcome = if *needs_human { GuestOutcome::NeedsHuman } else { GuestOutcome::Moving };
-            end(m, outcome, reason, message.clone(), now);
+            let broken_off = dead && matches!(intent.action, Step::LiveMigrate { .. }) && *reason == reasons::WAITING_FOR_MOVES;
+            if broken_off {
+                let message = format!("{message}, and its source is dead: the guest may be running there; settle it in Nova (S6)");
+                end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, message, now);
+            } else {
+                let outcome = if *needs_human { GuestOutcome::NeedsHuman } else { GuestOutcome::Moving };
+                end(m, outcome, reason, message.clone(), now);
+            }
         }
         m.finished_at = None;
         return;
@@ -90,6 +97,11 @@ pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts
 /// Takes the end of a request in.
 fn close(m: &mut GuestMove, intent: &Intent, state: OperationState, evidence: &str, env: &Env, facts: &HostFacts) {
     let now = env.now;
+    if matches!(intent.action, Step::LiveMigrate { .. }) && state != OperationState::Observed {
+        // A failed try of the drain before the host died; rebuilding is tried as often as ever.
+        m.attempts = 0;
+        return end(m, GuestOutcome::Pending, reasons::RETRYING, evidence, now);
+    }
     match state {
         OperationState::Observed => end(m, GuestOutcome::Moved, reasons::SUCCEEDED, evidence, now),
         OperationState::Failed | OperationState::Refused => {
@@ -185,10 +197,19 @@ pub(super) fn next(moves: &mut [GuestMove], facts: &HostFacts, env: &Env) -> Opt
     None
 }
 
-/// What requests under way will take, per destination.
+/// What requests under way will take, per destination, and what those took that ended after the room was read.
 fn promised(moves: &[GuestMove], facts: &HostFacts) -> BTreeMap<String, BTreeMap<String, i64>> {
+    let read_at = match &facts.destinations {
+        Fact::Seen(_, at) => *at,
+        _ => Time::default(),
+    };
+    let counts = |m: &&GuestMove| match m.outcome {
+        GuestOutcome::Moving => true,
+        GuestOutcome::Moved => m.finished_at.is_some_and(|at| at >= read_at),
+        _ => false,
+    };
     let mut promised: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-    for m in moves.iter().filter(|m| m.outcome == GuestOutcome::Moving && !m.destination.is_empty()) {
+    for m in moves.iter().filter(counts).filter(|m| !m.destination.is_empty()) {
         if let Fact::Seen(guest, _) = facts.guest(&m.id) {
             let host = promised.entry(m.destination.clone()).or_default();
             for (class, need) in &guest.needs {

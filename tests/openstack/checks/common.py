@@ -1,0 +1,133 @@
+"""What several scenarios check and do."""
+import time
+
+from . import lab
+from .wait import check, until
+
+HOST = "c1"
+HOSTS = ("c1", "c2", "c3")
+
+
+class Context:
+    """One scenario's run: the cloud, the program under test, how many guests, how often."""
+
+    def __init__(self, cloud, program, guests, runs, baseline):
+        self.cloud, self.program, self.count, self.runs, self.baseline = cloud, program, guests, runs, baseline
+        self.results = []
+
+    def ready(self, verified=None):
+        """Program running, links verified."""
+        self.program.start()
+        self.program.set_up(HOSTS, verified)
+
+    def note(self, text):
+        self.results.append(text)
+        print(f"    {text}", flush=True)
+
+
+def nobody_ran_twice(mark, ids):
+    check(not mark.double_runs(), f"guests ran twice: {mark.double_runs()}")
+    running = lab.running()
+    twice = {i: on for i, on in running.items() if len(on) > 1}
+    check(not twice, f"guests run on several hosts: {twice}")
+    lost = [i for i in ids if i not in running]
+    check(not lost, f"guests run nowhere: {lost}")
+
+
+def all_elsewhere(cloud, ids, seconds, source=HOST):
+    """Waits until every guest is ACTIVE on another host and Nova is done with it."""
+    def probe():
+        seen = cloud.where(ids)
+        return len(seen) == len(ids) and all(h != source and s == "ACTIVE" and t is None for h, s, t in seen.values()), seen
+    until(f"{len(ids)} guests ACTIVE elsewhere", seconds, probe, 0.3)
+
+
+def one_record_each(cloud, ids, kind, states):
+    """Exactly one migration record of this kind per guest, in one of these states, and none of the other kind."""
+    records = cloud.records(ids, kind)
+    per_guest = {i: [(m["id"], m["status"]) for m in records if m["instance_uuid"] == i] for i in ids}
+    check(all(len(r) == 1 and r[0][1] in states for r in per_guest.values()), f"{kind} records, want one of {states} each: {per_guest}")
+    other = "evacuation" if kind == "live-migration" else "live-migration"
+    check(not cloud.records(ids, other), f"there are {other} records: {cloud.records(ids, other)}")
+
+
+def fenced_in_one_write(cloud, mark, host=HOST):
+    """Off by its BMC, and disabled and forced down by exactly one PUT."""
+    check(mark.power(host)[:1] == ["0"], f"BMC of {host} carried out: {mark.power(host)}")
+    check(lab.power(host) == "off", f"BMC of {host} says {lab.power(host)}")
+    service = cloud.service(host)
+    check((service["status"], service["forced_down"]) == ("disabled", True), f"service of {host}: {service}")
+    writes = mark.service_writes(service["id"])
+    check(len(writes) == 1, f"want one PUT on the service of {host}, found {len(writes)}: {writes}")
+
+
+def drained_and_off(cloud, mark, ids, host=HOST):
+    """No guest lost, rebuilt or started twice, one live migration each; the host off and disabled."""
+    all_elsewhere(cloud, ids, 5, host)
+    one_record_each(cloud, ids, "live-migration", {"completed"})
+    for guest in ids:
+        actions = cloud.actions(guest)
+        check(actions == ["create", "live-migration"], f"guest {guest} was asked to: {actions}")
+    check(lab.power(host) == "off", f"BMC of {host} says {lab.power(host)}")
+    check(cloud.service(host)["status"] == "disabled", f"service: {cloud.service(host)}")
+    nobody_ran_twice(mark, ids)
+
+
+def wait_off(ctx, seconds, host=HOST):
+    """Waits until the declared power-off is done, as Nova and the BMC show it."""
+    def off():
+        state = (lab.power(host), ctx.cloud.service(host)["status"])
+        return state == ("off", "disabled"), f"{state}\n{ctx.program.describe('host', host)}"
+    until(f"{host} off and disabled", seconds, off, 2)
+    ctx.program.wait_for("host", host, "Ready", 60)
+
+
+def back_in_service(ctx, seconds, host=HOST):
+    """Waits until a host is on, up, enabled and not forced down."""
+    def back():
+        s = ctx.cloud.service(host)
+        state = (lab.power(host), s["state"], s["status"], s["forced_down"])
+        return state == ("on", "up", "enabled", False), f"{state}\n{ctx.program.describe('host', host)}"
+    until(f"{host} back in service", seconds, back, 1)
+    ctx.program.wait_for("host", host, "Ready", 60)
+
+
+def returned(ctx, ids, host=HOST):
+    """`power on` brings a fenced host back: Nova cleaned up first, then forced_down cleared, then enabled."""
+    ctx.program.cli("power", "on", host)
+
+    def back():
+        # Services first: a record that ends between the two reads must not look like a breach.
+        s = ctx.cloud.service(host)
+        open_records = [(m["id"], m["status"]) for m in ctx.cloud.records_from(host, "evacuation") if m["status"] not in ("completed", "failed", "error")]
+        if not s["forced_down"] or s["status"] == "enabled":
+            check(not open_records, f"{host} was released (forced_down={s['forced_down']}, {s['status']}) before Nova settled {open_records}")
+        done = s["state"] == "up" and s["status"] == "enabled" and not s["forced_down"]
+        return done, f"service {s}, records {open_records}\n{ctx.program.describe('host', host)}"
+    until(f"{host} back in service", 180, back, 0.3)
+    one_record_each(ctx.cloud, ids, "evacuation", {"completed"})
+    check(lab.power(host) == "on", f"BMC of {host} says {lab.power(host)}")
+    ctx.program.wait_for("host", host, "Ready", 60)
+    fenced = ctx.program.condition("host", host, "Fenced")
+    check(fenced[0] == "False", f"Fenced is {fenced}")
+
+
+def nova_shows_down(cloud, host=HOST):
+    until(f"Nova shows {host} down", 60, lambda: ((s := cloud.service(host)["state"]) == "down", s), 0.2)
+    return time.monotonic()
+
+
+def by_hand(ctx, host=HOST):
+    """What a person with a script would do without the program: as soon as Nova shows the host down,
+    force it down, post every evacuation, wait. Gives the seconds from down to the last ACTIVE."""
+    cloud = ctx.cloud
+    ids = cloud.boot(host, ctx.count)
+    lab.run("host-kill", host)
+    begun = nova_shows_down(cloud, host)
+    cloud.put_service(host, forced_down=True)
+    for guest in ids:
+        cloud.evacuate(guest)
+    all_elsewhere(cloud, ids, 180, host)
+    took = time.monotonic() - begun
+    lab.restore(cloud, HOSTS)
+    return took

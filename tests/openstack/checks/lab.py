@@ -1,0 +1,202 @@
+"""The lab as a person at its machines sees it: Nova's API, the BMCs, the guests' files, the logs."""
+import os
+import re
+import subprocess
+
+from keystoneauth1 import adapter, exceptions, session
+from keystoneauth1.identity import v3
+
+from .wait import check, until
+
+SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab")
+DIR = os.environ.get("LAB_DIR", "/tmp/openstack-lab")
+PREFIX = "e2e-"
+MICROVERSION = "2.88"
+FLAVOR = "m64"
+# Migration records in one of these states are over (Nova, api-ref os-migrations).
+FINAL = {"completed", "confirmed", "reverted", "error", "failed", "cancelled", "done", "finished"}
+
+
+def run(*args):
+    done = subprocess.run([SCRIPT, *args], capture_output=True, text=True, timeout=180)
+    check(done.returncode == 0, f"lab {' '.join(args)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def environment():
+    """This process' environment with the lab's OS_* variables, and none of anyone else's."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("OS_", "CLOUD_MANAGER_"))}
+    for line in run("env").splitlines():
+        for name, value in re.findall(r"(OS_\w+)=(\S+)", line):
+            env[name] = value
+    return env
+
+
+class Mark:
+    """A point in the lab's logs; what is asked for is what came after it."""
+
+    def __init__(self):
+        self._at = {name: self._size(name) for name in ("nova.out", "power.log", "double-run.log")}
+
+    @staticmethod
+    def _path(name):
+        return os.path.join(DIR, "log", name)
+
+    def _size(self, name):
+        try:
+            return os.path.getsize(self._path(name))
+        except FileNotFoundError:
+            return 0
+
+    def lines(self, name):
+        try:
+            with open(self._path(name), errors="replace") as log:
+                log.seek(self._at[name])
+                return log.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def service_writes(self, service_id):
+        """PUTs on a service that Nova's API answered, whoever sent them."""
+        return [line for line in self.lines("nova.out") if f'"PUT /v2.1/os-services/{service_id}' in line]
+
+    def power(self, host):
+        """Power commands that the host's BMC carried out: "0" off, "1" on."""
+        return [line.split()[3] for line in self.lines("power.log") if line.split()[1] == host]
+
+    def double_runs(self):
+        return self.lines("double-run.log")
+
+
+class Cloud:
+    """Nova as its administrator sees it."""
+
+    def __init__(self):
+        env = environment()
+        auth = v3.Password(env["OS_AUTH_URL"], username=env["OS_USERNAME"], password=env["OS_PASSWORD"], project_name=env["OS_PROJECT_NAME"],
+                           user_domain_name="Default", project_domain_name="Default")
+        self._session = session.Session(auth=auth, timeout=90)
+        self._nova = adapter.Adapter(self._session, service_type="compute", interface="public", default_microversion=MICROVERSION)
+        image = self._session.get("/v2/images?name=tiny", endpoint_filter={"service_type": "image", "interface": "public"})
+        self._image = image.json()["images"][0]["id"]
+
+    def token(self):
+        return self._session.get_token()
+
+    def services(self):
+        found = self._nova.get("/os-services?binary=nova-compute").json()["services"]
+        return {s["host"]: s for s in found}
+
+    def service(self, host):
+        return self.services()[host]
+
+    def put_service(self, host, **change):
+        self._nova.put(f"/os-services/{self.service(host)['id']}", json=change)
+
+    def guests(self, ids=None):
+        """Guests by id, all or those of `ids`."""
+        found = self._nova.get("/servers/detail?all_tenants=1&limit=1000").json()["servers"]
+        return {s["id"]: s for s in found if ids is None or s["id"] in ids}
+
+    def guests_on(self, host):
+        return [s for s in self.guests().values() if s["OS-EXT-SRV-ATTR:host"] == host]
+
+    def where(self, ids):
+        """`{id: (host, status, task)}` of these guests."""
+        return {i: (s["OS-EXT-SRV-ATTR:host"], s["status"], s["OS-EXT-STS:task_state"]) for i, s in self.guests(ids).items()}
+
+    def boot(self, host, count):
+        """Boots guests on a host and gives their ids."""
+        ids = []
+        for i in range(count):
+            body = {"name": f"{PREFIX}{host}-{i}", "imageRef": self._image, "flavorRef": FLAVOR, "networks": "none", "host": host}
+            ids.append(self._nova.post("/servers", json={"server": body}).json()["server"]["id"])
+
+        def active():
+            seen = self.where(ids)
+            return len(seen) == count and all(s == (host, "ACTIVE", None) for s in seen.values()), seen
+        until(f"{count} guests ACTIVE on {host}", 90 + 5 * count, active)
+        return ids
+
+    def evacuate(self, guest):
+        self._nova.post(f"/servers/{guest}/action", json={"evacuate": {}})
+
+    def records(self, ids, kind):
+        """Nova's migration records of a kind for these guests."""
+        found = self._nova.get(f"/os-migrations?migration_type={kind}&limit=1000", microversion="2.80").json()["migrations"]
+        return [m for m in found if m["instance_uuid"] in ids]
+
+    def records_from(self, host, kind):
+        found = self._nova.get(f"/os-migrations?migration_type={kind}&source_compute={host}&limit=1000", microversion="2.80").json()["migrations"]
+        return [m for m in found if m["source_compute"] == host]
+
+    def actions(self, guest):
+        """What was ever asked of a guest, oldest first."""
+        found = self._nova.get(f"/servers/{guest}/os-instance-actions").json()["instanceActions"]
+        return [a["action"] for a in reversed(found)]
+
+    def delete_all(self):
+        """Deletes every guest. The lab has no others than those of tests."""
+        for guest in self.guests():
+            try:
+                self._nova.delete(f"/servers/{guest}")
+            except exceptions.NotFound:
+                pass
+        until("all guests deleted", 90, lambda: (not (left := self.guests()), sorted(left)))
+
+
+def power(host):
+    """What the host's BMC says: "on", "off", or why it says nothing."""
+    address = run("bmc", host).split()[0]
+    ip, port = address.split(":")
+    command = ["ipmitool", "-I", "lanplus", "-C", "3", "-N", "1", "-R", "1", "-H", ip, "-p", port, "-U", "admin", "-E", "chassis", "power", "status"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env={**os.environ, "IPMI_PASSWORD": "labpass"})
+    said = re.search(r"Chassis Power is (on|off)", done.stdout)
+    return said.group(1) if said else f"nothing ({done.stderr.strip()})"
+
+
+def bmc(host):
+    """Address and port of a host's BMC."""
+    ip, port = run("bmc", host).split()[0].split(":")
+    return ip, int(port)
+
+
+def running():
+    """`{guest: [hosts it runs on]}`, from the hypervisors themselves."""
+    found = {}
+    for line in run("guests").splitlines():
+        if match := re.match(r"(\S+) (\S+):RUNNING", line):
+            found.setdefault(match.group(2), []).append(match.group(1))
+    return found
+
+
+def restore(cloud, hosts):
+    """Brings hosts back as they were: BMC answering, on, up, enabled, no guests."""
+    run("keystone-start")
+    run("bmc-start", *hosts)
+    down = [h for h, s in cloud.services().items() if h in hosts and (s["state"] != "up" or s["forced_down"])]
+    before = {h: s["updated_at"] for h, s in cloud.services().items()}
+    run("host-start", *hosts)
+
+    def beating():
+        now = cloud.services()
+        silent = [h for h in down if now[h]["updated_at"] == before[h]]
+        return not silent, f"silent: {silent}"
+    until("nova-compute reports again", 60, beating)
+    for host in hosts:
+        service = cloud.service(host)
+        if service["forced_down"]:
+            # Nova-compute cleans up what was evacuated before it reports; only then may it be used again.
+            cloud.put_service(host, forced_down=False)
+        if service["status"] != "enabled":
+            cloud.put_service(host, status="enabled")
+
+    def ready():
+        now = cloud.services()
+        seen = {h: (now[h]["status"], now[h]["state"], now[h]["forced_down"]) for h in hosts}
+        return all(s == ("enabled", "up", False) for s in seen.values()), seen
+    until("hosts enabled and up", 90, ready)
+    cloud.delete_all()
+    until("no guest runs anywhere", 60, lambda: (not (left := running()), left))
+
+
