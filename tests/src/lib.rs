@@ -26,6 +26,7 @@ pub struct Rig {
     cloud: Arc<dyn CloudApi>,
     power: Arc<dyn PowerDriver>,
     running: Option<(Running, CancellationToken)>,
+    elder: Option<(Running, CancellationToken)>,
     config: ControllerConfig,
     _dir: tempfile::TempDir,
 }
@@ -40,7 +41,7 @@ impl Rig {
         let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
         let registry = Registry::new(store.clone());
         let config = ControllerConfig { node_sync_interval: node_sync, workers: 8, ..ControllerConfig::default() };
-        let mut rig = Rig { registry, store, clock, metrics: Metrics::default(), token: 0, lease_left: None, cloud, power, running: None, config, _dir: dir };
+        let mut rig = Rig { registry, store, clock, metrics: Metrics::default(), token: 0, lease_left: None, cloud, power, running: None, elder: None, config, _dir: dir };
         rig.registry.ensure_defaults(Default::default(), rig.clock.now()).await.expect("the default policy");
         rig.lead().await;
         rig
@@ -51,6 +52,10 @@ impl Rig {
         let seen = self.store.lease(CONTROLLER_LEASE).await.expect("the lease");
         let taken = self.store.lease_take(CONTROLLER_LEASE, "test", &seen, 6_000, self.clock.now()).await;
         self.token = taken.expect("the lease").expect("nobody else wants it").token;
+        self.begin().await;
+    }
+
+    async fn begin(&mut self) {
         let stop = CancellationToken::new();
         let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.expect("the feed");
         let world = World::new(self.cloud.clone(), self.power.clone(), self.store.clone(), self.clock.clone(), self.metrics.clone());
@@ -72,6 +77,19 @@ impl Rig {
     pub fn halt(&self, why: Option<&str>) {
         let (running, _) = self.running.as_ref().expect("a controller");
         *running.halted.write().expect("no panic while it is held") = why.map(String::from);
+    }
+
+    /// Takes the lease and starts another controller; the old one runs on and does not know.
+    pub async fn lead_beside(&mut self) {
+        let old = self.running.take();
+        self.lead().await;
+        self.elder = old;
+    }
+
+    /// Starts a second controller under the very same token, which no lease ever allows: every step is decided twice.
+    pub async fn double(&mut self) {
+        self.elder = self.running.take();
+        self.begin().await;
     }
 
     /// Drops the controller where it stands, as a crash would.

@@ -131,6 +131,13 @@ pub struct Intent {
     pub evidence: String,
 }
 
+impl Intent {
+    /// Whether the call never left, so that it counts as no try.
+    pub fn never_left(&self) -> bool {
+        self.state == OperationState::Refused && self.evidence.starts_with(NOT_SENT)
+    }
+}
+
 /// What a decision may use beside facts.
 #[derive(Clone, Debug)]
 pub struct Env {
@@ -319,16 +326,17 @@ pub fn wait(reason: &'static str, message: impl Into<String>, recheck: i64) -> N
     Next::Wait { reason, message: message.into(), recheck }
 }
 
+/// How the evidence of an intent begins whose call never left: nothing was tried.
+pub const NOT_SENT: &str = "not sent";
+
 /// Checked by the driver just before a step is sent: is what it was decided on still young enough? (S5)
 pub fn still_valid(step: &Step, evidence: &EvidenceBody, policy: &ClusterPolicySpec, decided_at: Time, now: Time) -> Result<(), String> {
     const DECISION_MILLIS: i64 = 3_000;
-    if now.millis_since(decided_at) > DECISION_MILLIS {
+    if !(0..=DECISION_MILLIS).contains(&now.millis_since(decided_at)) {
         return Err("it took too long to write the decision down; it is decided anew".into());
     }
     if let Step::Evacuate { .. } = step {
-        let read = evidence.off.iter().map(|r| r.last_at).max();
-        let young = read.is_some_and(|at| now.millis_since(at) <= policy.proof_max_age_seconds * 1_000);
-        if !young {
+        if !evidence.off.iter().any(|r| r.is_twice() && r.is_younger_than(policy.proof_max_age_seconds, now)) {
             return Err("the proof of off is too old; it is read again".into());
         }
     }

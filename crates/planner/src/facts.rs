@@ -200,7 +200,8 @@ impl Guest {
     /// Whether it may be running. In doubt it is: only states that cannot hold a running process count as stopped (S9).
     pub fn may_run(&self) -> bool {
         let parked = matches!(self.vm_state.as_str(), "stopped" | "suspended" | "shelved" | "shelved_offloaded" | "soft-delete");
-        !(parked || (self.vm_state == "error" && self.power_state == 4))
+        // Parked, but the hypervisor says running: someone started it behind Nova's back.
+        !((parked && self.power_state != 1) || (self.vm_state == "error" && self.power_state == 4))
     }
 
     /// Name for messages.

@@ -25,32 +25,40 @@ impl Liveness {
     }
 }
 
+/// A remembered read that is older than the row itself by more than this says nothing of now, in milliseconds.
+const STALE_MILLIS: i64 = 2_000;
+
 /// Judges by the reads since our last write of the row. `interval` is Nova's report interval, in seconds.
 pub fn liveness(facts: &HostFacts, interval: i64) -> Liveness {
     let doubt = |why: String| Liveness::InDoubt(why);
-    let service = match &facts.service {
-        Fact::Seen(service, _) => service,
+    let (service, read_at) = match &facts.service {
+        Fact::Seen(service, at) => (service, *at),
         Fact::Absent(_) => return doubt("Nova has no nova-compute service of this name".into()),
         Fact::Unknown(why) => return doubt(format!("Nova cannot be read: {why}")),
     };
     let Some(last) = facts.beats.last() else { return doubt("no reading of its service yet".into()) };
+    if read_at.millis_since(last.at) > STALE_MILLIS {
+        return doubt("its last remembered reading is older than its row; it is watched anew".into());
+    }
     let gap = 2 * interval;
     let Some(first) = facts.beats.iter().rev().find(|b| last.at.seconds_since(b.at) >= gap) else {
         return doubt(format!("its service has been watched for less than {gap} s (two report intervals)"));
     };
     let between: Vec<_> = facts.beats.iter().filter(|b| b.at >= first.at).collect();
-    let moved = first.updated_at != last.updated_at;
-    if service.up && last.up && moved {
-        return if crate::proof::state_of(&facts.links) == PowerState::Off {
-            doubt("its service is up, but its power reads off; check its power links".into())
-        } else {
-            Liveness::Alive
+    let blind: Vec<&str> = facts.links.iter().filter(|l| l.state.seen().is_none()).map(|l| l.name.as_str()).collect();
+    let unreadable = || format!("power cannot be read through {}; make its BMC reachable", blind.join(", "));
+    if service.up && last.up && first.updated_at != last.updated_at {
+        return match crate::proof::state_of(&facts.links) {
+            PowerState::Off => doubt("its service is up, but its power reads off; check its power links".into()),
+            // What cannot be read might say off.
+            _ if !blind.is_empty() => doubt(format!("its service is up, but {}", unreadable())),
+            _ => Liveness::Alive,
         };
     }
-    if moved {
+    if service.updated_at != last.updated_at || between.iter().any(|b| b.updated_at != last.updated_at) {
         return doubt("its service is down or forced down, but still reports; clear forced_down, or find out who reports".into());
     }
-    if between.iter().any(|b| b.up) {
+    if service.up || between.iter().any(|b| b.up) {
         return doubt("its service does not report, but Nova does not call it down yet".into());
     }
     if !between.iter().all(|b| b.others_up) {
@@ -59,12 +67,11 @@ pub fn liveness(facts: &HostFacts, interval: i64) -> Liveness {
     if !between.iter().all(|b| b.conductor_up) {
         return doubt("no nova-conductor was up in the same reads: the silence may be Nova's, not the host's".into());
     }
-    let blind: Vec<&str> = facts.links.iter().filter(|l| l.state.seen().is_none()).map(|l| l.name.as_str()).collect();
     if facts.links.is_empty() {
         return doubt("it has no power link; create a PowerDevice and a PowerLink".into());
     }
     if !blind.is_empty() {
-        return doubt(format!("power cannot be read through {}; make its BMC reachable", blind.join(", ")));
+        return doubt(unreadable());
     }
     Liveness::Dead
 }

@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// The link that a command goes through: verified, the default first, readable ones first.
-pub fn command_link<'a>(facts: &'a HostFacts) -> Option<&'a LinkFacts> {
+pub fn command_link(facts: &HostFacts) -> Option<&LinkFacts> {
     facts.links.iter().filter(|l| l.verified).min_by_key(|l| (l.state.seen().is_none(), !l.default, l.name.clone()))
 }
 

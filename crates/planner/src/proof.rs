@@ -1,6 +1,9 @@
 //! Proof of off (S4) and power epochs (S5).
 
-use crate::facts::{HostFacts, LinkClass, LinkFacts};
+use crate::{
+    Env, Fact, Step,
+    facts::{HostFacts, LinkClass, LinkFacts},
+};
 use schemas::{Time, v1::PowerState};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +30,9 @@ pub struct Latch {
     pub epoch: i64,
     /// `Kind/name` of what fenced it.
     pub by: String,
+    /// Its uid: names are used again.
+    #[serde(default)]
+    pub by_uid: String,
     /// When.
     pub at: Time,
     /// We disabled the service: enable it again on return.
@@ -68,28 +74,57 @@ pub enum Gap {
     SecondReading(i64),
 }
 
+/// Takes this pass's readings in, seen together with the calls that may be under way: while a power command
+/// may still take effect readings prove nothing (S4), and while a write of ours to the service row may land
+/// its moving is no sign of life (S5).
+pub fn take_in(env: &Env, facts: &HostFacts) -> EvidenceBody {
+    let under_way = |wanted: fn(&Step) -> bool| env.open().any(|i| wanted(&i.action));
+    let writing = under_way(|s| matches!(s, Step::NovaService { .. }));
+    let mut old = env.evidence.clone();
+    if writing {
+        old.beat = None;
+    }
+    let mut new = absorb(&old, facts, env.now);
+    if writing {
+        new.beat = None;
+        new.life_at = old.life_at;
+    }
+    if under_way(|s| matches!(s, Step::Power { .. })) {
+        command_sent(&mut new, env.now);
+    }
+    new
+}
+
 /// Takes this pass's readings in. A sign of life ends the epoch and voids what was proven in it;
 /// an unreadable link changes nothing.
 pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody {
     let mut new = old.clone();
     new.epoch = new.epoch.max(1);
+    // A clock that was set back: what is kept was before now whatever it says, and readings of later than now have no age.
+    new.last_command_at = new.last_command_at.map(|at| at.min(now));
+    new.life_at = new.life_at.map(|at| at.min(now));
+    new.off.retain(|r| r.last_at <= now);
     let service = facts.service.seen();
+    let mut other_service = false;
     if let Some(service) = service
         && service.id != new.service_id
     {
-        new.off.clear();
+        // Another row under the same host name was written by a nova-compute that started.
+        other_service = !new.service_id.is_empty();
         new.beat = None;
         new.life_at = None;
         new.service_id = service.id.clone();
     }
     let beat = service.is_some_and(|s| new.beat.as_ref().is_some_and(|known| *known != s.updated_at));
-    let on = facts.links.iter().any(|l| l.state.seen() == Some(&PowerState::On));
     // A service that Nova calls up, and whose row was not watched yet, may have moved just now.
-    if beat || (new.beat.is_none() && service.is_some_and(|s| s.up)) {
+    if beat || other_service || (new.beat.is_none() && service.is_some_and(|s| s.up)) {
         new.life_at = Some(now);
     }
-    if on || beat {
-        if !new.off.is_empty() {
+    let on = state_of(&facts.links) == PowerState::On;
+    // An outlet has power also while its machine is off; only one that comes back is life.
+    let came_back = facts.links.iter().any(|l| l.state.seen() == Some(&PowerState::On) && new.off.iter().any(|r| r.link_uid == l.uid));
+    if on || came_back || beat || other_service {
+        if !new.off.is_empty() || new.latch.as_ref().is_some_and(|l| l.epoch == new.epoch) {
             new.epoch += 1;
         }
         new.off.clear();
@@ -100,7 +135,7 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
     // A link that is gone, or not verified any longer, proves nothing.
     new.off.retain(|r| facts.links.iter().any(|l| l.uid == r.link_uid && l.verified));
     for link in facts.links.iter().filter(|l| l.verified && !on) {
-        if let crate::Fact::Seen(PowerState::Off, at) = &link.state
+        if let Fact::Seen(PowerState::Off, at) = &link.state
             && new.last_command_at.is_none_or(|command| *at > command)
             && *at <= now
         {
@@ -126,46 +161,66 @@ pub fn still_reports(evidence: &EvidenceBody, interval: i64, now: Time) -> Optio
     (left > 0).then_some(left)
 }
 
-/// Whether the host is proven off now, by readings at most `max_age` seconds old.
+/// Whether the host is proven off now, by readings at most `max_age` seconds old. A link speaks only if it
+/// reads off in this very pass: what cannot be read suspends the proof (S5).
 pub fn proven_off(evidence: &EvidenceBody, facts: &HostFacts, now: Time, max_age: i64) -> Result<(), Gap> {
-    let of = |class: LinkClass| facts.links.iter().filter(move |l| l.class == class && l.verified);
-    if of(LinkClass::Chassis).next().is_none() && of(LinkClass::Supply).next().is_none() {
+    let links = &facts.links;
+    if !links.iter().any(|l| l.verified) {
         return Err(Gap::NoVerifiedLink);
     }
-    // Any link that reads on speaks against it, verified or not.
-    if let Some(on) = facts.links.iter().find(|l| l.state.seen() == Some(&PowerState::On)) {
+    let of = |class: LinkClass| links.iter().filter(move |l| l.class == class);
+    let reads = |l: &LinkFacts, state: PowerState| l.state.seen() == Some(&state);
+    let reading = |l: &LinkFacts| evidence.off.iter().find(|r| r.link_uid == l.uid).filter(|_| l.verified && reads(l, PowerState::Off));
+    let twice = |l: &LinkFacts| reading(l).is_some_and(|r| r.is_twice() && r.is_younger_than(max_age, now));
+    // The link that speaks against it; of several one that commands may go through.
+    let on = |class| of(class).filter(|l| reads(l, PowerState::On)).min_by_key(|l| (!l.verified, !l.default, l.name.clone()));
+    // Any chassis link that reads on speaks against it, verified or not.
+    if let Some(on) = on(LinkClass::Chassis) {
         return Err(Gap::ReadsOn(on.name.clone()));
     }
-    let reading = |link: &LinkFacts| evidence.off.iter().find(|r| r.link_uid == link.uid);
-    let twice = |link: &LinkFacts| {
-        reading(link).is_some_and(|r| r.last_at.seconds_since(r.first_at) >= PROOF_GAP_SECONDS && now.millis_since(r.last_at) <= max_age * 1000)
-    };
-    let by_chassis = of(LinkClass::Chassis).any(twice);
     // Every supply link counts, also one that is not verified: current may come through it.
-    let supplies: Vec<&LinkFacts> = facts.links.iter().filter(|l| l.class == LinkClass::Supply).collect();
-    let by_supply = !supplies.is_empty() && supplies.iter().all(|l| twice(l));
-    if by_chassis || by_supply {
+    let by_supply = of(LinkClass::Supply).next().is_some() && of(LinkClass::Supply).all(twice);
+    if by_supply || of(LinkClass::Chassis).any(twice) {
         return Ok(());
     }
-    let fresh = |l: &&LinkFacts| l.state.seen() == Some(&PowerState::Off);
-    let pending = facts.links.iter().filter(|l| l.verified).filter(fresh).filter_map(reading).map(|r| r.first_at).min();
-    match pending {
-        Some(first) => Err(Gap::SecondReading((PROOF_GAP_SECONDS - now.seconds_since(first)).max(1))),
-        None => {
-            let blind: Vec<String> = facts.links.iter().filter(|l| l.state.seen().is_none()).map(|l| format!("{}: {}", l.name, l.state.why())).collect();
-            if blind.is_empty() { Err(Gap::SecondReading(1)) } else { Err(Gap::Unreadable(blind.join("; "))) }
-        }
+    let chassis_off = of(LinkClass::Chassis).any(|l| reading(l).is_some());
+    if let Some(on) = on(LinkClass::Supply).filter(|_| !chassis_off) {
+        return Err(Gap::ReadsOn(on.name.clone()));
+    }
+    let due = links.iter().filter_map(reading).filter(|r| !r.is_twice()).map(|r| PROOF_GAP_SECONDS - now.seconds_since(r.first_at)).min();
+    if let Some(left) = due {
+        return Err(Gap::SecondReading(left.max(1)));
+    }
+    let blind = links.iter().filter(|l| l.state.seen().is_none()).map(|l| format!("{}: {}", l.name, l.state.why()));
+    let unverified = links.iter().filter(|l| !l.verified && l.state.seen().is_some()).map(|l| format!("{} is not verified", l.name));
+    let missing: Vec<String> = blind.chain(unverified).collect();
+    if missing.is_empty() { Err(Gap::SecondReading(1)) } else { Err(Gap::Unreadable(missing.join("; "))) }
+}
+
+impl OffReading {
+    /// Whether there were two readings far enough apart (S4).
+    pub fn is_twice(&self) -> bool {
+        self.last_at.seconds_since(self.first_at) >= PROOF_GAP_SECONDS
+    }
+
+    /// Whether the last reading is at most `max_age` seconds old. One of the future has no age.
+    pub fn is_younger_than(&self, max_age: i64, now: Time) -> bool {
+        (0..=max_age.saturating_mul(1_000)).contains(&now.millis_since(self.last_at))
     }
 }
 
-/// The host's power, all links together. Off only if no link reads on and a verified chassis link, or every supply link, reads off.
+/// The host's power, all links together. On if a chassis link reads on. Off if no chassis link does, and one of them or every
+/// supply link reads off. An outlet that has power says On only of a machine without a chassis link.
 pub fn state_of(links: &[LinkFacts]) -> PowerState {
+    let of = |class: LinkClass| links.iter().filter(move |l| l.class == class);
     let reads = |l: &LinkFacts, state: PowerState| l.state.seen() == Some(&state);
-    if links.iter().any(|l| reads(l, PowerState::On)) {
+    if of(LinkClass::Chassis).any(|l| reads(l, PowerState::On)) {
         return PowerState::On;
     }
-    let chassis = links.iter().any(|l| l.class == LinkClass::Chassis && reads(l, PowerState::Off));
-    let mut supplies = links.iter().filter(|l| l.class == LinkClass::Supply).peekable();
-    let supply = supplies.peek().is_some() && supplies.all(|l| reads(l, PowerState::Off));
-    if chassis || supply { PowerState::Off } else { PowerState::Unknown }
+    let supplies_off = of(LinkClass::Supply).next().is_some() && of(LinkClass::Supply).all(|l| reads(l, PowerState::Off));
+    if of(LinkClass::Chassis).any(|l| reads(l, PowerState::Off)) || supplies_off {
+        return PowerState::Off;
+    }
+    let no_chassis = of(LinkClass::Chassis).next().is_none();
+    if no_chassis && of(LinkClass::Supply).any(|l| reads(l, PowerState::On)) { PowerState::On } else { PowerState::Unknown }
 }

@@ -9,3 +9,6 @@ mod s02_liveness;
 mod s03_links;
 mod s04_proof;
 mod s05_life;
+mod s06_moves;
+mod s07_adoption;
+mod s08_calls;

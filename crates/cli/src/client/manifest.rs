@@ -284,6 +284,10 @@ mod tests {
         assert_eq!(all[0].as_deref(), Ok("a @ f.yaml, document 1, item 1"));
         assert!(all[1].as_ref().unwrap_err().contains("item 2: metadata.name"), "{all:?}");
         assert!(error("{\n \"kind\": Host }").contains("line 2: this is not JSON"));
+        let stream = r#"{"apiVersion":"cloud-manager/v1","kind":"Host","metadata":{"name":"a"}}
+---
+{"apiVersion":"cloud-manager/v1","kind":"Host","metadata":{"name":"b"}}"#;
+        assert_eq!(checked(stream), [Ok("a @ f.yaml, document 1, line 1".to_string()), Ok("b @ f.yaml, document 2, line 2".to_string())]);
     }
 
     #[test]
