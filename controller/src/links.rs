@@ -9,11 +9,43 @@ use planner::{
 };
 use power::{Power, PowerError, Target};
 use schemas::{
-    Object,
+    Object, Time,
     v1::{self, Binding, DeviceType, LinkRole, PowerState, Protocol},
 };
 use secrecy::SecretString;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use store::ListQuery;
+
+/// Longest time one reading may take, others' readings of the same device before it included.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A device that turned our credentials away is not asked again for so long, in seconds: BMCs lock accounts out.
+const LOCKOUT_SECONDS: i64 = 60;
+
+struct Reading {
+    fact: Fact<PowerState>,
+    /// When it was asked for.
+    at: Time,
+    /// The credentials were turned away.
+    turned_away: bool,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Reading>>>;
+
+/// The last reading of each port of each device, so that reconcilers that ask at the same time ask once.
+#[derive(Default)]
+pub(crate) struct Reads(Mutex<HashMap<(String, u16), Slot>>);
+
+impl Reads {
+    fn slot(&self, device_uid: &str, port: u16) -> Slot {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry((device_uid.into(), port)).or_default().clone()
+    }
+}
 
 /// A link with its device, as stored.
 pub(crate) struct Wired {
@@ -66,16 +98,32 @@ impl World {
             Ok(target) => target,
             Err(why) => return Fact::Unknown(why.clone()),
         };
-        // The time before the request is what a proof counts from.
-        let at = self.clock.now();
-        let begun = tokio::time::Instant::now();
-        let read = self.power.read(target).await;
-        self.count_power(target, "read", read.as_ref().err(), begun);
-        match read {
-            Ok(Power::On) => Fact::Seen(PowerState::On, at),
-            Ok(Power::Off) => Fact::Seen(PowerState::Off, at),
-            Err(error) => Fact::Unknown(error.to_string()),
-        }
+        let asked = self.clock.now();
+        let slot = self.reads.slot(&target.device_uid, target.port);
+        let late = || Fact::Unknown(format!("{}: no answer within {} s", target.device_name, READ_DEADLINE.as_secs()));
+        let read = async {
+            let mut last = slot.lock().await;
+            // Whoever waited while another asked takes that answer, if it was asked for after they came.
+            if let Some(reading) = last.as_ref()
+                && (reading.at >= asked || (reading.turned_away && asked.seconds_since(reading.at) < LOCKOUT_SECONDS))
+            {
+                return reading.fact.clone();
+            }
+            // The time before the request is what a proof counts from.
+            let at = self.clock.now();
+            let begun = tokio::time::Instant::now();
+            let read = self.power.read(target).await;
+            self.count_power(target, "read", read.as_ref().err(), begun);
+            let turned_away = matches!(read, Err(PowerError::BadCredentials(_)));
+            let fact = match read {
+                Ok(Power::On) => Fact::Seen(PowerState::On, at),
+                Ok(Power::Off) => Fact::Seen(PowerState::Off, at),
+                Err(error) => Fact::Unknown(error.to_string()),
+            };
+            *last = Some(Reading { fact: fact.clone(), at, turned_away });
+            fact
+        };
+        tokio::time::timeout(READ_DEADLINE, read).await.unwrap_or_else(|_| late())
     }
 
     pub(crate) fn count_power(&self, target: &Target, call: &str, error: Option<&PowerError>, begun: tokio::time::Instant) {

@@ -1,6 +1,6 @@
 //! Reading Nova and Placement for one host. Never writes.
 
-use crate::{beats::Beats, cache::Cached};
+use crate::{beats::Beats, cache::Cached, links::Reads};
 use api_types::GuestRow;
 use cloud::{Aggregate, CloudApi, CloudError, CloudResult, Hypervisor, Server, Service};
 use engine::{Clock, Metrics};
@@ -39,6 +39,7 @@ pub struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     pub(crate) beats: Beats,
+    pub(crate) reads: Reads,
     services: Cached<Vec<Service>>,
     servers: Cached<HashMap<String, Vec<Guest>>>,
     hypervisors: Cached<Vec<Hypervisor>>,
@@ -116,6 +117,7 @@ impl World {
             clock,
             metrics,
             beats: Beats::default(),
+            reads: Reads::default(),
             services: Cached::default(),
             servers: Cached::default(),
             hypervisors: Cached::default(),

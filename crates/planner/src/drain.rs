@@ -1,7 +1,7 @@
 //! Getting running guests off a live host, one step at a time.
 
 use crate::{
-    Env, Step,
+    Env, Intent, Step,
     facts::{Guest, HostFacts},
     settle::{Settled, Standing},
 };
@@ -122,20 +122,21 @@ fn fate(guest: &Guest, facts: &HostFacts, env: &Env, settled: &Settled, how: How
         How::LiveMigrate if !movable => Fate::Blocked(format!("{label} is {}, which cannot be live-migrated; resolve that in Nova", guest.vm_state)),
         How::LiveMigrate => attempt(migrate, guest, env),
         How::LiveMigrateElseStop => {
-            let failed = env.tries(&migrate.name()).filter(|i| is_failure(i.state)).count();
+            let failed = env.tries(&migrate.name()).filter(|i| is_failure(i)).count();
             if movable && failed < TRIES { attempt(migrate, guest, env) } else { attempt(stop, guest, env) }
         }
     }
 }
 
-fn is_failure(state: OperationState) -> bool {
-    matches!(state, OperationState::Failed | OperationState::Refused)
+/// What never left says nothing about the guest.
+fn is_failure(intent: &Intent) -> bool {
+    matches!(intent.state, OperationState::Failed | OperationState::Refused) && !intent.never_left()
 }
 
 /// Tries again after a pause that doubles; says why the last try failed.
 fn attempt(step: Step, guest: &Guest, env: &Env) -> Fate {
     let name = step.name();
-    let failures: Vec<_> = env.tries(&name).filter(|i| is_failure(i.state)).collect();
+    let failures: Vec<_> = env.tries(&name).filter(|i| is_failure(i)).collect();
     let Some(last) = failures.iter().max_by_key(|i| i.attempt) else { return Fate::Try(step) };
     let pause = (PAUSE_SECONDS << (failures.len() - 1).min(10)).min(LONGEST_PAUSE_SECONDS);
     let since = env.now.seconds_since(last.closed_at.unwrap_or(last.issued_at));

@@ -21,6 +21,10 @@ pub fn pass(facts: &HostFacts, env: &Env) -> Result<(), String> {
     if let Some(guest) = guests.iter().find(|g| g.may_run()) {
         return Err(format!("{} is {}", guest.label(), guest.vm_state));
     }
+    // A guest that is being started, resumed or rebuilt does not run yet.
+    if let Some((guest, task)) = guests.iter().find_map(|g| Some((g, g.task_state.as_deref()?))) {
+        return Err(format!("Nova is busy with {} ({task})", guest.label()));
+    }
     let moves = facts.moves.seen().ok_or_else(|| format!("migration records cannot be read: {}", facts.moves.why()))?;
     if let Some(open) = moves.iter().find(|m| !m.is_final()) {
         return Err(format!("Nova's record {} ({} of server {}) is {}", open.id, open.kind, open.server, open.status));
@@ -53,7 +57,8 @@ pub enum Gate {
 
 /// Judges with `since`, the time of the first pass; gives its new value as well.
 pub fn gate(facts: &HostFacts, env: &Env, since: Option<Time>) -> (Gate, Option<Time>) {
-    match (pass(facts, env), since) {
+    // A first pass of later than now is of a clock that was set back.
+    match (pass(facts, env), since.filter(|first| *first <= env.now)) {
         (Err(why), _) => (Gate::Not(why), None),
         (Ok(()), None) => (Gate::SecondPass(PASS_GAP_SECONDS), Some(env.now)),
         (Ok(()), Some(first)) => match PASS_GAP_SECONDS - env.now.seconds_since(first) {

@@ -14,7 +14,7 @@ pub fn choose<'a>(
 ) -> Option<&'a Destination> {
     let left = |d: &Destination, class: &str| {
         let taken = promised.get(&d.host).and_then(|p| p.get(class)).copied().unwrap_or(0);
-        d.free.get(class).copied().unwrap_or(0) - taken
+        d.free.get(class).copied().unwrap_or(0).saturating_sub(taken)
     };
     destinations
         .iter()

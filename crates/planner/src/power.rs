@@ -11,6 +11,8 @@ use schemas::{
     v1::{PowerState, reasons},
 };
 
+/// As a soft time-out: no hard power-off follows.
+pub const NEVER: i64 = i64::MAX;
 /// Seconds between readings while something is expected to change.
 const LOOK_AGAIN: i64 = 2;
 
@@ -55,9 +57,14 @@ pub fn off(facts: &HostFacts, env: &Env, soft_since: Option<Option<Time>>, soft_
         Gap::NoVerifiedLink => no_link(facts),
         Gap::Unreadable(what) => unreadable(&what),
         Gap::SecondReading(left) => wait(reasons::PROVING_OFF, "power reads off; a second reading makes it a proof", left),
-        Gap::ReadsOn(name) => match facts.links.iter().find(|l| l.name == name && l.verified).or(command_link(facts)) {
-            None => no_link(facts),
-            Some(link) => switch_off(link, env, soft_since, soft_timeout),
+        // Only a link that itself reads on is told to switch off: what the others would do cannot be known.
+        Gap::ReadsOn(name) => match facts.links.iter().find(|l| l.name == name) {
+            Some(link) if link.verified => switch_off(link, env, soft_since, soft_timeout),
+            _ => {
+                let host = &facts.host;
+                let message = format!("power of {host} reads on through {name}, which is not verified; run `initialise {host}`, or delete that PowerLink if it powers another machine");
+                wait(reasons::NO_VERIFIED_LINK, message, 30)
+            }
         },
     })
 }
@@ -67,7 +74,8 @@ fn switch_off(link: &LinkFacts, env: &Env, soft_since: Option<Option<Time>>, sof
     match soft_since {
         None => resend(link, env, PowerCommand::ForceOff),
         Some(None) => step(PowerCommand::SoftOff),
-        Some(Some(sent)) => match soft_timeout - env.now.seconds_since(sent) {
+        Some(Some(_)) if soft_timeout == NEVER => wait(reasons::WAITING_FOR_POWER, "asked the operating system to shut down", LOOK_AGAIN),
+        Some(Some(sent)) => match soft_timeout.saturating_sub(env.now.seconds_since(sent)) {
             left if left <= 0 => resend(link, env, PowerCommand::ForceOff),
             left => wait(
                 reasons::WAITING_FOR_POWER,
@@ -83,10 +91,11 @@ pub fn force_off(facts: &HostFacts, env: &Env) -> Next {
     command_link(facts).map_or_else(|| no_link(facts), |link| resend(link, env, PowerCommand::ForceOff))
 }
 
-/// A command whose effect has not shown is sent again, but not at once: hardware takes its time.
+/// A command whose effect has not shown is sent again, but not at once: hardware takes its time; in seconds.
 const RESEND_SECONDS: i64 = 15;
 
-fn resend(link: &LinkFacts, env: &Env, command: PowerCommand) -> Next {
+/// Sends it, or waits for what was sent to show.
+pub(crate) fn resend(link: &LinkFacts, env: &Env, command: PowerCommand) -> Next {
     let step = Step::Power { link: link.name.clone(), command };
     let name = step.name();
     let last = env.tries(&name).map(|i| i.issued_at).max();

@@ -22,10 +22,15 @@ const RESYNC: i64 = 300;
 
 /// Compares who the machine says it is with who it should be; `Err` says what differs.
 pub fn identity_matches(want: &LinkIdentity, system_uuid: Option<&str>, serial_number: Option<&str>) -> Result<(), String> {
-    for (field, want, got) in [("systemUuid", &want.system_uuid, system_uuid), ("serialNumber", &want.serial_number, serial_number)] {
+    let says = |text: &&str| !text.trim().is_empty();
+    let fields = [("systemUuid", &want.system_uuid, system_uuid), ("serialNumber", &want.serial_number, serial_number)];
+    if !fields.iter().any(|(_, want, _)| want.as_deref().is_some_and(|w| says(&w))) {
+        return Err("spec.identity names no machine; give systemUuid or serialNumber".into());
+    }
+    for (field, want, got) in fields {
         let Some(want) = want else { continue };
-        match got {
-            Some(got) if got.eq_ignore_ascii_case(want) => {}
+        match got.filter(says) {
+            Some(got) if got.trim().eq_ignore_ascii_case(want.trim()) => {}
             Some(got) => return Err(format!("the machine's {field} is {got}, spec.identity.{field} is {want}; this is another machine, or the field is wrong")),
             None => return Err(format!("the BMC does not tell a {field}; use another method of initialise")),
         }
@@ -74,19 +79,17 @@ fn judge(s: &mut PowerLinkStatus, link: &Object<v1::PowerLink>, facts: &PowerLin
     if s.verification.is_some() && !holds(s.verification.as_ref(), binding) {
         s.verification = None;
     }
-    if s.verification.is_none()
-        && link.spec.identity.is_some()
-    {
+    if s.verification.is_none() && link.spec.identity.is_some() {
         match facts.identity.seen() {
             Some(Ok(())) => {
                 s.verification = Some(Verification { by: VerifiedBy::Identity, who: "spec.identity".into(), at: now, binding: binding.clone() });
             }
             Some(Err(why)) => return wait(reasons::REFUSED, why.clone(), 60),
-            None => return wait(reasons::POWER_UNREADABLE, facts.identity.why().to_string(), 10),
+            None => return wait(reasons::POWER_UNREADABLE, format!("the machine's identity cannot be read: {}", facts.identity.why()), 10),
         }
     }
     match &facts.state {
-        Fact::Unknown(why) => wait(reasons::POWER_UNREADABLE, why.clone(), 30),
+        Fact::Unknown(why) => wait(reasons::POWER_UNREADABLE, format!("power cannot be read: {why}"), 30),
         _ if s.verification.is_none() => wait(reasons::NO_VERIFIED_LINK, format!("not verified; run `initialise {}`", link.spec.host_ref.name), RESYNC),
         _ => Next::Settled { recheck: RESYNC },
     }

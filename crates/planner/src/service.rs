@@ -1,6 +1,7 @@
 //! Marks on the Nova service: whose it is (S14), and what a change of it looks like.
 
-use crate::{Step, facts::ServiceFacts};
+use crate::{Next, Step, contract::wait, facts::ServiceFacts};
+use schemas::v1::reasons;
 
 /// How every `disabled_reason` of ours begins.
 const MARK: &str = "cloud-manager/";
@@ -19,6 +20,12 @@ fn mark_of(service: &ServiceFacts) -> Option<&str> {
 /// Another deployment's cluster uuid, if its mark is on the service. Marks only ever stop us.
 pub fn foreign<'a>(service: &'a ServiceFacts, cluster_uuid: &str) -> Option<&'a str> {
     mark_of(service).filter(|uuid| *uuid != cluster_uuid)
+}
+
+/// The wait under another deployment's mark.
+pub fn held_by(uuid: &str) -> Next {
+    let message = format!("the Nova service carries the mark of another Cloud Manager ({uuid}); stop that one, then enable the service in Nova");
+    wait(reasons::FOREIGN, message, 60)
 }
 
 /// Whether the reason is ours.

@@ -4,10 +4,18 @@ use crate::{
     Env, Fact, Intent, Settlement, Step,
     facts::{HostFacts, Move},
 };
-use schemas::v1::{OperationState, reasons};
+use schemas::{
+    Time,
+    v1::{OperationState, reasons},
+};
 
 /// A lost evacuation is repeated at the earliest so many seconds after the call's end of life (S7).
 pub const REPEAT_AFTER_SECONDS: i64 = 60;
+
+/// Evidence of a request that left no trace.
+pub const LOST: &str = "no record appeared";
+/// Evidence of a request whose guest Nova does not know any longer.
+pub const GONE: &str = "the guest is gone";
 
 /// Where an open intent stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +38,7 @@ fn open(reason: &'static str, message: impl Into<String>) -> Standing {
 }
 
 fn human(message: impl Into<String>) -> Standing {
-    Standing::Open { reason: reasons::MOVE_IN_FLIGHT, message: message.into(), needs_human: true }
+    Standing::Open { reason: reasons::NEEDS_HUMAN, message: message.into(), needs_human: true }
 }
 
 fn closed(state: OperationState, evidence: impl Into<String>) -> Standing {
@@ -38,16 +46,23 @@ fn closed(state: OperationState, evidence: impl Into<String>) -> Standing {
 }
 
 /// Judges one open intent.
-pub fn standing(intent: &Intent, facts: &HostFacts) -> Standing {
+pub fn standing(intent: &Intent, facts: &HostFacts, now: Time) -> Standing {
     let may_still_act = intent.state != OperationState::Accepted && intent.past_end_of_life < 0;
     if may_still_act {
         let left = -intent.past_end_of_life;
         return open(reasons::SETTLING, format!("{} may have been sent; it is looked at in {left} s", intent.step));
     }
+    // A list may be shared and some seconds old: it tells what came of a call only if it was read after the call could act.
+    let told = |at: Time| match intent.state {
+        OperationState::Accepted => at > intent.issued_at,
+        _ => now.seconds_since(at) <= intent.past_end_of_life,
+    };
+    let stale = || open(reasons::SETTLING, format!("{} is settled by a look that is younger than it", intent.step));
     match &intent.action {
         // Targets, not toggles: what came of the command is told by readings after it.
         Step::Power { .. } => closed(OperationState::Observed, "past its end of life; the power links tell what came of it"),
         Step::NovaService { enabled, forced_down, .. } => match &facts.service {
+            Fact::Seen(_, at) | Fact::Absent(at) if !told(*at) => stale(),
             Fact::Seen(s, _) if enabled.is_none_or(|e| e == s.enabled) && forced_down.is_none_or(|f| f == s.forced_down) => {
                 closed(OperationState::Observed, "Nova shows the change")
             }
@@ -56,14 +71,15 @@ pub fn standing(intent: &Intent, facts: &HostFacts) -> Standing {
             Fact::Unknown(why) => open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: {why}", intent.step)),
         },
         Step::StopGuest { server } => match facts.guest(server) {
+            Fact::Seen(_, at) | Fact::Absent(at) if !told(at) => stale(),
             Fact::Seen(g, _) if !g.may_run() => closed(OperationState::Observed, "the guest is stopped"),
             Fact::Seen(g, _) if g.task_state.is_none() && intent.past_end_of_life >= 0 => closed(OperationState::Failed, "the guest still runs"),
             Fact::Seen(g, _) => open(reasons::WAITING_FOR_MOVES, format!("{} is being shut down", g.label())),
-            Fact::Absent(_) => closed(OperationState::Observed, "the guest is gone"),
+            Fact::Absent(_) => closed(OperationState::Observed, GONE),
             Fact::Unknown(why) => open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: {why}", intent.step)),
         },
-        Step::LiveMigrate { server, records_before } => migration(intent, facts, server, records_before, "live-migration"),
-        Step::Evacuate { server, records_before, .. } => migration(intent, facts, server, records_before, "evacuation"),
+        Step::LiveMigrate { server, records_before } => migration(intent, facts, server, records_before, "live-migration", (told, stale)),
+        Step::Evacuate { server, records_before, .. } => migration(intent, facts, server, records_before, "evacuation", (told, stale)),
     }
 }
 
@@ -84,13 +100,22 @@ pub fn adopted<'a>(intent: &Intent, facts: &'a HostFacts) -> Option<&'a Move> {
     ours.iter().find(|m| !m.is_final()).or(ours.first()).copied()
 }
 
-fn migration(intent: &Intent, facts: &HostFacts, server: &str, before: &[i64], kind: &str) -> Standing {
+fn migration(
+    intent: &Intent,
+    facts: &HostFacts,
+    server: &str,
+    before: &[i64],
+    kind: &str,
+    (told, stale): (impl Fn(Time) -> bool, impl Fn() -> Standing),
+) -> Standing {
     let guest = match facts.guest(server) {
+        Fact::Seen(_, at) | Fact::Absent(at) if !told(at) => return stale(),
         Fact::Seen(guest, _) => guest,
-        Fact::Absent(_) => return closed(OperationState::Observed, "the guest is gone"),
+        Fact::Absent(_) => return closed(OperationState::Observed, GONE),
         Fact::Unknown(why) => return open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: {why}", intent.step)),
     };
     let moves = match &facts.moves {
+        Fact::Seen(_, at) if !told(*at) => return stale(),
         Fact::Seen(moves, _) => moves,
         _ => return open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: migration records: {}", intent.step, facts.moves.why())),
     };
@@ -134,7 +159,7 @@ fn migration(intent: &Intent, facts: &HostFacts, server: &str, before: &[i64], k
             let task = guest.task_state.as_deref().unwrap_or_default();
             open(reasons::SETTLING, format!("{label}: no record of the request, but Nova is busy with the guest ({task})"))
         }
-        _ => closed(OperationState::Failed, "no record appeared"),
+        _ => closed(OperationState::Failed, LOST),
     }
 }
 
@@ -150,7 +175,7 @@ pub struct Settled {
 pub fn settle_all(env: &Env, facts: &HostFacts) -> Settled {
     let mut done = Settled { settlements: Vec::new(), open: Vec::new() };
     for intent in env.open() {
-        match standing(intent, facts) {
+        match standing(intent, facts, env.now) {
             Standing::Close(state, evidence) => done.settlements.push(Settlement { intent: intent.name.clone(), state, evidence }),
             other => done.open.push((intent.clone(), other)),
         }

@@ -20,9 +20,26 @@ class Context:
         self.program.start()
         self.program.set_up(HOSTS, verified)
 
+    def mark(self):
+        """A point in time: the logs of the lab and the calls of the program from here on."""
+        return Mark(self.program)
+
     def note(self, text):
         self.results.append(text)
         print(f"    {text}", flush=True)
+
+
+class Mark(lab.Mark):
+    """Also remembers which calls the program had made."""
+
+    def __init__(self, program):
+        super().__init__()
+        self._program, self._before = program, {o["metadata"]["name"] for o in program.operations()}
+
+    def steps(self, host, kind):
+        """Steps of a kind that were written down for a host, answered or not, in order."""
+        new = [o for o in self._program.operations() if o["metadata"]["name"] not in self._before and o["spec"]["host"] == host]
+        return [o["spec"]["step"] for o in sorted(new, key=lambda o: o["spec"]["issuedAt"]) if o["spec"]["step"].startswith(kind)]
 
 
 def nobody_ran_twice(mark, ids):
@@ -59,6 +76,9 @@ def fenced_in_one_write(cloud, mark, host=HOST):
     check((service["status"], service["forced_down"]) == ("disabled", True), f"service of {host}: {service}")
     writes = mark.service_writes(service["id"])
     check(len(writes) == 1, f"want one PUT on the service of {host}, found {len(writes)}: {writes}")
+    # Nova logs a request when it answers; one that hangs shows here only.
+    steps = mark.steps(host, "NovaService/")
+    check(steps == ["NovaService/enabled=false,forcedDown=true"], f"writes to the service of {host}: {steps}")
 
 
 def drained_and_off(cloud, mark, ids, host=HOST):
@@ -77,7 +97,7 @@ def wait_off(ctx, seconds, host=HOST):
     """Waits until the declared power-off is done, as Nova and the BMC show it."""
     def off():
         state = (lab.power(host), ctx.cloud.service(host)["status"])
-        return state == ("off", "disabled"), f"{state}\n{ctx.program.describe('host', host)}"
+        return state == ("off", "disabled"), lambda: f"{state}\n{ctx.program.describe('host', host)}"
     until(f"{host} off and disabled", seconds, off, 2)
     ctx.program.wait_for("host", host, "Ready", 60)
 
@@ -87,7 +107,7 @@ def back_in_service(ctx, seconds, host=HOST):
     def back():
         s = ctx.cloud.service(host)
         state = (lab.power(host), s["state"], s["status"], s["forced_down"])
-        return state == ("on", "up", "enabled", False), f"{state}\n{ctx.program.describe('host', host)}"
+        return state == ("on", "up", "enabled", False), lambda: f"{state}\n{ctx.program.describe('host', host)}"
     until(f"{host} back in service", seconds, back, 1)
     ctx.program.wait_for("host", host, "Ready", 60)
 
@@ -103,7 +123,7 @@ def returned(ctx, ids, host=HOST):
         if not s["forced_down"] or s["status"] == "enabled":
             check(not open_records, f"{host} was released (forced_down={s['forced_down']}, {s['status']}) before Nova settled {open_records}")
         done = s["state"] == "up" and s["status"] == "enabled" and not s["forced_down"]
-        return done, f"service {s}, records {open_records}\n{ctx.program.describe('host', host)}"
+        return done, lambda: f"service {s}, records {open_records}\n{ctx.program.describe('host', host)}"
     until(f"{host} back in service", 180, back, 0.3)
     one_record_each(ctx.cloud, ids, "evacuation", {"completed"})
     check(lab.power(host) == "on", f"BMC of {host} says {lab.power(host)}")

@@ -3,9 +3,6 @@ import os
 import re
 import subprocess
 
-from keystoneauth1 import adapter, exceptions, session
-from keystoneauth1.identity import v3
-
 from .wait import check, until
 
 SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lab")
@@ -68,14 +65,24 @@ class Mark:
         return self.lines("double-run.log")
 
 
+def session_of(env):
+    """A Keystone session of the user that these OS_* variables name."""
+    # Here, because the lab may have to be installed first.
+    from keystoneauth1 import session
+    from keystoneauth1.identity import v3
+
+    auth = v3.Password(env["OS_AUTH_URL"], username=env["OS_USERNAME"], password=env["OS_PASSWORD"], project_name=env["OS_PROJECT_NAME"],
+                       user_domain_name="Default", project_domain_name="Default")
+    return session.Session(auth=auth, timeout=90)
+
+
 class Cloud:
     """Nova as its administrator sees it."""
 
     def __init__(self):
-        env = environment()
-        auth = v3.Password(env["OS_AUTH_URL"], username=env["OS_USERNAME"], password=env["OS_PASSWORD"], project_name=env["OS_PROJECT_NAME"],
-                           user_domain_name="Default", project_domain_name="Default")
-        self._session = session.Session(auth=auth, timeout=90)
+        from keystoneauth1 import adapter
+
+        self._session = session_of(environment())
         self._nova = adapter.Adapter(self._session, service_type="compute", interface="public", default_microversion=MICROVERSION)
         image = self._session.get("/v2/images?name=tiny", endpoint_filter={"service_type": "image", "interface": "public"})
         self._image = image.json()["images"][0]["id"]
@@ -138,10 +145,7 @@ class Cloud:
     def delete_all(self):
         """Deletes every guest. The lab has no others than those of tests."""
         for guest in self.guests():
-            try:
-                self._nova.delete(f"/servers/{guest}")
-            except exceptions.NotFound:
-                pass
+            self._nova.delete(f"/servers/{guest}", raise_exc=False)
         until("all guests deleted", 90, lambda: (not (left := self.guests()), sorted(left)))
 
 

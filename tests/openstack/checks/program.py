@@ -89,6 +89,10 @@ class Program:
     def get(self, kind, name):
         return json.loads(self.cli("get", kind, name, "-o", "json").stdout)
 
+    def operations(self):
+        """The calls it has written down, if it runs."""
+        return json.loads(self.cli("get", "operations", "-o", "json").stdout).get("items", []) if self._process else []
+
     def condition(self, kind, name, condition):
         """Status and reason of a condition."""
         for c in self.get(kind, name)["status"].get("conditions", []):

@@ -4,7 +4,7 @@ import time
 
 from . import lab
 from .access import roles
-from .common import (HOST, all_elsewhere, back_in_service, by_hand, drained_and_off, fenced_in_one_write, nobody_ran_twice, nova_shows_down,
+from .common import (HOST, HOSTS, all_elsewhere, back_in_service, by_hand, drained_and_off, fenced_in_one_write, nobody_ran_twice, nova_shows_down,
                      one_record_each, returned, wait_off)
 from .wait import check, throughout, until
 
@@ -18,7 +18,7 @@ def drain_off(ctx):
     """A host declared off is drained by live migration and powered off; declared on it comes back."""
     ids = ctx.cloud.boot(HOST, ctx.count)
     ctx.ready()
-    mark, begun = lab.Mark(), time.monotonic()
+    mark, begun = ctx.mark(), time.monotonic()
     ctx.program.apply(DECLARED_OFF)
     wait_off(ctx, 90 + 20 * ctx.count)
     ctx.note(f"{ctx.count} guests drained, host proven empty and off: {time.monotonic() - begun:.1f} s")
@@ -41,7 +41,7 @@ def _evacuated(ctx, ids, mark, name):
 def _crash_and_evacuate(ctx):
     """Gives the guests, and the seconds from the moment Nova shows the host down to the last ACTIVE."""
     ids = ctx.cloud.boot(HOST, ctx.count)
-    mark = lab.Mark()
+    mark = ctx.mark()
     lab.run("host-kill", HOST)
     name = ctx.program.evacuate(HOST)
     begun = nova_shows_down(ctx.cloud)
@@ -63,7 +63,7 @@ def evacuate_crashed(ctx):
         hand = f", by hand {manual[-1]:.1f} s" if manual else ""
         ctx.note(f"run {run + 1}: {ctx.count} guests, down to last ACTIVE {took:.1f} s{hand}")
         returned(ctx, ids)
-        lab.restore(ctx.cloud, lab_hosts())
+        lab.restore(ctx.cloud, HOSTS)
     if manual:
         took, hand = statistics.median(ours), statistics.median(manual)
         limit = 1.25 * hand + 15
@@ -71,16 +71,11 @@ def evacuate_crashed(ctx):
         check(took <= limit, f"evacuation took {took:.1f} s from down to the last ACTIVE; 1.25 x {hand:.1f} s by hand + 15 s is {limit:.1f} s")
 
 
-def lab_hosts():
-    from .common import HOSTS
-    return HOSTS
-
-
 def bmc_unreachable(ctx):
     """Without a BMC that answers nothing is evacuated, and `describe` says why; with it, it goes on."""
     ids = ctx.cloud.boot(HOST, ctx.count)
     ctx.ready()
-    mark = lab.Mark()
+    mark = ctx.mark()
     lab.run("host-kill", HOST)
     lab.run("bmc-kill", HOST)
     name = ctx.program.evacuate(HOST)
@@ -94,8 +89,8 @@ def bmc_unreachable(ctx):
     check("bmc-" + HOST in ctx.program.describe("host", HOST), "describe host does not name the BMC")
 
     def nothing_done():
-        writes, records = mark.service_writes(ctx.cloud.service(HOST)["id"]), ctx.cloud.records(ids, "evacuation")
-        return not writes and not records, f"PUTs {writes}, records {records}"
+        writes, steps, records = mark.service_writes(ctx.cloud.service(HOST)["id"]), mark.steps(HOST, ""), ctx.cloud.records(ids, "evacuation")
+        return not (writes or steps or records), f"PUTs {writes}, steps {steps}, records {records}"
     throughout("nothing is evacuated on a guess", 25, nothing_done)
     ctx.note("nothing was done for 25 s; the reason is told")
     lab.run("bmc-start", HOST)
@@ -109,7 +104,7 @@ def service_kill(ctx):
     """With only nova-compute dead its guests run on until the host is off; none is started before that."""
     ids = ctx.cloud.boot(HOST, ctx.count)
     ctx.ready()
-    mark = lab.Mark()
+    mark = ctx.mark()
     lab.run("service-kill", HOST)
     name = ctx.program.evacuate(HOST)
 
@@ -145,17 +140,17 @@ def crash_resume(ctx):
     """SIGKILL in the middle of an evacuation and of a drain: the next process adopts, and repeats nothing."""
     ids = ctx.cloud.boot(HOST, ctx.count)
     ctx.ready()
-    mark = lab.Mark()
+    mark = ctx.mark()
     lab.run("host-kill", HOST)
     name = ctx.program.evacuate(HOST)
     _kill_and_go_on(ctx, ids, "evacuation")
     all_elsewhere(ctx.cloud, ids, 300)
     _evacuated(ctx, ids, mark, name)
     returned(ctx, ids)
-    lab.restore(ctx.cloud, lab_hosts())
+    lab.restore(ctx.cloud, HOSTS)
 
     ids = ctx.cloud.boot(HOST, ctx.count)
-    mark = lab.Mark()
+    mark = ctx.mark()
     ctx.program.apply(DECLARED_OFF)
     _kill_and_go_on(ctx, ids, "live-migration")
     wait_off(ctx, 180 + 20 * ctx.count)
@@ -166,7 +161,7 @@ def return_to_service(ctx):
     """A fenced host that is powered on is released only after Nova cleaned it up, and takes guests again."""
     ctx.ready()
     ids, _ = _crash_and_evacuate(ctx)
-    mark = lab.Mark()
+    mark = ctx.mark()
     # Held by the latch: nothing powers it on by itself.
     throughout("a fenced host stays off by itself", 10, lambda: (not mark.power(HOST), mark.power(HOST)))
     check(ctx.program.condition("host", HOST, "Fenced")[0] == "True", f"Fenced: {ctx.program.condition('host', HOST, 'Fenced')}")
@@ -181,7 +176,7 @@ def initialise_cycle(ctx):
     """A link is verified by cycling the empty host: exactly this service falls silent and comes back."""
     host = "c3"
     ctx.ready(verified=[])
-    mark, begun = lab.Mark(), time.monotonic()
+    mark, begun = ctx.mark(), time.monotonic()
     ctx.program.cli("initialise", host, "--method", "Cycle", "--yes", "--wait", "--timeout", "240s")
     ctx.note(f"verified by a cycle: {time.monotonic() - begun:.1f} s")
     check(mark.power(host) == ["0", "1"], f"BMC of {host} carried out {mark.power(host)}")

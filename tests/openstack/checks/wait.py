@@ -12,14 +12,14 @@ def check(holds, message):
 
 
 def until(what, seconds, probe, interval=0.5):
-    """Calls `probe` until it gives (True, ...); gives what came with it. On time-out tells the last state."""
+    """Calls `probe` until it gives (True, ...); gives what came with it. On time-out tells the last state, called if it can be."""
     deadline = time.monotonic() + seconds
     while True:
         done, state = probe()
         if done:
             return state
         if time.monotonic() > deadline:
-            raise CheckFailed(f"{what}: not within {seconds} s; last seen: {state}")
+            raise CheckFailed(f"{what}: not within {seconds} s; last seen: {state() if callable(state) else state}")
         time.sleep(interval)
 
 

@@ -5,6 +5,9 @@
 mod life;
 mod stage;
 
+mod limits;
+mod node_sync;
+mod partial;
 mod s02_liveness;
 mod s03_links;
 mod s04_proof;
@@ -12,3 +15,10 @@ mod s05_life;
 mod s06_moves;
 mod s07_adoption;
 mod s08_calls;
+mod s09_empty;
+mod s10_latch;
+mod s11_claims;
+mod s12_power;
+mod s13_disks;
+mod s14_two_brains;
+mod twice;

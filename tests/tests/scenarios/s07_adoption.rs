@@ -79,12 +79,12 @@ async fn crash_at_every(step: u64, from: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_call_is_survived_first_part() {
-    crash_at_every(60, 7).await;
+    crash_at_every(26, 7).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_call_is_survived_second_part() {
-    crash_at_every(60, 36).await;
+    crash_at_every(26, 20).await;
 }
 
 #[tokio::test(start_paused = true)]

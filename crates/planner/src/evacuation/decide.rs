@@ -14,7 +14,7 @@ use crate::{
 };
 use schemas::{
     ConditionStatus, Conditions, Object,
-    v1::{self, Cancel, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, reasons},
+    v1::{self, Cancel, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, OperationState, reasons},
 };
 
 /// Times a host is fenced for one evacuation (S5).
@@ -46,7 +46,7 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
         return Decision::new(status, env.evidence.clone(), Next::Finished);
     }
     let mut env = env.clone();
-    env.evidence = proof::absorb(&env.evidence, facts, env.now);
+    env.evidence = proof::take_in(&env, facts);
     let settled = settle_all(&env, facts);
     status.started_at = status.started_at.or(Some(env.now));
     let mut run = Run {
@@ -146,8 +146,7 @@ impl Run<'_> {
             return Turn::Next(wait(reasons::RESTORED, why.clone(), 60));
         }
         if let Some(uuid) = service::foreign(&service, &self.env.cluster_uuid) {
-            let message = format!("the Nova service carries the mark of another Cloud Manager ({uuid}); stop that one, then enable the service in Nova");
-            return Turn::Next(wait(reasons::FOREIGN, message, 30));
+            return Turn::Next(service::held_by(uuid));
         }
         self.update_guests(settled);
         if self.env.frozen() {
@@ -197,7 +196,9 @@ impl Run<'_> {
     /// Keeps a record per guest of a drained host as well.
     fn record_drained(&mut self) {
         let Some(guests) = self.facts.guests.seen() else { return };
-        let running: Vec<_> = guests.iter().filter(|g| g.may_run()).cloned().collect();
+        let (running, parked): (Vec<_>, Vec<_>) = guests.iter().cloned().partition(|g| g.may_run());
+        // A guest that was shut down meanwhile stays where it is, and did not move.
+        self.status.guests.retain(|m| !parked.iter().any(|g| g.id == m.id));
         guests::enlist(&mut self.status.guests, &running, self.env);
         for m in &mut self.status.guests {
             let here = running.iter().any(|g| g.id == m.id);
@@ -268,7 +269,7 @@ impl Run<'_> {
         let host = &self.facts.host;
         self.gap = Some("power reads off, but its service still reports, or did a moment ago".into());
         let epoch = self.evidence.epoch;
-        let fenced_in = self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by == self.env.owner).map(|l| l.epoch));
+        let fenced_in = self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by_uid == self.env.owner_uid).map(|l| l.epoch));
         Some(match fenced_in {
             Some(fenced) if fenced != epoch => self.fence(None, settled),
             Some(_) => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3))),
@@ -302,7 +303,7 @@ impl Run<'_> {
             None => power::Verdict::Next(power::force_off(self.facts, self.env)),
         };
         match verdict {
-            power::Verdict::There => Turn::Next(wait(reasons::PROVING_OFF, "", 1)),
+            power::Verdict::There => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; it is read again", 1)),
             power::Verdict::Next(next) => {
                 if matches!(next, Next::Step(_)) && new_epoch {
                     self.status.fences += 1;
@@ -317,14 +318,20 @@ impl Run<'_> {
     /// The latch is written down before the PUT that it stands for (S10, I21).
     fn fence_in_nova(&mut self, service: &ServiceFacts) -> Turn {
         let ours_before = self.evidence.latch.as_ref().is_some_and(|l| l.disabled_by_us);
-        let disabled_by_us = ours_before || service.enabled || service::is_ours(service, &self.env.cluster_uuid);
-        self.evidence.latch = Some(Latch { epoch: self.evidence.epoch, by: self.env.owner.clone(), at: self.env.now, disabled_by_us });
+        // What an operator disabled through us (Disable, Drain, spec.schedulable) stays disabled on return.
+        let disabled_before = self.env.intents.iter().any(|i| {
+            let disable = matches!(i.action, Step::NovaService { enabled: Some(false), .. });
+            disable && i.owner_uid == self.env.owner_uid && i.state == OperationState::Observed
+        });
+        let disabled_by_us = ours_before || service.enabled || disabled_before;
+        let (by, by_uid) = (self.env.owner.clone(), self.env.owner_uid.clone());
+        self.evidence.latch = Some(Latch { epoch: self.evidence.epoch, by, by_uid, at: self.env.now, disabled_by_us });
         if !service.enabled && service.forced_down {
             return Turn::Next(wait(reasons::PROGRESSING, "the host is fenced", 0));
         }
         let mut step = service::fence(service, &self.env.cluster_uuid, &format!("fenced by {}", self.env.owner));
-        // An operator's own disable keeps its reason; only force down is added.
-        if !service.enabled && !service::is_ours(service, &self.env.cluster_uuid)
+        // Who disabled it before keeps the reason; only force down is added.
+        if !service.enabled
             && let Step::NovaService { enabled, reason, .. } = &mut step
         {
             (*enabled, *reason) = (None, None);
@@ -338,13 +345,17 @@ impl Run<'_> {
             if self.facts.destinations.seen().is_none() && self.status.guests.iter().any(|m| m.outcome == GuestOutcome::Pending) {
                 return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("hosts that could take the guests cannot be read: {}", self.facts.destinations.why()), 3));
             }
-            if let Some(step) = guests::next(&mut self.status.guests, self.facts, self.env) {
+            if let Some(step) = guests::next(&mut self.status.guests, &self.ev.spec, self.facts, self.env, settled) {
                 self.limits = vec![
                     Limit { step_prefix: "Evacuate/", this_host: false, max: self.env.policy.max_evacuations, reason: reasons::EVACUATION_LIMIT },
                     Limit { step_prefix: "Evacuate/", this_host: true, max: self.env.policy.max_per_host, reason: reasons::EVACUATION_LIMIT },
                 ];
                 return Turn::Next(Next::Step(step));
             }
+        }
+        if moving >= self.env.policy.max_per_host && !self.status.guests.iter().any(|m| m.outcome == GuestOutcome::Moving) {
+            let message = format!("{moving} evacuations of this host are not settled (maxPerHost {}); `get operations` shows them", self.env.policy.max_per_host);
+            return Turn::Next(wait(reasons::EVACUATION_LIMIT, message, 10));
         }
         let guests = &self.status.guests;
         let of = |o: GuestOutcome| guests.iter().find(|m| m.outcome == o);
@@ -355,7 +366,8 @@ impl Run<'_> {
             return Turn::Next(wait(reasons::NEEDS_HUMAN, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
         if let Some(m) = of(GuestOutcome::Pending) {
-            return Turn::Next(wait(reasons::NO_DESTINATION, format!("{} ({}): {}", m.name, m.id, m.message), 10));
+            let reason = [reasons::NOVA_UNREADABLE, reasons::MOVE_IN_FLIGHT].into_iter().find(|r| m.reason == *r).unwrap_or(reasons::NO_DESTINATION);
+            return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
         let bad = guests.iter().find(|m| m.outcome == GuestOutcome::Failed || (m.outcome == GuestOutcome::Skipped && m.reason == reasons::LOCAL_DISK));
         match bad {

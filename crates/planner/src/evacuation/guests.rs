@@ -12,6 +12,9 @@ use schemas::{
 };
 use std::collections::BTreeMap;
 
+/// Nova's microversion that leaves an evacuated guest stopped.
+const LEAVES_STOPPED: (u32, u32) = (2, 95);
+
 /// Recovery priority of a guest, 0 to 10; nonsense in its metadata counts as the default.
 fn priority(guest: &Guest, env: &Env) -> i64 {
     let value = guest.metadata.get(&env.policy.recovery_priority_key).and_then(|v| v.trim().parse::<i64>().ok());
@@ -49,6 +52,33 @@ pub(super) fn has_ended(m: &GuestMove) -> bool {
     !matches!(m.outcome, GuestOutcome::Pending | GuestOutcome::Moving)
 }
 
+/// Requests of ours for this guest that left, oldest first, each with its state and evidence as of this pass.
+fn requests<'a>(m: &GuestMove, env: &'a Env, settled: &'a Settled) -> Vec<(&'a Intent, OperationState, &'a str)> {
+    let mine = env.intents.iter().filter(|i| i.owner_uid == env.owner_uid && i.action.server() == Some(&m.id));
+    let now = |i: &'a Intent| settled.of(&i.name).map_or((i, i.state, i.evidence.as_str()), |s| (i, s.state, s.evidence.as_str()));
+    mine.filter(|i| !i.never_left()).map(now).collect()
+}
+
+/// What the intents say of tries and destinations, so that nothing is counted twice and nothing is forgotten.
+fn recount(m: &mut GuestMove, requests: &[(&Intent, OperationState, &str)]) {
+    let evacuations = requests.iter().filter_map(|(i, state, evidence)| match &i.action {
+        Step::Evacuate { destination, .. } => Some((destination, *state, *evidence)),
+        _ => None,
+    });
+    m.attempts = 0;
+    m.failed_destinations.clear();
+    m.destination.clear();
+    for (destination, state, evidence) in evacuations {
+        m.attempts += 1;
+        // A request that left no record is repeated to the same destination, so that a late twin cannot start the guest elsewhere (S7).
+        let failed = matches!(state, OperationState::Failed | OperationState::Refused) && evidence != settle::LOST;
+        m.destination = if failed { String::new() } else { destination.clone() };
+        if failed && !m.failed_destinations.contains(destination) {
+            m.failed_destinations.push(destination.clone());
+        }
+    }
+}
+
 /// Brings a guest's record up to what was seen: settled intents, moves of others, refusals.
 /// `dead`: the host is being rebuilt, so a live migration off it will not go on by itself.
 pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled, dead: bool) {
@@ -56,7 +86,8 @@ pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts
     if has_ended(m) && m.outcome != GuestOutcome::NeedsHuman {
         return;
     }
-    let intents: Vec<&Intent> = env.intents.iter().filter(|i| i.owner_uid == env.owner_uid && i.action.server() == Some(&m.id)).collect();
+    let requests = requests(m, env, settled);
+    recount(m, &requests);
     if let Some((intent, standing)) = settled.moving().find(|(i, _)| i.action.server() == Some(&m.id)) {
         m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
         if let Standing::Open { reason, message, needs_human } = standing {
@@ -72,65 +103,42 @@ pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts
         m.finished_at = None;
         return;
     }
-    if let Some(intent) = intents.iter().find(|i| i.state.is_open()) {
-        if let Some(done) = settled.of(&intent.name) {
-            m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
-            close(m, intent, done.state, &done.evidence, env, facts);
-            return;
+    if m.outcome == GuestOutcome::Moving {
+        match requests.last() {
+            Some((intent, OperationState::Observed, evidence)) if *evidence != settle::GONE => {
+                m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
+                return end(m, GuestOutcome::Moved, reasons::SUCCEEDED, *evidence, now);
+            }
+            Some((intent, _, evidence)) => {
+                m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
+                end(m, GuestOutcome::Pending, reasons::RETRYING, *evidence, now);
+            }
+            // Someone else's call, which we had inherited, has ended; or ours never left.
+            None => end(m, GuestOutcome::Pending, "", "", now),
         }
-    } else if m.outcome == GuestOutcome::Moving
-        && let Some(last) = intents.iter().max_by_key(|i| i.issued_at)
-    {
-        close(m, last, last.state, &last.evidence, env, facts);
-        return;
     }
     match facts.guest(&m.id) {
-        Fact::Absent(_) => end(m, GuestOutcome::Skipped, "Deleted", "the guest is gone", now),
+        Fact::Absent(_) => end(m, GuestOutcome::Skipped, "Deleted", settle::GONE, now),
         Fact::Seen(guest, _) if guest.host.as_deref().is_some_and(|h| h != facts.host) && guest.task_state.is_none() => {
             end(m, GuestOutcome::Moved, "AlreadyElsewhere", format!("it is on {}", guest.host.as_deref().unwrap_or("?")), now);
         }
-        Fact::Seen(guest, _) => refuse(m, &guest, spec, facts, env),
+        // A live migration refuses nothing by itself; Nova does.
+        Fact::Seen(_, _) if !dead => {}
+        Fact::Seen(guest, _) => {
+            let last = requests.last().map_or("", |(_, _, evidence)| *evidence);
+            refuse(m, &guest, last, spec, facts, env);
+        }
         Fact::Unknown(_) => {}
     }
 }
 
-/// Takes the end of a request in.
-fn close(m: &mut GuestMove, intent: &Intent, state: OperationState, evidence: &str, env: &Env, facts: &HostFacts) {
-    let now = env.now;
-    if matches!(intent.action, Step::LiveMigrate { .. }) && state != OperationState::Observed {
-        // A failed try of the drain before the host died; rebuilding is tried as often as ever.
-        m.attempts = 0;
-        return end(m, GuestOutcome::Pending, reasons::RETRYING, evidence, now);
-    }
-    match state {
-        OperationState::Observed => end(m, GuestOutcome::Moved, reasons::SUCCEEDED, evidence, now),
-        OperationState::Failed | OperationState::Refused => {
-            // A request that left no record is repeated to the same destination, so that a late twin cannot start the guest elsewhere (S7).
-            let lost = evidence == "no record appeared";
-            if !lost && let Step::Evacuate { destination, .. } = &intent.action {
-                m.failed_destinations.push(destination.clone());
-                m.failed_destinations.dedup();
-                m.destination.clear();
-            }
-            let was_stopped = m.vm_state != "active";
-            let is_error = facts.guest(&m.id).seen().is_some_and(|g| g.vm_state == "error");
-            let can_leave_stopped = facts.microversion.seen().is_some_and(|v| *v >= (2, 95));
-            if m.attempts > env.policy.evacuation_retries {
-                end(m, GuestOutcome::Failed, reasons::FAILED, format!("{} tries failed; the last: {evidence}", m.attempts), now);
-            } else if was_stopped && is_error && !can_leave_stopped {
-                // A retry would start a guest that was stopped (S6).
-                let message = format!("the guest was {} and Nova put it into ERROR ({evidence}); evacuating it again would start it: decide by hand", m.vm_state);
-                end(m, GuestOutcome::NeedsHuman, reasons::NEEDS_HUMAN, message, now);
-            } else {
-                end(m, GuestOutcome::Pending, reasons::RETRYING, evidence, now);
-            }
-        }
-        _ => {}
-    }
+/// A guest that was shut down and is in ERROR now would be started by an evacuation, unless it is left stopped (2.95).
+fn would_start(m: &GuestMove, guest: &Guest) -> bool {
+    guest.vm_state == "error" && (m.vm_state == "stopped" || guest.power_state == 4)
 }
 
-/// Refusals that hold before any request.
-fn refuse(m: &mut GuestMove, guest: &Guest, spec: &EvacuationSpec, facts: &HostFacts, env: &Env) {
+/// Refusals that hold before any request. `last`: how the last one ended.
+fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, facts: &HostFacts, env: &Env) {
     let now = env.now;
     if m.attempts == 0 {
         m.vm_state = guest.vm_state.clone();
@@ -156,21 +164,51 @@ fn refuse(m: &mut GuestMove, guest: &Guest, spec: &EvacuationSpec, facts: &HostF
     if guest.task_state.as_deref() == Some("migrating") {
         return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, "its task_state is migrating and no record says where to; look at it in Nova (S6)", now);
     }
-    if m.outcome == GuestOutcome::NeedsHuman && m.reason == reasons::MOVE_IN_FLIGHT {
+    if m.attempts > env.policy.evacuation_retries {
+        return end(m, GuestOutcome::Failed, reasons::FAILED, format!("{} tries failed; the last: {last}", m.attempts), now);
+    }
+    if would_start(m, guest) && !facts.microversion.seen().is_some_and(|v| *v >= LEAVES_STOPPED) {
+        // NoValidHost turns a stopped guest into ERROR; a retry would start it (S6).
+        let why = guest.fault.as_deref().unwrap_or("Nova gives no reason");
+        let message = format!("the guest was stopped and is in ERROR now ({why}); evacuating it would start it: decide by hand");
+        return end(m, GuestOutcome::NeedsHuman, reasons::NEEDS_HUMAN, message, now);
+    }
+    if m.outcome == GuestOutcome::NeedsHuman {
         end(m, GuestOutcome::Pending, "", "", now);
     }
 }
 
 /// The next guest to send, with its step. Marks guests that no host can take.
-pub(super) fn next(moves: &mut [GuestMove], facts: &HostFacts, env: &Env) -> Option<Step> {
+pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled) -> Option<Step> {
     let zone = facts.service.seen().map(|s| s.zone.clone()).unwrap_or_default();
     let records = facts.moves.seen()?;
     let destinations = facts.destinations.seen()?;
-    let promised = promised(moves, facts);
+    let (promised, full) = promised(moves, facts);
     for m in moves.iter_mut().filter(|m| m.outcome == GuestOutcome::Pending) {
-        let Fact::Seen(guest, _) = facts.guest(&m.id) else { continue };
+        let guest = match facts.guest(&m.id) {
+            // The proof speaks of this host only: a guest anywhere else is none of ours.
+            Fact::Seen(guest, _) if guest.host.as_deref() == Some(&facts.host) => guest,
+            Fact::Seen(guest, _) => {
+                m.reason = reasons::MOVE_IN_FLIGHT.into();
+                m.message = format!("Nova shows it on {}, and is busy with it", guest.host.as_deref().unwrap_or("no host"));
+                continue;
+            }
+            other => {
+                m.reason = reasons::NOVA_UNREADABLE.into();
+                m.message = format!("it cannot be read: {}", other.why());
+                continue;
+            }
+        };
+        if settled.moving().any(|(i, _)| i.action.server() == Some(&m.id)) {
+            continue;
+        }
+        refuse(m, &guest, "", spec, facts, env);
+        if m.outcome != GuestOutcome::Pending {
+            continue;
+        }
+        let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain([&facts.host]).cloned().collect();
         let destination = if m.destination.is_empty() {
-            placement::choose(&guest, &zone, destinations, &promised, &m.failed_destinations).map(|d| d.host.clone())
+            placement::choose(&guest, &zone, destinations, &promised, &unfit).map(|d| d.host.clone())
         } else {
             Some(m.destination.clone())
         };
@@ -179,7 +217,6 @@ pub(super) fn next(moves: &mut [GuestMove], facts: &HostFacts, env: &Env) -> Opt
             m.message = format!("no enabled host in zone {zone} that has not failed yet has room for it; add capacity or enable a host");
             continue;
         };
-        let leave_stopped = m.attempts > 0 && m.vm_state == "stopped" && guest.vm_state == "error";
         m.outcome = GuestOutcome::Moving;
         m.reason = reasons::PROGRESSING.into();
         m.message = format!("being rebuilt on {destination}");
@@ -190,7 +227,7 @@ pub(super) fn next(moves: &mut [GuestMove], facts: &HostFacts, env: &Env) -> Opt
         return Some(Step::Evacuate {
             server: m.id.clone(),
             destination,
-            leave_stopped,
+            leave_stopped: would_start(m, &guest),
             records_before: records.iter().filter(|r| r.server == m.id).map(|r| r.id).collect(),
         });
     }
@@ -198,7 +235,8 @@ pub(super) fn next(moves: &mut [GuestMove], facts: &HostFacts, env: &Env) -> Opt
 }
 
 /// What requests under way will take, per destination, and what those took that ended after the room was read.
-fn promised(moves: &[GuestMove], facts: &HostFacts) -> BTreeMap<String, BTreeMap<String, i64>> {
+/// Also the destinations of guests whose needs cannot be read: what is left there is not known, so nothing more is sent.
+fn promised(moves: &[GuestMove], facts: &HostFacts) -> (BTreeMap<String, BTreeMap<String, i64>>, Vec<String>) {
     let read_at = match &facts.destinations {
         Fact::Seen(_, at) => *at,
         _ => Time::default(),
@@ -208,14 +246,19 @@ fn promised(moves: &[GuestMove], facts: &HostFacts) -> BTreeMap<String, BTreeMap
         GuestOutcome::Moved => m.finished_at.is_some_and(|at| at >= read_at),
         _ => false,
     };
-    let mut promised: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    let (mut promised, mut full): (BTreeMap<String, BTreeMap<String, i64>>, _) = (BTreeMap::new(), Vec::new());
     for m in moves.iter().filter(counts).filter(|m| !m.destination.is_empty()) {
-        if let Fact::Seen(guest, _) = facts.guest(&m.id) {
-            let host = promised.entry(m.destination.clone()).or_default();
-            for (class, need) in &guest.needs {
-                *host.entry(class.clone()).or_default() += need;
+        match facts.guest(&m.id) {
+            Fact::Seen(guest, _) => {
+                let host = promised.entry(m.destination.clone()).or_default();
+                for (class, need) in &guest.needs {
+                    let taken = host.entry(class.clone()).or_default();
+                    *taken = taken.saturating_add(*need);
+                }
             }
+            Fact::Absent(_) => {}
+            Fact::Unknown(_) => full.push(m.destination.clone()),
         }
     }
-    promised
+    (promised, full)
 }

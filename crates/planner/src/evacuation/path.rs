@@ -5,7 +5,7 @@ use schemas::v1::{EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStat
 
 /// The path of this pass. `Auto` decides anew on every pass, until the host is fenced for this evacuation.
 pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> Result<EvacuationPath, Next> {
-    let fenced_by_us = env.evidence.latch.as_ref().is_some_and(|l| l.by == env.owner);
+    let fenced_by_us = env.evidence.latch.as_ref().is_some_and(|l| l.by_uid == env.owner_uid);
     // From the power-off on, "up but power off" and "forced down" are of our making.
     if fenced_by_us || status.fences > 0 {
         return Ok(EvacuationPath::Rebuild);
@@ -22,7 +22,7 @@ pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &H
             Liveness::Alive => Ok(EvacuationPath::Drain),
             Liveness::Dead => Ok(EvacuationPath::Rebuild),
             Liveness::InDoubt(why) => {
-                let message = format!("neither alive nor dead: {why}. To rebuild its guests whatever it is, evacuate with mode Rebuild: that fences it first");
+                let message = format!("neither alive nor dead: {why}. To rebuild its guests whatever it is, evacuate with mode Rebuild: that fences it first; to move them while it lives, with mode LiveMigrate");
                 Err(wait(reasons::IN_DOUBT, message, 2))
             }
         },

@@ -13,7 +13,7 @@ use crate::{
     settle::{Settled, settle_all},
 };
 use schemas::{
-    Object,
+    Object, Time,
     v1::{self, GuestsOnPowerOff, HostStatus, PowerState, PowerWish, Schedulable, reasons},
 };
 
@@ -27,9 +27,12 @@ type HostObject = Object<v1::Host>;
 /// Decides the next step for a host.
 pub fn decide(host: &HostObject, facts: &HostFacts, env: &Env) -> Decision<HostStatus> {
     let mut env = env.clone();
-    env.evidence = proof::absorb(&env.evidence, facts, env.now);
+    env.evidence = proof::take_in(&env, facts);
     let settled = settle_all(&env, facts);
-    let mut run = Run { host, facts, env: &env, status: host.status.clone(), evidence: env.evidence.clone(), events: Vec::new(), claim: ClaimWish::Keep };
+    let mut status = host.status.clone();
+    // Only a pass that comes to the gate keeps the memory of the first one (S9).
+    let empty_since = status.empty_since.take();
+    let mut run = Run { host, facts, env: &env, status, empty_since, evidence: env.evidence.clone(), events: Vec::new(), claim: ClaimWish::Keep };
     let next = run.next(&settled);
     let Run { mut status, mut evidence, mut events, claim, .. } = run;
     if let Next::Step(crate::Step::Power { .. }) = &next {
@@ -47,6 +50,8 @@ struct Run<'a> {
     facts: &'a HostFacts,
     env: &'a Env,
     status: HostStatus,
+    /// When the gate's first pass held.
+    empty_since: Option<Time>,
     evidence: proof::EvidenceBody,
     events: Vec<EventDraft>,
     claim: ClaimWish,
@@ -83,7 +88,6 @@ impl Run<'_> {
 
     fn release(&mut self) {
         self.claim = if self.env.claim.is_some() { ClaimWish::Release } else { ClaimWish::Keep };
-        self.status.empty_since = None;
         self.status.soft_off_at = None;
     }
 
@@ -95,10 +99,11 @@ impl Run<'_> {
         if self.env.frozen() {
             return Some(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on", 60));
         }
-        service::foreign(service, &self.env.cluster_uuid).map(|uuid| {
-            let message = format!("the Nova service carries the mark of another Cloud Manager ({uuid}); stop that one, then enable the service in Nova");
-            wait(reasons::FOREIGN, message, 60)
-        })
+        self.foreign(service)
+    }
+
+    fn foreign(&self, service: &ServiceFacts) -> Option<Next> {
+        service::foreign(service, &self.env.cluster_uuid).map(service::held_by)
     }
 
     fn power_off(&mut self, service: &ServiceFacts, settled: &Settled) -> Next {
@@ -110,7 +115,15 @@ impl Run<'_> {
         if let Some(held) = self.held(service) {
             return held;
         }
-        let running = self.facts.guests.seen().map_or(0, |g| g.iter().filter(|g| g.may_run()).count());
+        if state_of(&self.facts.links) == PowerState::Unknown && self.facts.links.iter().any(|l| l.state.is_unknown()) {
+            // Nothing is begun that could not be ended, and what cannot be read may be off.
+            let blind: Vec<String> = self.facts.links.iter().filter(|l| l.state.is_unknown()).map(|l| format!("{}: {}", l.name, l.state.why())).collect();
+            return power::unreadable(&blind.join("; "));
+        }
+        let Some(guests) = self.facts.guests.seen() else {
+            return wait(reasons::NOVA_UNREADABLE, format!("guests cannot be listed: {}", self.facts.guests.why()), 5);
+        };
+        let running = guests.iter().filter(|g| g.may_run()).count();
         if reads_off && running > 0 {
             let message = format!("power reads off, but Nova shows {running} guest(s) as running here; `evacuate {}` brings them back elsewhere", self.facts.host);
             return wait(drain::BLOCKED, message, 10);
@@ -120,6 +133,7 @@ impl Run<'_> {
         }
         self.claim = ClaimWish::Take { rank: Rank::Host as i64, purpose: "drain".into(), max: Some(self.env.policy.max_hosts_draining) };
         if service.enabled {
+            self.status.soft_off_at = None;
             self.evidence.disabled_for_power_off = true;
             return Next::Step(service::disable(service, &self.env.cluster_uuid, "declared off"));
         }
@@ -130,13 +144,16 @@ impl Run<'_> {
         };
         self.status.guests.blocked.clear();
         match drain::drain(self.facts, self.env, settled, how) {
-            drain::Verdict::Step(step) => return Next::Step(step),
+            drain::Verdict::Step(step) => {
+                self.status.soft_off_at = None;
+                return Next::Step(step);
+            }
             drain::Verdict::Moving(message) => {
-                self.status.empty_since = None;
+                self.status.soft_off_at = None;
                 return wait(reasons::WAITING_FOR_MOVES, message, 2);
             }
             drain::Verdict::Blocked(blocked) => {
-                self.status.empty_since = None;
+                self.status.soft_off_at = None;
                 let message = format!("the power-off waits for {} guest(s): {}", blocked.len(), blocked[0]);
                 self.status.guests.blocked = blocked;
                 return wait(drain::BLOCKED, message, 10);
@@ -149,7 +166,7 @@ impl Run<'_> {
 
     fn empty_then_off(&mut self) -> Next {
         // Once the power-off was sent the service falls silent; what counts from then on is power.
-        let (gate, since) = empty::gate(self.facts, self.env, self.status.empty_since);
+        let (gate, since) = empty::gate(self.facts, self.env, self.empty_since);
         self.status.empty_since = since;
         match gate {
             Gate::Not(why) => return wait(reasons::PROVING_EMPTY, format!("not proven empty: {why}"), 3),
@@ -179,6 +196,10 @@ impl Run<'_> {
                 if let Some(why) = &self.env.halted {
                     return wait(reasons::RESTORED, why.clone(), 60);
                 }
+                // Another Cloud Manager may have fenced it, and be rebuilding its guests (S14).
+                if let Some(foreign) = self.foreign(service) {
+                    return foreign;
+                }
                 if matches!(next, Next::Step(_)) {
                     self.claim = ClaimWish::Take { rank: Rank::Host as i64, purpose: "power".into(), max: None };
                 }
@@ -193,7 +214,9 @@ impl Run<'_> {
         if service.enabled || !ours {
             self.evidence.disabled_for_power_off = false;
         }
-        let restore = self.evidence.disabled_for_power_off && ours && service.up && self.host.spec.schedulable == Schedulable::Unmanaged;
+        // Nova calls a service up for a minute after its host was switched off.
+        let reads_on = state_of(&self.facts.links) == PowerState::On;
+        let restore = self.evidence.disabled_for_power_off && ours && service.up && reads_on && self.host.spec.schedulable == Schedulable::Unmanaged;
         let wanted = match self.host.spec.schedulable {
             Schedulable::Enabled => Some(true),
             Schedulable::Disabled => Some(false),
@@ -202,9 +225,9 @@ impl Run<'_> {
         };
         let step = match wanted {
             Some(true) if !service.enabled => {
-                if !service.up {
+                if !service.up || state_of(&self.facts.links) == PowerState::Off {
                     self.release();
-                    return wait(reasons::SERVICE_DOWN, "its nova-compute is down; it is enabled once it reports", 5);
+                    return wait(reasons::SERVICE_DOWN, "its nova-compute is down, or its power reads off; it is enabled once it reports", 5);
                 }
                 service::enable(service)
             }

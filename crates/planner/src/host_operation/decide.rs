@@ -8,11 +8,11 @@ use crate::{
     empty::{self, Gate},
     facts::{HostFacts, ServiceFacts},
     power, proof, service,
-    settle::{Settled, settle_all},
+    settle::{Settled, Standing, settle_all},
     status,
 };
 use schemas::{
-    ConditionStatus, Conditions, Object,
+    ConditionStatus, Conditions, Object, Time,
     v1::{self, Cancel, HostOperationStatus, HostOperationType, OffVm, RunningGuests, reasons},
 };
 
@@ -21,6 +21,8 @@ pub(super) struct Run<'a> {
     pub facts: &'a HostFacts,
     pub env: &'a Env,
     pub status: HostOperationStatus,
+    /// When the gate's first pass held.
+    pub empty_since: Option<Time>,
     pub evidence: proof::EvidenceBody,
     pub patches: Vec<StatusPatch>,
     pub claim: ClaimWish,
@@ -41,10 +43,12 @@ pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> D
         return Decision::new(status, env.evidence.clone(), Next::Finished);
     }
     let mut env = env.clone();
-    env.evidence = proof::absorb(&env.evidence, facts, env.now);
+    env.evidence = proof::take_in(&env, facts);
     let settled = settle_all(&env, facts);
     status.started_at = status.started_at.or(Some(env.now));
-    let mut run = Run { op, facts, env: &env, status, evidence: env.evidence.clone(), patches: Vec::new(), claim: ClaimWish::Keep };
+    // Only a pass that comes to the gate keeps the memory of the first one (S9).
+    let empty_since = status.empty_since.take();
+    let mut run = Run { op, facts, env: &env, status, empty_since, evidence: env.evidence.clone(), patches: Vec::new(), claim: ClaimWish::Keep };
     let turn = run.turn(&settled);
     let Run { mut status, mut evidence, patches, mut claim, .. } = run;
     let generation = op.metadata.generation;
@@ -87,7 +91,14 @@ impl Run<'_> {
     fn turn(&mut self, settled: &Settled) -> Turn {
         use HostOperationType::*;
         if self.op.spec.cancel == Cancel::Requested {
-            let mine = settled.open.iter().find(|(i, _)| i.owner_uid == self.env.owner_uid);
+            // What only a person can settle is not waited for: its intent stays open on the host.
+            let waits = |standing: &Standing| matches!(standing, Standing::Open { needs_human: false, .. });
+            let mine = settled.open.iter().find(|(i, standing)| i.owner_uid == self.env.owner_uid && waits(standing));
+            if mine.is_none()
+                && let Some(next) = self.give_power_back()
+            {
+                return Turn::Next(next);
+            }
             return match mine {
                 None => Turn::Cancelled,
                 Some((intent, _)) => Turn::Next(wait(reasons::SETTLING, format!("cancelled; {} is being settled", intent.step), 2)),
@@ -113,8 +124,9 @@ impl Run<'_> {
         if self.env.frozen() && disruptive {
             return Turn::Next(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on", 30));
         }
-        if disruptive && let Some(uuid) = service::foreign(service, &self.env.cluster_uuid) {
-            return Turn::Next(wait(reasons::FOREIGN, format!("the Nova service carries the mark of another Cloud Manager ({uuid}); stop that one, then enable the service in Nova"), 60));
+        // Also bringing it back is not ours: the other one may be rebuilding its guests (S14).
+        if let Some(uuid) = service::foreign(service, &self.env.cluster_uuid) {
+            return Turn::Next(service::held_by(uuid));
         }
         if let Some((reason, message)) = settled.blocking() {
             return Turn::Next(wait(reason, message, 2));
@@ -171,7 +183,7 @@ impl Run<'_> {
     }
 
     /// Off without draining. With `runningGuests: Refuse` the host must be proven empty first (S9, S12).
-    fn power_off(&mut self, service: &ServiceFacts, soft: Option<Option<schemas::Time>>) -> Turn {
+    fn power_off(&mut self, service: &ServiceFacts, soft: Option<Option<Time>>) -> Turn {
         if self.op.spec.running_guests == RunningGuests::Refuse
             && let Some(turn) = self.require_empty(service)
         {
@@ -184,7 +196,8 @@ impl Run<'_> {
         {
             return Turn::Failed(reasons::FAILED, format!("the operating system did not shut down within {timeout} s; use PowerOff"));
         }
-        match power::off(self.facts, self.env, soft, timeout) {
+        // Whoever asks for a soft power-off never gets a hard one.
+        match power::off(self.facts, self.env, soft, power::NEVER) {
             power::Verdict::There => Turn::Succeeded("power is proven off".into()),
             power::Verdict::Next(next) => {
                 self.note_soft_off(&next);
@@ -218,7 +231,7 @@ impl Run<'_> {
 
     /// `None`: both passes of S9 hold.
     fn gate(&mut self) -> Option<Turn> {
-        let (gate, since) = empty::gate(self.facts, self.env, self.status.empty_since);
+        let (gate, since) = empty::gate(self.facts, self.env, self.empty_since);
         self.status.empty_since = since;
         Some(Turn::Next(match gate {
             Gate::Empty => return None,
@@ -243,10 +256,15 @@ impl Run<'_> {
     /// `None`: drained.
     fn drain(&mut self, service: &ServiceFacts, settled: &Settled, how: How) -> Option<Turn> {
         if service.enabled {
+            self.status.soft_off_at = None;
             return Some(Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "drained"))));
         }
         self.status.left.clear();
-        Some(match drain::drain(self.facts, self.env, settled, how) {
+        let verdict = drain::drain(self.facts, self.env, settled, how);
+        if matches!(verdict, drain::Verdict::Step(_) | drain::Verdict::Moving(_) | drain::Verdict::Blocked(_)) {
+            self.status.soft_off_at = None;
+        }
+        Some(match verdict {
             drain::Verdict::Step(step) => Turn::Next(Next::Step(step)),
             drain::Verdict::Moving(message) => Turn::Next(wait(reasons::WAITING_FOR_MOVES, message, 2)),
             drain::Verdict::Unknown(why) => Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {why}"), 5)),
@@ -264,9 +282,9 @@ impl Run<'_> {
             OffVm::Forbid => How::LiveMigrate,
             OffVm::Allow => How::LiveMigrateElseStop,
         };
-        let begun = self.status.soft_off_at.is_some();
-        if !begun && let Some(turn) = self.drain(service, settled, how) {
-            self.status.empty_since = None;
+        // On its way down nothing can be migrated off it any longer.
+        let going_down = self.status.soft_off_at.is_some() && proof::state_of(&self.facts.links) != v1::PowerState::On;
+        if !going_down && let Some(turn) = self.drain(service, settled, how) {
             return turn;
         }
         if let Some(turn) = self.gate() {

@@ -1,7 +1,7 @@
 //! Bringing a fenced host back (S10): power on → service beats → evacuation records settled →
 //! clear forced_down → enable, only if we disabled it.
 
-use crate::{Env, Next, contract::wait, facts::HostFacts, power, proof::Latch, service};
+use crate::{Env, Next, contract::wait, facts::{Beat, HostFacts}, power, proof::Latch, service};
 use schemas::v1::reasons;
 
 /// `None`: the host is back and the latch can go.
@@ -16,7 +16,9 @@ pub(super) fn next(facts: &HostFacts, env: &Env, latch: &Latch, may_power_on: bo
         return Some(wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {}", facts.service.why()), 5));
     };
     // Forced down, it never looks up; only its row moves (recovery 4.2).
-    let beats = facts.beats.iter().any(|b| b.updated_at != service.updated_at);
+    // What is remembered of before the last power command is of the life that was ended.
+    let since = |b: &&Beat| env.evidence.last_command_at.is_none_or(|command| b.at > command);
+    let beats = facts.beats.iter().filter(since).any(|b| b.updated_at != service.updated_at);
     if !beats && !service.up {
         return Some(wait(reasons::SERVICE_DOWN, "waiting for its nova-compute to report; it cleans up guests that were evacuated before it starts any", 3));
     }
