@@ -183,8 +183,9 @@ pub fn proven_off(evidence: &EvidenceBody, facts: &HostFacts, now: Time, max_age
     if by_supply || of(LinkClass::Chassis).any(twice) {
         return Ok(());
     }
-    let chassis_off = of(LinkClass::Chassis).any(|l| reading(l).is_some());
-    if let Some(on) = on(LinkClass::Supply).filter(|_| !chassis_off) {
+    // An outlet is cut only if no chassis link reads off, nor might read off.
+    let may_be_off = of(LinkClass::Chassis).any(|l| reading(l).is_some() || l.state.seen().is_none());
+    if let Some(on) = on(LinkClass::Supply).filter(|_| !may_be_off) {
         return Err(Gap::ReadsOn(on.name.clone()));
     }
     let due = links.iter().filter_map(reading).filter(|r| !r.is_twice()).map(|r| PROOF_GAP_SECONDS - now.seconds_since(r.first_at)).min();

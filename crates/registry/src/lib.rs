@@ -71,7 +71,23 @@ impl Registry {
         }
         let mut object = object;
         let secret = take_secret(&mut object);
-        let mut object = prepare::prepare(kind, object, user, now)?;
+        let object = prepare::prepare(kind, object, user, now)?;
+        // Two requests may be admitted at the same time; the transaction lets one through, and the other is looked at again.
+        loop {
+            match self.create_admitted(kind, object.clone(), &secret, now).await {
+                Err(RegistryError::Store(StoreError::Conflict { .. })) if kind.one_shot => continue,
+                other => return other,
+            }
+        }
+    }
+
+    async fn create_admitted(
+        &self,
+        kind: &KindInfo,
+        mut object: DynObject,
+        secret: &BTreeMap<String, SecretString>,
+        now: Time,
+    ) -> RegistryResult<Created> {
         if let Some(existing) = self.store.get(kind.kind, &object.metadata.name).await? {
             if kind.one_shot && existing.spec == object.spec {
                 return Ok(Created { object: existing, existed: true });
@@ -83,8 +99,11 @@ impl Registry {
         }
         let mut ops = Vec::new();
         if kind.kind == "Credential" {
-            object.status = credential_status(&secret, &new_fingerprint(), 1, now);
-            ops.push(Op::PutSecret { name: object.metadata.name.clone(), data: secret });
+            object.status = credential_status(secret, &new_fingerprint(), 1, now);
+            ops.push(Op::PutSecret { name: object.metadata.name.clone(), data: secret.clone() });
+        }
+        if kind.one_shot && let Some(host) = object.spec["hostRef"]["name"].as_str() {
+            ops.push(Op::RequireNoneOpen { kind: kind.kind.into(), host: host.into() });
         }
         ops.push(Op::Create(object));
         let done = self.store.commit(Guard::Open, now, ops).await?;

@@ -107,6 +107,27 @@ async fn the_same_request_gives_the_one_under_way_and_another_is_refused() {
     assert!(f.create("HostOperation", missing).await.unwrap_err().to_string().contains("spec.hostRef.name"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_requests_at_the_same_instant_one_is_made_and_the_others_get_it() {
+    let f = fixture().await;
+    f.host("c1", json!({})).await;
+    let kind = kinds::find("Evacuation").unwrap();
+    let requests = (0..8).map(|i| {
+        let registry = f.registry.clone();
+        tokio::spawn(async move {
+            let object = parse_object(kind, &json!({"metadata": {"name": format!("e{i}")}, "spec": {"hostRef": {"name": "c1"}}})).unwrap();
+            registry.create(kind, object, None, NOW).await.unwrap().object.metadata.uid
+        })
+    });
+    let mut uids = Vec::new();
+    for request in requests.collect::<Vec<_>>() {
+        uids.push(request.await.unwrap());
+    }
+    uids.dedup();
+    assert_eq!(uids.len(), 1);
+    assert_eq!(f.registry.all("Evacuation").await.unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn a_port_powers_one_host_and_what_is_referenced_cannot_be_deleted() {
     let f = fixture().await;

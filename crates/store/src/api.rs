@@ -55,6 +55,14 @@ pub enum Op {
         /// Uid of the claim's object.
         owner_uid: String,
     },
+    /// Fails with [`StoreError::Conflict`] if an object of this kind about this host has not ended:
+    /// of two requests that were admitted at the same time, the second is looked at again.
+    RequireNoneOpen {
+        /// Kind.
+        kind: String,
+        /// The host.
+        host: String,
+    },
     /// Fails if `max` intents whose step begins with `step_prefix` are open.
     LimitOpen {
         /// Beginning of the step's name.

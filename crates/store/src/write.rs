@@ -112,6 +112,7 @@ impl Tx {
                 diesel::delete(mine).execute(c).await?;
             }
             Op::RequireClaim { host, owner_uid } => require_claim(c, &host, &owner_uid).await?,
+            Op::RequireNoneOpen { kind, host } => require_none_open(c, &kind, &host).await?,
             Op::LimitOpen { step_prefix, host, max } => limit_open(c, &step_prefix, host.as_deref(), max).await?,
             Op::PutEvidence { host, expected, body } => put_evidence(c, &host, expected, &body).await?,
             Op::PutSecret { name, data } => put_secret(c, &name, self.keys.seal(&name, &data)?).await?,
@@ -273,6 +274,21 @@ async fn take_claim(c: &mut SqliteConn, request: ClaimRequest, now: Time) -> Sto
         .execute(c)
         .await?;
     Ok(())
+}
+
+async fn require_none_open(c: &mut SqliteConn, kind: &str, host: &str) -> StoreResult<()> {
+    let open: Option<(String, i64)> = resources::table
+        .filter(resources::kind.eq(kind))
+        .filter(resources::host.eq(host))
+        .filter(resources::is_open.eq(true))
+        .select((resources::name, resources::resource_version))
+        .first(c)
+        .await
+        .optional()?;
+    match open {
+        Some((name, current)) => Err(StoreError::Conflict { what: id(kind, &name), current }),
+        None => Ok(()),
+    }
 }
 
 async fn limit_open(c: &mut SqliteConn, prefix: &str, host: Option<&str>, max: i64) -> StoreResult<()> {

@@ -1,0 +1,396 @@
+//! Arbitrary facts, environments and objects. Wholly random ones would nearly always wait for the same first thing,
+//! so each begins as one of the situations in which something is done, and then a few things in it are changed.
+
+use crate::common::*;
+use planner::{
+    Env, Fact, Intent, Step,
+    contract::PowerCommand,
+    facts::{Beat, Guest, HostFacts, ProviderFacts, ServiceFacts},
+    proof::{EvidenceBody, Latch},
+};
+use proptest::{collection::vec, option, prelude::*, sample::select};
+use schemas::{
+    Object,
+    v1::{self, EvacuationMode, GuestDisks, GuestMove, GuestOutcome, HostOperationType, OperationState, PowerState, PowerWish},
+};
+
+/// One of the three kinds that act on hosts.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    Host(Object<v1::Host>),
+    Operation(Object<v1::HostOperation>),
+    Evacuation(Object<v1::EvacuationKind>),
+}
+
+/// All that a decision is made of.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub facts: HostFacts,
+    pub env: Env,
+    pub subject: Subject,
+}
+
+const SERVERS: [&str; 4] = ["g0", "g1", "g2", "g3"];
+const STATES: [&str; 8] = ["active", "stopped", "error", "paused", "resized", "building", "suspended", "rescued"];
+const STATUSES: [&str; 12] =
+    ["accepted", "pre-migrating", "done", "completed", "error", "failed", "running", "queued", "finished", "cancelled", "confirmed", "unheard-of"];
+
+fn seen<T: Clone + std::fmt::Debug + 'static>(value: impl Strategy<Value = T> + 'static) -> BoxedStrategy<Fact<T>> {
+    prop_oneof![
+        8 => value.prop_map(|v| Fact::Seen(v, at(0))),
+        1 => Just(Fact::Absent(at(0))),
+        1 => Just(Fact::Unknown("not answered".into())),
+    ]
+    .boxed()
+}
+
+fn service_row() -> impl Strategy<Value = ServiceFacts> {
+    let why = select(vec![None, Some(reason(US)), Some(reason(THEM)), Some("maintenance".to_string())]);
+    (any::<bool>(), any::<bool>(), any::<bool>(), why, select(vec!["u0", "u1"]), select(vec!["svc-a", "svc-a", "svc-a", "svc-b"])).prop_map(
+        |(enabled, up, forced_down, why, updated_at, id)| ServiceFacts {
+            id: id.into(),
+            zone: "nova".into(),
+            enabled,
+            up: up && !forced_down,
+            forced_down,
+            disabled_reason: why.filter(|_| !enabled),
+            updated_at: updated_at.into(),
+        },
+    )
+}
+
+fn a_guest() -> impl Strategy<Value = Guest> {
+    let task = option::weighted(0.2, select(vec!["migrating", "rebuilding", "powering-on", "deleting"]).prop_map(String::from));
+    let host = prop_oneof![6 => Just(Some("a".to_string())), 1 => Just(Some("b".to_string())), 1 => Just(None)];
+    (select(SERVERS.to_vec()), select(STATES.to_vec()), task, select(vec![0, 1, 4]), any::<bool>(), any::<bool>(), host, select(vec!["0", "5", "x"])).prop_map(
+        |(id, vm_state, task_state, power_state, boot_from_volume, local_extra_disks, host, priority)| Guest {
+            vm_state: vm_state.into(),
+            task_state,
+            power_state,
+            boot_from_volume,
+            local_extra_disks,
+            host,
+            metadata: [("recovery_priority".to_string(), priority.to_string())].into(),
+            ..guest(id)
+        },
+    )
+}
+
+fn a_list() -> impl Strategy<Value = Vec<Guest>> {
+    vec(a_guest(), 0..5).prop_map(|mut all| {
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all.dedup_by(|a, b| a.id == b.id);
+        all.iter_mut().for_each(|g| g.host = Some("a".into()));
+        all
+    })
+}
+
+fn a_move() -> impl Strategy<Value = planner::facts::Move> {
+    let kind = select(vec!["evacuation", "live-migration", "migration"]);
+    (1..6i64, kind, select(STATUSES.to_vec()), select(SERVERS.to_vec())).prop_map(|(id, kind, status, server)| record(id, kind, status, server))
+}
+
+fn a_link() -> impl Strategy<Value = planner::facts::LinkFacts> {
+    let state = seen(select(vec![PowerState::On, PowerState::Off, PowerState::Off]));
+    let identity = seen(select(vec![Ok(()), Err("another machine".to_string())]));
+    (select(vec!["l1", "l2", "l3"]), any::<bool>(), prop::bool::weighted(0.8), prop::bool::weighted(0.8), state, -8..1i64, identity).prop_map(
+        |(name, default, verified, chassis, state, read, identity)| {
+            let base = if chassis { link(name, PowerState::On) } else { supply(name, PowerState::On) };
+            let state = if let Fact::Seen(s, _) = state { Fact::Seen(s, at(read)) } else { state };
+            planner::facts::LinkFacts { default, verified, state, identity, ..base }
+        },
+    )
+}
+
+fn links() -> impl Strategy<Value = Vec<planner::facts::LinkFacts>> {
+    vec(a_link(), 0..4).prop_map(|mut all| {
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.dedup_by(|a, b| a.name == b.name);
+        all
+    })
+}
+
+fn a_beat() -> impl Strategy<Value = Beat> {
+    (-40..1i64, select(vec!["u0", "u1"]), any::<bool>(), prop::bool::weighted(0.8), prop::bool::weighted(0.8))
+        .prop_map(|(when, updated_at, up, others_up, conductor_up)| Beat { others_up, conductor_up, ..beat(when, updated_at, up) })
+}
+
+fn a_step() -> impl Strategy<Value = Step> {
+    let command = select(vec![PowerCommand::On, PowerCommand::ForceOff, PowerCommand::SoftOff]);
+    let server = || select(SERVERS.to_vec());
+    let before = || vec(1..6i64, 0..3);
+    prop_oneof![
+        (select(vec!["l1", "l2"]), command).prop_map(|(link, command)| Step::Power { link: link.into(), command }),
+        (any::<Option<bool>>(), any::<Option<bool>>()).prop_map(|(enabled, forced_down)| Step::NovaService {
+            service_id: "svc-a".into(),
+            enabled,
+            reason: None,
+            forced_down
+        }),
+        (server(), before()).prop_map(|(server, records_before)| Step::LiveMigrate { server: server.into(), records_before }),
+        (server(), select(vec!["b", "c"]), before()).prop_map(|(server, to, before)| evacuate(server, to, &before)),
+        server().prop_map(|server| Step::StopGuest { server: server.into() }),
+    ]
+}
+
+fn an_intent() -> impl Strategy<Value = Intent> {
+    use OperationState::*;
+    let state = select(vec![Issued, Accepted, Unknown, Observed, Refused, Failed]);
+    let evidence = select(vec!["", "not sent: no lease", planner::settle::LOST]);
+    (a_step(), state, select(vec![1i64, 19, 21, 90, 400]), select(vec![UID, UID, "uid-other"]), evidence, 1..4i64).prop_map(
+        |(step, state, age, owner, evidence, attempt)| Intent {
+            name: format!("op-{}-{owner}-{attempt}", step.name()),
+            owner_uid: owner.into(),
+            attempt,
+            evidence: evidence.into(),
+            ..intent(step, state, age)
+        },
+    )
+}
+
+/// No two intents of one name, and no two open requests for one guest: the store and the rules see to that.
+fn intents() -> impl Strategy<Value = Vec<Intent>> {
+    vec(an_intent(), 0..4).prop_map(|all| {
+        let mut kept: Vec<Intent> = Vec::new();
+        for intent in all {
+            let twin = |k: &Intent| k.name == intent.name || (k.state.is_open() && intent.state.is_open() && k.action.server().is_some() && k.action.server() == intent.action.server());
+            if !kept.iter().any(twin) {
+                kept.push(intent);
+            }
+        }
+        kept
+    })
+}
+
+fn a_record() -> impl Strategy<Value = GuestMove> {
+    use GuestOutcome::*;
+    let outcome = select(vec![Pending, Pending, Moving, Moved, Failed, Skipped, NeedsHuman]);
+    (select(SERVERS.to_vec()), outcome, select(STATES.to_vec()), 0..3i64).prop_map(|(id, outcome, vm_state, attempts)| GuestMove {
+        id: id.into(),
+        name: format!("name-{id}"),
+        priority: 5,
+        vm_state: vm_state.into(),
+        outcome,
+        attempts,
+        ..Default::default()
+    })
+}
+
+/// One thing that is different from the situation a case begins with.
+#[derive(Clone, Debug)]
+enum Twist {
+    Service(Fact<ServiceFacts>),
+    Beats(Vec<Beat>),
+    OthersUp(Fact<Vec<String>>),
+    Guests(Fact<Vec<Guest>>),
+    Elsewhere(Vec<(String, Fact<Guest>)>),
+    Moves(Fact<Vec<planner::facts::Move>>),
+    Provider(Fact<ProviderFacts>),
+    Links(Vec<planner::facts::LinkFacts>),
+    Destinations(Fact<Vec<planner::facts::Destination>>),
+    Disks(Fact<GuestDisks>),
+    Microversion(Fact<(u32, u32)>),
+    Intents(Vec<Intent>),
+    Claim(Option<(&'static str, i64)>),
+    Halted,
+    Frozen,
+    Latched(i64, bool),
+    Readings(i64, i64),
+    LastCommand(i64),
+    Life(i64),
+    Records(Vec<GuestMove>),
+    EmptySince(i64),
+    SoftOff(i64),
+    Fences(i64),
+    OpenOnHost,
+    Notes(Vec<String>),
+    Cancelled,
+    Foreign,
+}
+
+fn a_twist() -> impl Strategy<Value = Twist> {
+    let consumer = ("[a-z]{4}", seen(option::of(select(vec!["a", "b"]).prop_map(String::from))));
+    let provider = (prop::bool::weighted(0.8), vec(consumer, 0..3)).prop_map(|(disabled_trait, foreign_consumers)| ProviderFacts { disabled_trait, foreign_consumers });
+    let notes = select(vec!["disabled", "off", "on", "others=b,c", "wrong=b"]).prop_map(String::from);
+    prop_oneof![
+        3 => seen(service_row()).prop_map(Twist::Service),
+        2 => vec(a_beat(), 0..5).prop_map(|mut all| { all.sort_by_key(|b| b.at); Twist::Beats(all) }),
+        1 => seen(vec(select(vec!["b", "c"]).prop_map(String::from), 0..3)).prop_map(Twist::OthersUp),
+        3 => seen(a_list()).prop_map(Twist::Guests),
+        1 => vec((select(SERVERS.to_vec()).prop_map(String::from), seen(a_guest())), 0..3).prop_map(Twist::Elsewhere),
+        2 => seen(vec(a_move(), 0..4)).prop_map(Twist::Moves),
+        1 => seen(provider).prop_map(Twist::Provider),
+        3 => links().prop_map(Twist::Links),
+        1 => seen(vec(select(vec!["a", "b", "c"]).prop_map(room), 0..3)).prop_map(Twist::Destinations),
+        1 => seen(select(vec![GuestDisks::Shared, GuestDisks::Local])).prop_map(Twist::Disks),
+        1 => seen(select(vec![(2u32, 93u32), (2, 95)])).prop_map(Twist::Microversion),
+        3 => intents().prop_map(Twist::Intents),
+        1 => option::of((select(vec![UID, "uid-other"]), select(vec![10i64, 20, 30, 40]))).prop_map(Twist::Claim),
+        1 => Just(Twist::Halted),
+        1 => Just(Twist::Frozen),
+        1 => (0..3i64, any::<bool>()).prop_map(|(epoch, ours)| Twist::Latched(epoch, ours)),
+        2 => (-20..2i64, -10..2i64).prop_map(|(first, last)| Twist::Readings(first.min(last), last)),
+        1 => (-20..2i64).prop_map(Twist::LastCommand),
+        1 => (-30..2i64).prop_map(Twist::Life),
+        2 => vec(a_record(), 0..4).prop_map(Twist::Records),
+        1 => select(vec![-3600i64, -30, -29, 5]).prop_map(Twist::EmptySince),
+        1 => select(vec![-3600i64, -301, -100, 5]).prop_map(Twist::SoftOff),
+        1 => (0..3i64).prop_map(Twist::Fences),
+        1 => Just(Twist::OpenOnHost),
+        1 => vec(notes, 0..4).prop_map(Twist::Notes),
+        1 => Just(Twist::Cancelled),
+        1 => Just(Twist::Foreign),
+    ]
+}
+
+fn apply(case: &mut Case, twist: Twist) {
+    let Case { facts, env, subject } = case;
+    match twist {
+        Twist::Service(x) => facts.service = x,
+        Twist::Beats(x) => facts.beats = x,
+        Twist::OthersUp(x) => facts.others_up = x,
+        Twist::Guests(x) => facts.guests = x,
+        Twist::Elsewhere(x) => {
+            let here: Vec<String> = facts.guests.seen().into_iter().flatten().map(|g| g.id.clone()).collect();
+            facts.elsewhere = x
+                .into_iter()
+                .filter(|(id, _)| !here.contains(id))
+                .map(|(id, fact)| match fact {
+                    Fact::Seen(g, at) => (id.clone(), Fact::Seen(Guest { id, ..g }, at)),
+                    other => (id, other),
+                })
+                .collect();
+        }
+        Twist::Moves(x) => facts.moves = x,
+        Twist::Provider(x) => facts.provider = x,
+        Twist::Links(x) => facts.links = x,
+        Twist::Destinations(x) => facts.destinations = x,
+        Twist::Disks(x) => facts.disks = x,
+        Twist::Microversion(x) => facts.microversion = x,
+        Twist::Intents(x) => env.intents.extend(x.into_iter().filter(|i| !env.intents.iter().any(|k| k.name == i.name)).collect::<Vec<_>>()),
+        Twist::Claim(x) => env.claim = x.map(|(uid, rank)| (format!("Some/{uid}"), uid.into(), rank)),
+        Twist::Halted => env.halted = Some("the database went back".into()),
+        Twist::Frozen => env.policy.operations = v1::Operations::Frozen,
+        Twist::Latched(epoch, ours) => {
+            let uid = if ours { UID } else { "uid-other" };
+            env.evidence.latch = Some(Latch { epoch, by: format!("Evacuation/{uid}"), by_uid: uid.into(), at: at(-100), disabled_by_us: ours });
+        }
+        Twist::Readings(first, last) => env.evidence.off = facts.links.iter().map(|l| off(&l.name, first, last)).collect(),
+        Twist::LastCommand(t) => env.evidence.last_command_at = Some(at(t)),
+        Twist::Life(t) => env.evidence.life_at = Some(at(t)),
+        Twist::Foreign => {
+            if let Fact::Seen(service, _) = &mut facts.service {
+                (service.enabled, service.disabled_reason) = (false, Some(reason(THEM)));
+            }
+        }
+        Twist::OpenOnHost => env.open_on_host.push("Evacuation/other".into()),
+        Twist::Records(x) => {
+            if let Subject::Evacuation(ev) = subject {
+                ev.status.guests = x;
+                ev.status.guests.sort_by(|a, b| a.id.cmp(&b.id));
+                ev.status.guests.dedup_by(|a, b| a.id == b.id);
+            }
+        }
+        Twist::EmptySince(t) => match subject {
+            Subject::Host(h) => h.status.empty_since = Some(at(t)),
+            Subject::Operation(o) => o.status.empty_since = Some(at(t)),
+            Subject::Evacuation(_) => {}
+        },
+        Twist::SoftOff(t) => match subject {
+            Subject::Host(h) => h.status.soft_off_at = Some(at(t)),
+            Subject::Operation(o) => o.status.soft_off_at = Some(at(t)),
+            Subject::Evacuation(_) => {}
+        },
+        Twist::Fences(n) => {
+            if let Subject::Evacuation(ev) = subject {
+                (ev.status.fences, ev.status.fence_epoch) = (n, (n > 0).then_some(1));
+            }
+        }
+        Twist::Notes(x) => {
+            if let Subject::Operation(o) = subject {
+                o.status.steps = x;
+            }
+        }
+        Twist::Cancelled => match subject {
+            Subject::Operation(o) => o.spec.cancel = v1::Cancel::Requested,
+            Subject::Evacuation(e) => e.spec.cancel = v1::Cancel::Requested,
+            Subject::Host(_) => {}
+        },
+    }
+}
+
+/// Situations in which something is done.
+fn situation() -> impl Strategy<Value = (HostFacts, EvacuationProof)> {
+    let full = |f: HostFacts| HostFacts { guests: Fact::Seen(vec![guest("g0"), stopped("g1"), guest("g2")], at(0)), ..f };
+    let ready = HostFacts { service: Fact::Seen(fenced(), at(0)), links: vec![link("l1", PowerState::Off)], ..full(dead()) };
+    let off_dead = HostFacts { links: vec![link("l1", PowerState::Off)], ..full(dead()) };
+    select(vec![
+        (full(facts()), EvacuationProof::None),
+        (full(HostFacts { service: Fact::Seen(disabled(), at(0)), ..facts() }), EvacuationProof::None),
+        (empty(), EvacuationProof::None),
+        (full(dead()), EvacuationProof::None),
+        (off_dead, EvacuationProof::Proven),
+        (ready.clone(), EvacuationProof::Fenced),
+        (ready, EvacuationProof::Fenced),
+    ])
+}
+
+#[derive(Clone, Copy, Debug)]
+enum EvacuationProof {
+    None,
+    Proven,
+    Fenced,
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    use HostOperationType::*;
+    let evacuation = (select(vec![EvacuationMode::Auto, EvacuationMode::Rebuild, EvacuationMode::LiveMigrate]), any::<bool>(), any::<bool>()).prop_map(
+        |(mode, forbid, rebuild)| {
+            let mut ev = evacuation(mode);
+            ev.spec.fence = if forbid { v1::FencePolicy::Forbidden } else { v1::FencePolicy::IfNeeded };
+            ev.spec.local_disks = if rebuild { v1::LocalDisks::Rebuild } else { v1::LocalDisks::Refuse };
+            ev.status.started_at = Some(at(-60));
+            Subject::Evacuation(ev)
+        },
+    );
+    let kinds = select(vec![PowerOn, PowerOff, SoftOff, PowerCycle, Initialise, Enable, Disable, Drain, Shutdown]);
+    let methods = select(vec![v1::InitialiseMethod::Identity, v1::InitialiseMethod::Cycle, v1::InitialiseMethod::Attestation]);
+    let operation = (kinds, methods, any::<bool>(), any::<bool>()).prop_map(|(kind, method, kill, allow)| {
+        let mut op = operation(kind);
+        op.spec.method = method;
+        op.spec.running_guests = if kill { v1::RunningGuests::Kill } else { v1::RunningGuests::Refuse };
+        op.spec.allow_off_vm = if allow { v1::OffVm::Allow } else { v1::OffVm::Forbid };
+        Subject::Operation(op)
+    });
+    let schedulable = select(vec![v1::Schedulable::Unmanaged, v1::Schedulable::Enabled, v1::Schedulable::Disabled]);
+    let on_power_off = select(vec![v1::GuestsOnPowerOff::LiveMigrate, v1::GuestsOnPowerOff::Stop, v1::GuestsOnPowerOff::Wait]);
+    let host = (select(vec![PowerWish::On, PowerWish::Off, PowerWish::Unmanaged]), schedulable, on_power_off).prop_map(|(power, schedulable, wish)| {
+        let mut host = host(power);
+        (host.spec.schedulable, host.spec.guests_on_power_off) = (schedulable, wish);
+        Subject::Host(host)
+    });
+    prop_oneof![3 => evacuation, 3 => operation, 2 => host]
+}
+
+/// A case: a situation, and what is different in it.
+pub fn case() -> impl Strategy<Value = Case> {
+    (situation(), subject(), vec(a_twist(), 0..4)).prop_map(|((facts, proof), subject, twists)| {
+        let mut env = env();
+        // Room for everyone: which guest is taken first must not decide who is taken at all.
+        (env.policy.max_per_host, env.policy.max_evacuations) = (100, 100);
+        env.evidence = match proof {
+            EvacuationProof::None => env.evidence,
+            EvacuationProof::Proven => proven(),
+            EvacuationProof::Fenced => {
+                let latch = Latch { epoch: 1, by: env.owner.clone(), by_uid: UID.into(), at: at(-10), disabled_by_us: true };
+                EvidenceBody { latch: matches!(subject, Subject::Evacuation(_)).then_some(latch), ..proven() }
+            }
+        };
+        let mut case = Case { facts, env, subject };
+        for twist in twists {
+            apply(&mut case, twist);
+        }
+        // The gate's first pass and the beats belong to the situation, unless a twist says otherwise.
+        case
+    })
+}

@@ -1,0 +1,143 @@
+//! S1: less knowledge, never more force.
+//!
+//! A decision takes one step of many that are due, and which one comes first may depend on what could be read: if one
+//! guest cannot be read, another goes first. So what is compared is not one step but the *reach* of the facts: all
+//! disruptive steps that come one after the other while nothing in the world changes and no call is answered. The reach
+//! with one fact replaced by unknown must be within the reach with all facts.
+//!
+//! Where the rules themselves give a reading a second meaning the comparison stops:
+//! - A chassis link that reads on and is hidden, while another verified link is read off: S4 lets that link prove it alone.
+//! - Which of several verified links a command takes: they are one name here.
+//!
+//! Beats are dropped from the oldest on, as a restart or a write of ours does it: a hole in the middle does not occur.
+
+use crate::{
+    arbitrary::{Case, Subject, case},
+    common::*,
+    force::disruptive,
+};
+use planner::{Fact, Next, Step, facts::HostFacts};
+use proptest::prelude::*;
+use schemas::{Object, v1::PowerState};
+use std::collections::BTreeSet;
+
+fn name(step: &Step, facts: &HostFacts) -> String {
+    match step {
+        Step::Power { link, command } if facts.links.iter().any(|l| l.name == *link && l.verified) => format!("Power/{command:?}"),
+        other => other.name(),
+    }
+}
+
+fn reach_of<K: Decides>(object: &Object<K>, case: &Case) -> BTreeSet<String> {
+    let mut play = Play::new(object.clone(), case.facts.clone(), case.env.clone());
+    let mut reach = BTreeSet::new();
+    for _ in 0..40 {
+        let next = play.pass();
+        if let Some(step) = disruptive(&next) {
+            reach.insert(name(step, &case.facts));
+        }
+        // A wait of no length is a pass that only wrote something down.
+        if !matches!(next, Next::Step(_) | Next::Wait { recheck: 0, .. }) {
+            break;
+        }
+    }
+    reach
+}
+
+fn reach(case: &Case) -> BTreeSet<String> {
+    match &case.subject {
+        Subject::Host(o) => reach_of(o, case),
+        Subject::Operation(o) => reach_of(o, case),
+        Subject::Evacuation(o) => reach_of(o, case),
+    }
+}
+
+fn hide<T>(fact: &mut Fact<T>) {
+    *fact = Fact::Unknown("hidden".into());
+}
+
+/// The facts with one of them hidden, each with what was hidden.
+fn reductions(facts: &HostFacts) -> Vec<(String, HostFacts)> {
+    let mut all: Vec<(String, HostFacts)> = Vec::new();
+    let mut less = |what: String, change: &dyn Fn(&mut HostFacts)| {
+        let mut reduced = facts.clone();
+        change(&mut reduced);
+        if reduced != *facts {
+            all.push((what, reduced));
+        }
+    };
+    less("service".into(), &|f| hide(&mut f.service));
+    less("others_up".into(), &|f| hide(&mut f.others_up));
+    less("guests".into(), &|f| hide(&mut f.guests));
+    less("moves".into(), &|f| hide(&mut f.moves));
+    less("provider".into(), &|f| hide(&mut f.provider));
+    less("destinations".into(), &|f| hide(&mut f.destinations));
+    less("disks".into(), &|f| hide(&mut f.disks));
+    less("microversion".into(), &|f| hide(&mut f.microversion));
+    for id in facts.elsewhere.keys() {
+        less(format!("elsewhere {id}"), &|f| f.elsewhere.values_mut().zip(facts.elsewhere.keys()).filter(|(_, k)| *k == id).for_each(|(v, _)| hide(v)));
+    }
+    for n in 0..facts.links.len() {
+        let hidden_on = facts.links[n].state.seen() == Some(&PowerState::On);
+        let another_off = facts.links.iter().any(|l| l.name != facts.links[n].name && l.verified && l.state.seen() == Some(&PowerState::Off));
+        if !(hidden_on && another_off) {
+            less(format!("state of {}", facts.links[n].name), &|f| hide(&mut f.links[n].state));
+        }
+        less(format!("identity of {}", facts.links[n].name), &|f| hide(&mut f.links[n].identity));
+    }
+    for n in 0..facts.provider.seen().map_or(0, |p| p.foreign_consumers.len()) {
+        less(format!("consumer {n}"), &|f| {
+            if let Fact::Seen(provider, _) = &mut f.provider {
+                hide(&mut provider.foreign_consumers[n].1);
+            }
+        });
+    }
+    for n in 1..=facts.beats.len() {
+        less(format!("{n} oldest beats"), &|f| drop(f.beats.drain(..n)));
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6_000, ..Default::default() })]
+
+    #[test]
+    fn less_knowledge_never_means_more_force(case in case()) {
+        let full = reach(&case);
+        for (what, facts) in reductions(&case.facts) {
+            let less = reach(&Case { facts, ..case.clone() });
+            prop_assert!(less.is_subset(&full), "without {what}: {less:?}, with it: {full:?}");
+        }
+    }
+
+    #[test]
+    fn knowing_nothing_means_no_force_at_all(case in case()) {
+        let blind = HostFacts { links: case.facts.links.iter().cloned().map(blind).collect(), ..HostFacts::blind("a", "hidden") };
+        prop_assert_eq!(reach(&Case { facts: blind, ..case.clone() }), BTreeSet::new());
+    }
+}
+
+/// The comparison is worth something only if there is force to compare.
+#[test]
+fn the_arbitrary_cases_reach_every_kind_of_step() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for _ in 0..4_000 {
+        let case = case().new_tree(&mut runner).unwrap().current();
+        seen.extend(reach(&case).into_iter().map(|n| n.split("/g").next().unwrap_or_default().to_string()));
+    }
+    for wanted in [
+        "Evacuate",
+        "LiveMigrate",
+        "StopGuest",
+        "NovaService/enabled=false",
+        "NovaService/enabled=false,forcedDown=true",
+        "NovaService/forcedDown=true",
+        "Power/ForceOff",
+        "Power/ForceOff/l1",
+        "Power/SoftOff",
+    ] {
+        assert!(seen.contains(wanted), "{wanted} is never reached: {seen:?}");
+    }
+}

@@ -1,0 +1,227 @@
+//! S4: proof of off. S5: power epochs.
+
+use crate::common::*;
+use planner::{
+    Env, Fact, Step,
+    contract::{PowerCommand, still_valid},
+    facts::{HostFacts, LinkFacts, ServiceFacts},
+    proof::{EvidenceBody, Gap, Latch, absorb, command_sent, proven_off, state_of, still_reports, take_in},
+};
+use schemas::{
+    Time,
+    v1::{ClusterPolicySpec, OperationState, PowerState::*},
+};
+
+fn read_at(mut links: Vec<LinkFacts>, when: i64) -> HostFacts {
+    for link in &mut links {
+        if let Fact::Seen(_, read) = &mut link.state {
+            *read = at(when);
+        }
+    }
+    HostFacts { links, ..dead() }
+}
+
+/// Evidence after passes at these times, each with the same links.
+fn after(links: &[LinkFacts], times: &[i64]) -> EvidenceBody {
+    times.iter().fold(env().evidence, |evidence, t| absorb(&evidence, &read_at(links.to_vec(), *t), at(*t)))
+}
+
+fn judge(links: &[LinkFacts], times: &[i64]) -> Result<(), Gap> {
+    let last = *times.last().unwrap();
+    proven_off(&after(links, times), &read_at(links.to_vec(), last), at(last), 5)
+}
+
+#[test]
+fn off_is_proven_by_two_readings_at_least_five_seconds_apart() {
+    let l = [link("l1", Off)];
+    assert_eq!(judge(&l, &[0]), Err(Gap::SecondReading(5)));
+    assert_eq!(judge(&l, &[0, 4]), Err(Gap::SecondReading(1)));
+    assert_eq!(judge(&l, &[0, 5]), Ok(()));
+    assert_eq!(judge(&l, &[0, 2, 4, 6]), Ok(()));
+}
+
+#[test]
+fn what_each_wiring_needs_for_a_proof() {
+    let twice = |links: &[LinkFacts]| judge(links, &[0, 6]);
+    let cases: Vec<(&str, Vec<LinkFacts>, Result<(), Gap>)> = vec![
+        ("no link", vec![], Err(Gap::NoVerifiedLink)),
+        ("an unverified link", vec![unverified(link("l1", Off))], Err(Gap::NoVerifiedLink)),
+        ("a link that reads on", vec![link("l1", On)], Err(Gap::ReadsOn("l1".into()))),
+        ("one of two chassis links", vec![link("l1", Off), blind(link("l2", Off))], Ok(())),
+        ("another chassis link reads on", vec![link("l1", Off), link("l2", On)], Err(Gap::ReadsOn("l2".into()))),
+        ("an unverified chassis link reads on", vec![link("l1", Off), unverified(link("l2", On))], Err(Gap::ReadsOn("l2".into()))),
+        ("the outlet of a chassis that is off has power", vec![link("l1", Off), supply("s1", On)], Ok(())),
+        ("all supply links", vec![supply("s1", Off), supply("s2", Off)], Ok(())),
+        ("all supply links, the BMC died with them", vec![blind(link("l1", On)), supply("s1", Off)], Ok(())),
+        ("all supply links while the chassis reads on", vec![link("l1", On), supply("s1", Off)], Err(Gap::ReadsOn("l1".into()))),
+        ("one supply link on", vec![supply("s1", Off), supply("s2", On)], Err(Gap::ReadsOn("s2".into()))),
+        ("one supply link unreadable", vec![supply("s1", Off), blind(supply("s2", Off))], Err(Gap::Unreadable("s2: no answer".into()))),
+        ("one supply link unverified", vec![supply("s1", Off), unverified(supply("s2", Off))], Err(Gap::Unreadable("s2 is not verified".into()))),
+        ("an outlet is not cut while the chassis cannot be read", vec![blind(link("l1", On)), supply("s1", On)], Err(Gap::Unreadable("l1: no answer".into()))),
+        ("nothing is readable", vec![blind(link("l1", Off))], Err(Gap::Unreadable("l1: no answer".into()))),
+    ];
+    for (what, links, want) in cases {
+        assert_eq!(twice(&links), want, "{what}");
+    }
+}
+
+#[test]
+fn of_links_that_read_on_one_is_named_through_which_commands_may_go() {
+    let links = [unverified(link("l1", On)), link("l2", On), LinkFacts { default: true, ..link("l3", On) }];
+    assert_eq!(judge(&links, &[0]), Err(Gap::ReadsOn("l3".into())));
+}
+
+#[test]
+fn a_link_that_cannot_be_read_now_suspends_the_proof_and_voids_nothing() {
+    let evidence = after(&[link("l1", Off)], &[0, 6]);
+    let dark = read_at(vec![blind(link("l1", Off))], 7);
+    let evidence = absorb(&evidence, &dark, at(7));
+    assert_eq!(proven_off(&evidence, &dark, at(7), 5), Err(Gap::Unreadable("l1: no answer".into())));
+    let again = read_at(vec![link("l1", Off)], 8);
+    let evidence = absorb(&evidence, &again, at(8));
+    assert_eq!((evidence.epoch, proven_off(&evidence, &again, at(8), 5)), (1, Ok(())));
+}
+
+#[test]
+fn a_proof_is_good_for_its_age_and_not_a_millisecond_longer() {
+    let evidence = proven();
+    let facts = read_at(vec![link("l1", Off)], 0);
+    let judge = |micros: i64| proven_off(&evidence, &facts, Time(at(0).0 + micros), 5).is_ok();
+    assert!(judge(0) && judge(5_000_000));
+    assert!(!judge(5_001_000));
+    assert!(!judge(-1_000), "a reading of the future has no age");
+}
+
+#[test]
+fn only_readings_after_the_last_command_count() {
+    let mut evidence = proven();
+    command_sent(&mut evidence, at(0));
+    let same = read_at(vec![link("l1", Off)], 0);
+    let evidence = absorb(&evidence, &same, at(0));
+    assert!(evidence.off.is_empty(), "a reading at the command's own instant is before it");
+    let later = read_at(vec![link("l1", Off)], 1);
+    assert_eq!(absorb(&evidence, &later, at(1)).off, vec![off("l1", 1, 1)]);
+}
+
+#[test]
+fn readings_while_a_command_may_still_take_effect_prove_nothing() {
+    let power = intent(Step::Power { link: "l1".into(), command: PowerCommand::On }, OperationState::Unknown, 3);
+    let facts = read_at(vec![link("l1", Off)], 0);
+    let open = Env { evidence: proven(), intents: vec![power.clone()], ..env() };
+    let taken = take_in(&open, &facts);
+    assert!(taken.off.is_empty());
+    assert_eq!(taken.last_command_at, Some(at(0)));
+    let closed = Env { intents: vec![planner::Intent { state: OperationState::Observed, ..power }], ..open };
+    assert_eq!(take_in(&closed, &facts).off, vec![off("l1", -6, 0)]);
+}
+
+#[test]
+fn any_sign_of_life_ends_the_epoch_and_voids_the_proof() {
+    let moved = |f: &mut HostFacts| f.service = Fact::Seen(ServiceFacts { updated_at: "u1".into(), ..service() }, at(1));
+    let replaced = |f: &mut HostFacts| f.service = Fact::Seen(ServiceFacts { id: "svc-new".into(), ..service() }, at(1));
+    let on = |f: &mut HostFacts| f.links = vec![link("l1", On)];
+    let outlet = |f: &mut HostFacts| f.links = vec![supply("s1", On), supply("s2", Off)];
+    let cases: [(&str, fn(&mut HostFacts), Vec<LinkFacts>); 4] = [
+        ("the row moved", moved, vec![link("l1", Off)]),
+        ("another service row", replaced, vec![link("l1", Off)]),
+        ("a link reads on", on, vec![link("l1", Off)]),
+        ("an outlet came back", outlet, vec![supply("s1", Off), supply("s2", Off)]),
+    ];
+    for (what, change, links) in cases {
+        let before = after(&links, &[-6, 0]);
+        let mut facts = read_at(links, 1);
+        change(&mut facts);
+        let evidence = absorb(&before, &facts, at(1));
+        assert_eq!(evidence.epoch, 2, "{what}");
+        assert!(evidence.off.iter().all(|r| r.first_at >= at(0)), "{what}: {:?}", evidence.off);
+        assert!(proven_off(&evidence, &facts, at(1), 5).is_err(), "{what}");
+        assert_eq!(absorb(&evidence, &facts, at(2)).epoch, 2, "{what}: one life is one end");
+    }
+}
+
+#[test]
+fn a_fenced_host_that_shows_life_leaves_the_epoch_of_its_fence_even_without_readings() {
+    let latch = Latch { epoch: 1, by: "Evacuation/x".into(), by_uid: "x".into(), at: at(-60), disabled_by_us: true };
+    let fenced = EvidenceBody { latch: Some(latch), ..env().evidence };
+    let life = absorb(&fenced, &read_at(vec![link("l1", On)], 0), at(0));
+    assert_eq!(life.epoch, 2);
+    assert_eq!(absorb(&life, &read_at(vec![link("l1", On)], 1), at(1)).epoch, 2);
+}
+
+#[test]
+fn a_write_of_ours_that_may_land_is_no_sign_of_life() {
+    let put = intent(Step::NovaService { service_id: "svc-a".into(), enabled: Some(false), reason: None, forced_down: Some(true) }, OperationState::Issued, 1);
+    let open = Env { evidence: proven(), intents: vec![put], ..env() };
+    let mut facts = read_at(vec![link("l1", Off)], 0);
+    facts.service = Fact::Seen(ServiceFacts { updated_at: "u1".into(), ..fenced() }, at(0));
+    let taken = take_in(&open, &facts);
+    assert_eq!((taken.epoch, taken.off.clone(), taken.beat.clone(), taken.life_at), (1, vec![off("l1", -6, 0)], None, None));
+    let settled = Env { evidence: taken, ..env() };
+    let learned = take_in(&settled, &facts);
+    assert_eq!((learned.epoch, learned.beat.as_deref(), still_reports(&learned, 10, at(0))), (1, Some("u1"), None));
+}
+
+#[test]
+fn a_service_counts_as_silent_two_report_intervals_after_its_last_report() {
+    let mut facts = read_at(vec![link("l1", Off)], 0);
+    facts.service = Fact::Seen(ServiceFacts { updated_at: "u1".into(), ..fenced() }, at(0));
+    let evidence = absorb(&proven(), &facts, at(0));
+    assert_eq!(still_reports(&evidence, 10, at(0)), Some(20));
+    assert_eq!(still_reports(&evidence, 10, at(19)), Some(1));
+    assert_eq!(still_reports(&evidence, 10, at(20)), None);
+}
+
+#[test]
+fn a_clock_that_was_set_back_makes_nothing_younger() {
+    let evidence = EvidenceBody { off: vec![off("l1", 90, 100)], last_command_at: Some(at(80)), life_at: Some(at(70)), ..env().evidence };
+    let facts = read_at(vec![link("l1", Off)], 0);
+    let taken = absorb(&evidence, &facts, at(0));
+    assert!(taken.off.is_empty(), "{:?}", taken.off);
+    assert_eq!((taken.last_command_at, taken.life_at), (Some(at(0)), Some(at(0))));
+    let six = absorb(&absorb(&taken, &read_at(vec![link("l1", Off)], 1), at(1)), &read_at(vec![link("l1", Off)], 6), at(6));
+    assert_eq!(proven_off(&six, &read_at(vec![link("l1", Off)], 6), at(6), 5), Ok(()), "and it is not stuck");
+}
+
+#[test]
+fn a_link_that_lost_its_verification_or_is_another_takes_its_readings_along() {
+    for links in [vec![unverified(link("l1", Off))], vec![link("l2", Off)]] {
+        let taken = absorb(&proven(), &read_at(links, 1), at(1));
+        assert!(taken.off.iter().all(|r| r.link_uid != "uid-l1"), "{:?}", taken.off);
+    }
+}
+
+#[test]
+fn the_state_of_a_host_is_off_only_if_something_says_off_and_nothing_says_on() {
+    let cases = [
+        (vec![], Unknown),
+        (vec![link("l1", On)], On),
+        (vec![link("l1", Off)], Off),
+        (vec![link("l1", Off), link("l2", On)], On),
+        (vec![blind(link("l1", Off))], Unknown),
+        (vec![link("l1", Off), supply("s1", On)], Off),
+        (vec![blind(link("l1", Off)), supply("s1", On)], Unknown),
+        (vec![supply("s1", On), supply("s2", Off)], On),
+        (vec![supply("s1", Off), blind(supply("s2", Off))], Unknown),
+        (vec![supply("s1", Off), supply("s2", Off)], Off),
+    ];
+    for (links, want) in cases {
+        assert_eq!(state_of(&links), want, "{links:?}");
+    }
+}
+
+#[test]
+fn just_before_it_is_sent_an_evacuation_needs_a_complete_and_young_proof() {
+    let policy = ClusterPolicySpec::default();
+    let step = evacuate("g", "b", &[]);
+    let valid = |evidence: &EvidenceBody, now: i64| still_valid(&step, evidence, &policy, at(0), at(now)).is_ok();
+    assert!(valid(&proven(), 3));
+    assert!(!valid(&proven(), 4), "decided too long ago");
+    assert!(!valid(&proven(), -1), "the clock was set back");
+    let old = EvidenceBody { off: vec![off("l1", -9, -3)], ..proven() };
+    assert!(valid(&old, 2) && !valid(&old, 3));
+    let once = EvidenceBody { off: vec![off("l1", -9, -4), off("l2", 0, 0)], ..proven() };
+    assert!(!valid(&once, 2), "the young reading is of a link that was read off only once");
+    let other = Step::Power { link: "l1".into(), command: PowerCommand::ForceOff };
+    assert!(still_valid(&other, &EvidenceBody::default(), &policy, at(0), at(3)).is_ok());
+    assert!(still_valid(&other, &EvidenceBody::default(), &policy, at(0), at(4)).is_err());
+}
