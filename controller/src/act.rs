@@ -45,6 +45,9 @@ impl Actor for WorldActor {
             return not_sent("less than 1 s of the lease remains");
         }
         let world = &self.0;
+        if matches!(step, Step::NovaService { .. } | Step::Power { .. }) {
+            world.forget_look(host).await;
+        }
         match step {
             Step::NovaService { service_id, enabled, reason, forced_down } => {
                 let change = ServiceChange { enabled: *enabled, disabled_reason: reason.clone(), forced_down: *forced_down };

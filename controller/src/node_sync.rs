@@ -3,13 +3,11 @@
 use crate::World;
 use engine::{Key, Queue, driver::Shared, queue::priority};
 use schemas::{kinds, v1::ClusterPolicy};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::{Guard, Op, StoreError};
 
+/// Age up to which the list of hypervisors is good, in milliseconds.
+const SLOW_LIST_MS: i64 = 60_000;
 /// Hosts created in one transaction.
 const BATCH: usize = 100;
 
@@ -38,10 +36,16 @@ impl NodeSync {
     /// One pass. A list that could not be read changes nothing.
     pub(crate) async fn pass(&mut self) -> Result<(), String> {
         let (services, _) = self.world.services(0).await.map_err(|e| e.to_string())?;
-        let ironic = self.ironic_hosts().await?;
+        let computes: Vec<_> = services.iter().filter(|s| s.binary == "nova-compute").collect();
+        let mut types = self.hypervisor_types(SLOW_LIST_MS).await?;
+        // What a new host is has to be known before it is taken for one of ours.
+        if computes.iter().any(|s| !self.known.contains_key(&s.host) && !types.contains_key(&s.host)) {
+            types = self.hypervisor_types(0).await?;
+        }
+        let ironic = |host: &String| types.get(host).is_some_and(|t| t.eq_ignore_ascii_case("ironic"));
         let interval = self.report_interval().await?;
         let mut seen: HashMap<String, Row> = HashMap::new();
-        for s in services.iter().filter(|s| s.binary == "nova-compute" && !ironic.contains(&s.host)) {
+        for s in computes.into_iter().filter(|s| !ironic(&s.host)) {
             let beats = planner::liveness::beats(&self.world.beats.of(&s.id), interval);
             let row = Row { up: s.up, enabled: s.enabled, forced_down: s.forced_down, disabled_reason: s.disabled_reason.clone(), beats };
             seen.insert(s.host.clone(), row);
@@ -52,6 +56,9 @@ impl NodeSync {
                 missing.push(host.clone());
             }
         }
+        // Without a hypervisor nobody can tell whether it is Ironic's; it is looked at again in the next pass.
+        let (mut missing, unclear): (Vec<String>, Vec<String>) = missing.into_iter().partition(|host| types.contains_key(host));
+        seen.retain(|host, _| !unclear.contains(host));
         missing.sort();
         self.create(missing).await?;
         let changed = seen.iter().filter(|(host, row)| self.known.get(*host) != Some(row)).map(|(host, _)| host);
@@ -70,10 +77,10 @@ impl NodeSync {
         Ok(spec.nova_report_interval_seconds)
     }
 
-    /// Hosts of bare-metal nodes: their power is Ironic's (S16).
-    async fn ironic_hosts(&self) -> Result<HashSet<String>, String> {
-        let all = self.world.hypervisors(60_000).await.map_err(|e| e.to_string())?;
-        Ok(all.iter().filter(|h| h.hypervisor_type.eq_ignore_ascii_case("ironic")).map(|h| h.service_host.clone()).collect())
+    /// Types of hypervisors by service host; the power of `ironic` ones is Ironic's (S16).
+    async fn hypervisor_types(&self, max_age_ms: i64) -> Result<HashMap<String, String>, String> {
+        let all = self.world.hypervisors(max_age_ms).await.map_err(|e| e.to_string())?;
+        Ok(all.iter().map(|h| (h.service_host.clone(), h.hypervisor_type.clone())).collect())
     }
 
     async fn create(&self, hosts: Vec<String>) -> Result<(), String> {

@@ -13,7 +13,7 @@ use std::{
 };
 use store::{ChangeOp, ListQuery, Store, StoreResult};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Settings of a controller.
 #[derive(Clone, Debug)]
@@ -131,11 +131,11 @@ async fn worker(
             queue.done(&key, None);
             continue;
         };
-        // In a task of its own, so that a panic ends this run and nothing else.
-        let run = tokio::spawn({
+        // In a task of its own, so that a panic ends this run and nothing else; it ends with its worker.
+        let run = AbortOnDropHandle::new(tokio::spawn({
             let (driver, name): (Arc<dyn Run>, String) = (controller.driver.clone(), key.name.clone());
             async move { driver.run(&name).await }
-        });
+        }));
         let again = match run.await {
             Ok(RunResult::Again(delay)) => Some((delay, if delay.is_zero() { controller.priority } else { priority::RESYNC.max(controller.priority - 40) })),
             Ok(RunResult::Done) => None,

@@ -24,8 +24,10 @@ use store::Store;
 const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";
 /// Hosts looked at for an evacuation; more would cost more calls than they are worth.
 const MAX_DESTINATIONS: usize = 64;
-/// A look at a host that took longer than this reads its power links once more, in milliseconds.
-const SLOW_PASS_MS: i64 = 1_500;
+/// Power links are read once more if their readings got older than this while the rest was read, in milliseconds.
+const OLD_READING_MS: i64 = 1_500;
+/// Time for which one look at a host serves the requests for its several guests, in milliseconds.
+const SHARED_LOOK_MS: i64 = 1_500;
 /// Age up to which free room of hosts is good, in milliseconds; what is sent meanwhile is counted beside it.
 const ROOM_MS: i64 = 10_000;
 /// Age up to which rarely changing lists are good, in milliseconds.
@@ -45,6 +47,8 @@ pub struct World {
     hypervisors: Cached<Vec<Hypervisor>>,
     aggregates: Cached<Vec<Aggregate>>,
     microversion: Cached<(u32, u32)>,
+    /// Last look at each host that is being evacuated, and when it was finished.
+    looks: tokio::sync::Mutex<HashMap<String, (HostFacts, Time)>>,
     /// Room of the hosts of a zone.
     room: tokio::sync::Mutex<HashMap<String, (Vec<Destination>, Time)>>,
 }
@@ -123,6 +127,7 @@ impl World {
             hypervisors: Cached::default(),
             aggregates: Cached::default(),
             microversion: Cached::default(),
+            looks: tokio::sync::Mutex::default(),
             room: tokio::sync::Mutex::default(),
         })
     }
@@ -189,6 +194,31 @@ impl World {
         }
     }
 
+    /// Reads a host that is being evacuated. Passes that follow each other closely, one per guest, share one look:
+    /// what one request changes is not what the next one, for another guest, depends on. The age of the power
+    /// readings is checked when something is sent (S5).
+    pub(crate) async fn evacuation_facts(&self, host: &str, env: &Env, named: &[String]) -> HostFacts {
+        let wanted = || env.open().filter_map(|i| i.action.server()).chain(named.iter().map(String::as_str));
+        let covered = |f: &HostFacts| wanted().all(|id| f.elsewhere.contains_key(id) || f.guests.seen().is_some_and(|g| g.iter().any(|g| g.id == id)));
+        {
+            let looks = self.looks.lock().await;
+            if let Some((facts, at)) = looks.get(host)
+                && self.clock.now().millis_since(*at) <= SHARED_LOOK_MS
+                && covered(facts)
+            {
+                return facts.clone();
+            }
+        }
+        let facts = self.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, named).await;
+        self.looks.lock().await.insert(host.into(), (facts.clone(), self.clock.now()));
+        facts
+    }
+
+    /// To be called around an act that changes what [`World::evacuation_facts`] shows of the host itself.
+    pub(crate) async fn forget_look(&self, host: &str) {
+        self.looks.lock().await.remove(host);
+    }
+
     /// Reads a host. `named`: servers that have to be looked up wherever they are.
     pub(crate) async fn facts(&self, host: &str, depth: Depth, env: &Env, named: &[String]) -> HostFacts {
         let max_age = match depth {
@@ -218,7 +248,6 @@ impl World {
                 };
             }
             Depth::Full { provider, destinations, .. } => {
-                let began = self.clock.now();
                 let (links, guests, moves, aggregates) = tokio::join!(
                     self.link_facts(host, service_id, identity),
                     self.guests_of(host),
@@ -244,7 +273,8 @@ impl World {
                     };
                 }
                 // A proof must be young when something is sent on it (S5): a slow Nova must not make it too old for ever.
-                if self.clock.now().millis_since(began) > SLOW_PASS_MS {
+                let now = self.clock.now();
+                if facts.links.iter().any(|l| matches!(l.state, Fact::Seen(_, at) if now.millis_since(at) > OLD_READING_MS)) {
                     facts.links = self.link_facts(host, service_id, identity).await;
                 }
             }

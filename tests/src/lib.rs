@@ -41,7 +41,20 @@ impl Rig {
         let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
         let registry = Registry::new(store.clone());
         let config = ControllerConfig { node_sync_interval: node_sync, workers: 8, ..ControllerConfig::default() };
-        let mut rig = Rig { registry, store, clock, metrics: Metrics::default(), token: 0, lease_left: None, cloud, power, running: None, elder: None, config, _dir: dir };
+        let mut rig = Rig {
+            registry,
+            store,
+            clock,
+            metrics: Metrics::default(),
+            token: 0,
+            lease_left: None,
+            cloud,
+            power,
+            running: None,
+            elder: None,
+            config,
+            _dir: dir,
+        };
         rig.registry.ensure_defaults(Default::default(), rig.clock.now()).await.expect("the default policy");
         rig.lead().await;
         rig
@@ -142,6 +155,7 @@ impl Rig {
     /// Waits until an object is as `want` says; on time-out panics with its last state.
     pub async fn wait(&self, kind: &str, name: &str, what: &str, limit: Duration, want: impl Fn(&DynObject) -> bool) -> DynObject {
         let deadline = tokio::time::Instant::now() + limit;
+        let mut commits = self.store.commits();
         loop {
             let found = self.store.get(kind, name).await.expect("the store");
             if let Some(object) = found.as_ref().filter(|o| want(o)) {
@@ -151,7 +165,10 @@ impl Rig {
                 let last = found.map(|o| serde_json::to_string_pretty(&o).unwrap_or_default());
                 panic!("{kind}/{name} did not become {what} within {limit:?}: {}", last.unwrap_or("it is not there".into()));
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::select! {
+                _ = commits.changed() => {}
+                () = tokio::time::sleep(Duration::from_secs(2).min(limit)) => {}
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What an evacuation's decision needs.
 
-use crate::{World, world::Depth};
+use crate::World;
 use async_trait::async_trait;
 use engine::Reconciler;
 use planner::{Decision, Env, facts::HostFacts};
@@ -37,7 +37,7 @@ impl Reconciler for EvacuationReconciler {
             _ => false,
         };
         let named: Vec<String> = object.status.guests.iter().filter(wanted).map(|g| g.id.clone()).collect();
-        self.0.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, &named).await
+        self.0.evacuation_facts(host, env, &named).await
     }
 
     fn blind(&self, object: &Object<v1::EvacuationKind>, why: &str) -> HostFacts {

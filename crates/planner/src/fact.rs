@@ -33,11 +33,13 @@ impl<T> Fact<T> {
         matches!(self, Fact::Unknown(_))
     }
 
-    /// Why it is not known; empty if it is.
+    /// Why there is no value; empty if there is one.
     pub fn why(&self) -> &str {
         match self {
+            Fact::Unknown(why) if why.is_empty() => "nobody could tell",
             Fact::Unknown(why) => why,
-            _ => "",
+            Fact::Absent(_) => "it is not there",
+            Fact::Seen(..) => "",
         }
     }
 }

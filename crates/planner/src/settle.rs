@@ -124,6 +124,10 @@ fn migration(
     if let Some(running) = ours.iter().find(|m| !m.is_final()) {
         let to = running.destination.as_deref().unwrap_or("a host yet to be chosen");
         let message = format!("{label}: Nova's record {} is {} to {to}", running.id, running.status);
+        let silent = |host: &str| host != facts.host && facts.others_up.seen().is_some_and(|up| !up.iter().any(|u| u == host));
+        if running.destination.as_deref().is_some_and(silent) {
+            return human(format!("{message}, whose nova-compute is down: Nova does not end it by itself; bring {to} back, or settle it in Nova (S6)"));
+        }
         return open(reasons::WAITING_FOR_MOVES, message);
     }
     let left_host = guest.host.as_deref().is_some_and(|h| h != facts.host);

@@ -5,7 +5,7 @@ import time
 from . import lab
 from .access import roles
 from .common import (HOST, HOSTS, all_elsewhere, back_in_service, by_hand, drained_and_off, fenced_in_one_write, nobody_ran_twice, nova_shows_down,
-                     one_record_each, returned, wait_off)
+                     one_record_each, rebuilt_elsewhere, returned, wait_off)
 from .wait import check, throughout, until
 
 # States of an evacuation record whose guest is ACTIVE on its new host; `completed` comes when the source returns.
@@ -45,7 +45,7 @@ def _crash_and_evacuate(ctx):
     lab.run("host-kill", HOST)
     name = ctx.program.evacuate(HOST)
     begun = nova_shows_down(ctx.cloud)
-    all_elsewhere(ctx.cloud, ids, 240)
+    rebuilt_elsewhere(ctx.cloud, ids, 240)
     took = time.monotonic() - begun
     _evacuated(ctx, ids, mark, name)
     return ids, took
@@ -95,7 +95,7 @@ def bmc_unreachable(ctx):
     ctx.note("nothing was done for 25 s; the reason is told")
     lab.run("bmc-start", HOST)
     begun = time.monotonic()
-    all_elsewhere(ctx.cloud, ids, 180)
+    rebuilt_elsewhere(ctx.cloud, ids, 180)
     ctx.note(f"from the BMC's answer to the last ACTIVE: {time.monotonic() - begun:.1f} s")
     _evacuated(ctx, ids, mark, name)
 
@@ -144,7 +144,7 @@ def crash_resume(ctx):
     lab.run("host-kill", HOST)
     name = ctx.program.evacuate(HOST)
     _kill_and_go_on(ctx, ids, "evacuation")
-    all_elsewhere(ctx.cloud, ids, 300)
+    rebuilt_elsewhere(ctx.cloud, ids, 300)
     _evacuated(ctx, ids, mark, name)
     returned(ctx, ids)
     lab.restore(ctx.cloud, HOSTS)

@@ -97,6 +97,22 @@ async fn a_changed_endpoint_clears_an_attestation_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_nova_service_under_the_same_name_clears_the_verification() {
+    let s = given(&["a", "b", "c"]).start().await;
+    s.with(|w| {
+        w.remove_host("a");
+        w.add_host(simulator::HostSpec::new("a"));
+    });
+    s.guest("web", "a");
+    s.crash_host("a").await;
+
+    let ev = s.evacuate("a", json!({"mode": "Rebuild"})).await;
+    s.waits("Evacuation", &ev, "NoVerifiedPowerLink").await;
+
+    assert_eq!(s.all_calls(), 0, "{}", s.story());
+}
+
+#[tokio::test(start_paused = true)]
 async fn initialise_by_cycle_verifies_an_empty_host_whose_service_alone_falls_silent_and_comes_back() {
     let s = given(&["a", "b", "c"]).unverified().start().await;
 

@@ -246,3 +246,52 @@ async fn an_evacuation_that_someone_else_began_is_not_begun_again() {
     s.was_rebuilt_once(&guests[1], "a");
     s.nothing_ran_twice();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_declared_power_off_survives_a_crash_at_any_of_its_calls() {
+    // One PUT, two live migrations, one soft off; back on: one power command, one PUT.
+    for n in 1..=4 {
+        for death in [Death::Before(n), Death::After(n)] {
+            let mut s = given(&["a", "b", "c"]).start().await;
+            let guests = s.guests("web", "a", 2);
+            s.succeed_with(Life::ends(death, true)).await;
+            s.declare("a", json!({"power": "Off"})).await;
+            s.death().await;
+            s.takeover().await;
+
+            let off = |o: &schemas::DynObject| workspace_tests::condition(o, "Ready") == "True" && o.status["power"]["state"] == "Off";
+            s.rig.wait("Host", "a", "off", std::time::Duration::from_secs(1_200), off).await;
+
+            for guest in &guests {
+                assert_eq!(s.records(guest, "live-migration"), ["completed"], "{death:?}: {}", s.story());
+                assert_eq!(s.runs_on(guest), [s.home(guest)], "{death:?}");
+            }
+            s.nothing_ran_twice();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_return_of_a_fenced_host_survives_a_crash_at_any_of_its_calls() {
+    for n in 1..=3 {
+        for death in [Death::Before(n), Death::After(n)] {
+            let mut s = given(&["a", "b", "c"]).start().await;
+            let guest = s.guest("web", "a");
+            s.crash_host("a").await;
+            let ev = s.evacuate("a", json!({})).await;
+            s.succeeds("Evacuation", &ev).await;
+            s.succeed_with(Life::ends(death, true)).await;
+            let op = s.operate("a", "PowerOn", json!({})).await;
+            s.death().await;
+            s.takeover().await;
+
+            s.ends_within("HostOperation", &op, 900).await;
+            s.succeeds("HostOperation", &op).await;
+
+            let service = s.service("a");
+            assert_eq!((service.enabled, service.up, service.forced_down), (Some(true), Some(true), false), "{death:?}: {}", s.story());
+            assert_eq!(s.runs_on(&guest), [s.home(&guest)], "{death:?}");
+            s.nothing_ran_twice();
+        }
+    }
+}

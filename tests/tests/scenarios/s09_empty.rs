@@ -56,7 +56,7 @@ async fn a_guest_that_cannot_move_holds_the_power_off_with_its_reason() {
 
     let host = s.rig.get("Host", "a").await;
     let blocked = host.status["guests"]["blocked"][0].as_str().unwrap_or_default().to_string();
-    assert!(blocked.contains("gpu") && blocked.contains("pre-check"), "{:#}", host.status);
+    assert!(blocked.contains("gpu") && blocked.contains("LiveMigrate failed"), "{:#}", host.status);
     assert_eq!(s.calls(CallKind::PowerSet), []);
     assert_eq!(s.runs_on(&stuck), ["a"]);
 

@@ -3,7 +3,7 @@
 use crate::stage::{Stage, given};
 use cloud::ServiceChange;
 use serde_json::json;
-use simulator::{Call, CallKind};
+use simulator::Call;
 use workspace_tests::condition;
 
 /// Host `a` was fenced and its guest rebuilt elsewhere.
@@ -43,9 +43,7 @@ async fn power_on_returns_a_fenced_host_in_the_right_order() {
     s.succeeds("HostOperation", &op).await;
 
     let steps: Vec<(i64, Call)> = s.with(|w| w.calls().skip(before).map(|c| (c.at, c.call.clone())).collect());
-    let put = |call: &Call, enabled: Option<bool>, forced: Option<bool>| {
-        matches!(call, Call::UpdateService { change, .. } if change.enabled == enabled && change.forced_down == forced)
-    };
+    let put = |call: &Call, enabled: Option<bool>, forced: Option<bool>| matches!(call, Call::UpdateService { change, .. } if change.enabled == enabled && change.forced_down == forced);
     assert_eq!(steps.len(), 3, "{steps:#?}");
     assert!(matches!(&steps[0].1, Call::Power { command: power::Command::On, .. }), "{steps:#?}");
     assert!(put(&steps[1].1, None, Some(false)), "{steps:#?}");

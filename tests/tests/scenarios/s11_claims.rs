@@ -82,7 +82,8 @@ async fn a_second_operation_or_evacuation_on_a_host_is_refused_and_the_first_is_
     assert_eq!(same.metadata.name, drain);
 
     let ev = s.evacuate("a", json!({})).await;
-    let refused = s.rig.try_create("Evacuation", "second", json!({"hostRef": {"name": "a"}, "mode": "Rebuild"})).await.expect_err("a second evacuation");
+    let refused =
+        s.rig.try_create("Evacuation", "second", json!({"hostRef": {"name": "a"}, "mode": "Rebuild"})).await.expect_err("a second evacuation");
     assert!(refused.to_string().contains(&ev), "{refused}");
 }
 

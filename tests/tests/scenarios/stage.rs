@@ -21,21 +21,12 @@ pub struct Given {
     topology: Topology,
     policy: Value,
     verified: bool,
-    wired: bool,
     cables: Vec<(String, String)>,
-    life: Life,
 }
 
 /// A cloud of these hosts, each with a verified BMC; guests' disks are on shared storage.
 pub fn given(hosts: &[&str]) -> Given {
-    Given {
-        topology: Topology::scenario(hosts.len()).named(hosts),
-        policy: json!({"guestDisks": "Shared"}),
-        verified: true,
-        wired: true,
-        cables: Vec::new(),
-        life: Life::default(),
-    }
+    Given { topology: Topology::scenario(hosts.len()).named(hosts), policy: json!({"guestDisks": "Shared"}), verified: true, cables: Vec::new() }
 }
 
 impl Given {
@@ -59,21 +50,9 @@ impl Given {
         self
     }
 
-    /// Without power devices and links.
-    pub fn unwired(mut self) -> Self {
-        (self.verified, self.wired) = (false, false);
-        self
-    }
-
     /// With the BMC that is declared for `host` in truth powering `machine`.
     pub fn miswired(mut self, host: &str, machine: &str) -> Self {
         self.cables.push((bmc(host), machine.into()));
-        self
-    }
-
-    /// With a controller process that ends as it says.
-    pub fn life(mut self, life: Life) -> Self {
-        self.life = life;
         self
     }
 
@@ -81,7 +60,7 @@ impl Given {
     pub async fn start(self) -> Stage {
         let clock = TokioClock::starting_at(Time::parse("2026-01-01T00:00:00Z").expect("a time"));
         let world = Arc::new(Mutex::new(self.topology.build(millis(&clock))));
-        let life = Arc::new(self.life);
+        let life = Arc::new(Life::default());
         let (cloud, power) = fronts(&world, clock, &life, &self.cables);
         let rig = Rig::start(Arc::new(cloud), Arc::new(power), Arc::new(clock), Duration::from_secs(NODE_SYNC)).await;
         rig.patch("ClusterPolicy", "default", self.policy).await;
@@ -89,9 +68,7 @@ impl Given {
         let hosts = stage.with(|w| w.host_names());
         for host in &hosts {
             stage.rig.wait("Host", host, "known", Duration::from_secs(60), |_| true).await;
-            if self.wired {
-                stage.wire(host).await;
-            }
+            stage.wire(host).await;
         }
         if self.verified {
             for host in &hosts {
@@ -279,7 +256,7 @@ impl Stage {
     // ---- the operator ---------------------------------------------------------------------
 
     /// Declares a host's BMC and its link.
-    pub async fn wire(&self, host: &str) {
+    async fn wire(&self, host: &str) {
         let device = json!({"type": "BMC", "protocol": "IPMI", "endpoint": {"host": host}});
         self.rig.create("PowerDevice", &bmc(host), device).await;
         self.rig.create("PowerLink", &link(host), json!({"hostRef": {"name": host}, "deviceRef": {"name": bmc(host)}})).await;

@@ -287,7 +287,7 @@ mod tests {
         let stream = r#"{"apiVersion":"cloud-manager/v1","kind":"Host","metadata":{"name":"a"}}
 ---
 {"apiVersion":"cloud-manager/v1","kind":"Host","metadata":{"name":"b"}}"#;
-        assert_eq!(checked(stream), [Ok("a @ f.yaml, document 1, line 1".to_string()), Ok("b @ f.yaml, document 2, line 2".to_string())]);
+        assert_eq!(checked(stream), [Ok("a @ f.yaml, document 1, line 1".to_string()), Ok("b @ f.yaml, document 2, line 3".to_string())]);
     }
 
     #[test]

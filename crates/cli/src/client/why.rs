@@ -33,7 +33,9 @@ pub fn why(object: &DynObject, now: Time) -> Why {
         told_state(&mut why, object, now);
     }
     told_guests(&mut why, object);
-    for reason in why.reasons.clone() {
+    // A fenced host is down because we hold it down: its guests are taken care of.
+    let fenced = why.reasons.iter().any(|reason| reason == r::FENCED);
+    for reason in why.reasons.clone().into_iter().filter(|reason| !(fenced && reason == r::SERVICE_DOWN)) {
         match advice(&reason, object, host) {
             Some(advice) if !why.advice.contains(&advice) => why.advice.push(advice),
             _ => {}
@@ -255,6 +257,15 @@ mod tests {
         assert!(why.lines.iter().any(|l| l.contains("fenced by ev-c1-00aa")), "{why:?}");
         assert!(why.advice.iter().any(|a| a.contains("cloud-manager power on c1")), "{why:?}");
         assert!(why.advice.iter().any(|a| a == "See what has the host: cloud-manager describe evacuation ev-c1-00aa"), "{why:?}");
+    }
+
+    #[test]
+    fn a_fenced_host_that_is_down_is_not_advised_to_be_evacuated_again() {
+        let down = json!({"type": "Reachable", "status": "False", "reason": "ServiceDown"});
+        let dead = why(&host(json!({"observedGeneration": 2, "conditions": [down]})), NOW);
+        assert!(dead.advice.iter().any(|a| a.contains("cloud-manager evacuate c1")), "{dead:?}");
+        let fenced = why(&host(json!({"observedGeneration": 2, "conditions": [down], "fence": {"epoch": 3, "by": "Evacuation/ev"}})), NOW);
+        assert!(!fenced.advice.iter().any(|a| a.contains("cloud-manager evacuate")), "{fenced:?}");
     }
 
     #[test]

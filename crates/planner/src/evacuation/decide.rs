@@ -366,7 +366,7 @@ impl Run<'_> {
             return Turn::Next(wait(reasons::NEEDS_HUMAN, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
         if let Some(m) = of(GuestOutcome::Pending) {
-            let reason = [reasons::NOVA_UNREADABLE, reasons::MOVE_IN_FLIGHT].into_iter().find(|r| m.reason == *r).unwrap_or(reasons::NO_DESTINATION);
+            let reason = [reasons::NOVA_UNREADABLE, reasons::MOVE_IN_FLIGHT, reasons::RETRYING].into_iter().find(|r| m.reason == *r).unwrap_or(reasons::NO_DESTINATION);
             return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
         let bad = guests.iter().find(|m| m.outcome == GuestOutcome::Failed || (m.outcome == GuestOutcome::Skipped && m.reason == reasons::LOCAL_DISK));

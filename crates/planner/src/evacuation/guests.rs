@@ -2,7 +2,7 @@
 
 use crate::{
     Env, Fact, Intent, Step,
-    facts::{Guest, HostFacts},
+    facts::{Guest, HostFacts, Move},
     placement,
     settle::{self, Settled, Standing},
 };
@@ -137,6 +137,24 @@ fn would_start(m: &GuestMove, guest: &Guest) -> bool {
     guest.vm_state == "error" && (m.vm_state == "stopped" || guest.power_state == 4)
 }
 
+/// Where an evacuation off this host failed after it had begun: Nova starts the guest there *before* it changes `host`, so
+/// it may be running there whatever Nova shows (S6). A claim that was refused leaves the guest's state as it was, and what
+/// the scheduler refused (`error`) reached no host. The same host may be named again: Nova looks for the guest there first.
+fn may_run_on<'a>(guest: &Guest, facts: &'a HostFacts) -> Option<&'a str> {
+    let moves = facts.moves.seen().filter(|_| guest.vm_state == "error")?;
+    let from_here = |r: &&Move| r.server == guest.id && r.kind == "evacuation" && r.source.as_deref() == Some(&facts.host);
+    let there = moves.iter().filter(from_here).find(|r| r.status == "failed").and_then(|r| r.destination.as_deref());
+    there.filter(|d| *d != facts.host)
+}
+
+/// Whether its disk outlives the host (S13); `None` if nobody can tell.
+fn disk_survives(guest: &Guest, facts: &HostFacts) -> Option<bool> {
+    if guest.boot_from_volume && !guest.local_extra_disks {
+        return Some(true);
+    }
+    facts.disks.seen().map(|disks| *disks == GuestDisks::Shared)
+}
+
 /// Refusals that hold before any request. `last`: how the last one ended.
 fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, facts: &HostFacts, env: &Env) {
     let now = env.now;
@@ -150,8 +168,7 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
         let message = format!("it is {}, which Nova cannot evacuate; resolve that in Nova (paused, suspended, rescued and resized guests come back with their host)", guest.vm_state);
         return end(m, GuestOutcome::Skipped, reasons::STATE_UNSUITABLE, message, now);
     }
-    let survives = (guest.boot_from_volume && !guest.local_extra_disks) || facts.disks.seen() == Some(&GuestDisks::Shared);
-    if !survives && spec.local_disks == LocalDisks::Refuse {
+    if spec.local_disks == LocalDisks::Refuse && disk_survives(guest, facts) == Some(false) {
         let message = "its disk may be on the dead host, and would be lost; declare ClusterPolicy guestDisks: Shared if it is not, or evacuate with localDisks: Rebuild";
         return end(m, GuestOutcome::Skipped, reasons::LOCAL_DISK, message, now);
     }
@@ -165,7 +182,9 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
         return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, "its task_state is migrating and no record says where to; look at it in Nova (S6)", now);
     }
     if m.attempts > env.policy.evacuation_retries {
-        return end(m, GuestOutcome::Failed, reasons::FAILED, format!("{} tries failed; the last: {last}", m.attempts), now);
+        let there = may_run_on(guest, facts);
+        let look = there.map_or(String::new(), |d| format!("; it may be running on {d}: look there before you do anything else with it"));
+        return end(m, GuestOutcome::Failed, reasons::FAILED, format!("{} tries failed; the last: {last}{look}", m.attempts), now);
     }
     if would_start(m, guest) && !facts.microversion.seen().is_some_and(|v| *v >= LEAVES_STOPPED) {
         // NoValidHost turns a stopped guest into ERROR; a retry would start it (S6).
@@ -202,12 +221,26 @@ pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostF
         if settled.moving().any(|(i, _)| i.action.server() == Some(&m.id)) {
             continue;
         }
+        if ended_just_now(&m.id, env) {
+            m.reason = reasons::RETRYING.into();
+            if m.message.is_empty() {
+                m.message = "the last try ended a moment ago".into();
+            }
+            continue;
+        }
         refuse(m, &guest, "", spec, facts, env);
         if m.outcome != GuestOutcome::Pending {
             continue;
         }
+        if spec.local_disks == LocalDisks::Refuse && disk_survives(&guest, facts).is_none() {
+            m.reason = reasons::NOVA_UNREADABLE.into();
+            m.message = format!("whether its disk outlives the host cannot be told: {}", facts.disks.why());
+            continue;
+        }
         let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain([&facts.host]).cloned().collect();
-        let destination = if m.destination.is_empty() {
+        let destination = if let Some(there) = may_run_on(&guest, facts) {
+            Some(there.to_string())
+        } else if m.destination.is_empty() {
             placement::choose(&guest, &zone, destinations, &promised, &unfit).map(|d| d.host.clone())
         } else {
             Some(m.destination.clone())
@@ -232,6 +265,14 @@ pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostF
         });
     }
     None
+}
+
+/// Whether a try for this guest ended so little ago that Nova may not show yet what it did to the guest: a stopped one
+/// turns into ERROR, and a retry would then start it (S6).
+fn ended_just_now(server: &str, env: &Env) -> bool {
+    const SETTLE_SECONDS: i64 = 4;
+    let mut tries = env.intents.iter().filter(|i| i.owner_uid == env.owner_uid && i.action.server() == Some(server));
+    tries.any(|i| i.state.is_open() || i.closed_at.is_some_and(|at| env.now.seconds_since(at) < SETTLE_SECONDS))
 }
 
 /// What requests under way will take, per destination, and what those took that ended after the room was read.

@@ -23,7 +23,7 @@ pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &H
             Liveness::Dead => Ok(EvacuationPath::Rebuild),
             Liveness::InDoubt(why) => {
                 let message = format!("neither alive nor dead: {why}. To rebuild its guests whatever it is, evacuate with mode Rebuild: that fences it first; to move them while it lives, with mode LiveMigrate");
-                Err(wait(reasons::IN_DOUBT, message, 2))
+                Err(wait(reasons::IN_DOUBT, message, 1))
             }
         },
     }

@@ -14,6 +14,12 @@ use schemas::{
     v1::{self, EvacuationMode, GuestDisks, GuestMove, GuestOutcome, HostOperationType, OperationState, PowerState, PowerWish},
 };
 
+/// So many cases, or as many as `PROPTEST_CASES` says.
+pub fn cases(default: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default);
+    ProptestConfig { cases, failure_persistence: None, ..Default::default() }
+}
+
 /// One of the three kinds that act on hosts.
 #[derive(Clone, Debug)]
 pub enum Subject {
@@ -328,6 +334,7 @@ fn situation() -> impl Strategy<Value = (HostFacts, EvacuationProof)> {
         (full(facts()), EvacuationProof::None),
         (full(HostFacts { service: Fact::Seen(disabled(), at(0)), ..facts() }), EvacuationProof::None),
         (empty(), EvacuationProof::None),
+        (HostFacts { links: vec![unverified(link("l1", PowerState::On))], ..empty() }, EvacuationProof::None),
         (full(dead()), EvacuationProof::None),
         (off_dead, EvacuationProof::Proven),
         (ready.clone(), EvacuationProof::Fenced),
@@ -353,19 +360,23 @@ fn subject() -> impl Strategy<Value = Subject> {
             Subject::Evacuation(ev)
         },
     );
-    let kinds = select(vec![PowerOn, PowerOff, SoftOff, PowerCycle, Initialise, Enable, Disable, Drain, Shutdown]);
-    let methods = select(vec![v1::InitialiseMethod::Identity, v1::InitialiseMethod::Cycle, v1::InitialiseMethod::Attestation]);
-    let operation = (kinds, methods, any::<bool>(), any::<bool>()).prop_map(|(kind, method, kill, allow)| {
+    let kinds = select(vec![PowerOn, PowerOff, SoftOff, PowerCycle, Initialise, Initialise, Enable, Disable, Drain, Shutdown]);
+    let methods = prop_oneof![1 => Just(v1::InitialiseMethod::Identity), 4 => Just(v1::InitialiseMethod::Cycle), 1 => Just(v1::InitialiseMethod::Attestation)];
+    let since = || option::of(Just(at(-60)));
+    let operation = (kinds, methods, any::<bool>(), any::<bool>(), since()).prop_map(|(kind, method, kill, allow, empty_since)| {
         let mut op = operation(kind);
         op.spec.method = method;
+        op.status.empty_since = empty_since;
         op.spec.running_guests = if kill { v1::RunningGuests::Kill } else { v1::RunningGuests::Refuse };
         op.spec.allow_off_vm = if allow { v1::OffVm::Allow } else { v1::OffVm::Forbid };
         Subject::Operation(op)
     });
     let schedulable = select(vec![v1::Schedulable::Unmanaged, v1::Schedulable::Enabled, v1::Schedulable::Disabled]);
     let on_power_off = select(vec![v1::GuestsOnPowerOff::LiveMigrate, v1::GuestsOnPowerOff::Stop, v1::GuestsOnPowerOff::Wait]);
-    let host = (select(vec![PowerWish::On, PowerWish::Off, PowerWish::Unmanaged]), schedulable, on_power_off).prop_map(|(power, schedulable, wish)| {
+    let wishes = select(vec![PowerWish::On, PowerWish::Off, PowerWish::Unmanaged]);
+    let host = (wishes, schedulable, on_power_off, since()).prop_map(|(power, schedulable, wish, empty_since)| {
         let mut host = host(power);
+        host.status.empty_since = empty_since;
         (host.spec.schedulable, host.spec.guests_on_power_off) = (schedulable, wish);
         Subject::Host(host)
     });
@@ -390,7 +401,6 @@ pub fn case() -> impl Strategy<Value = Case> {
         for twist in twists {
             apply(&mut case, twist);
         }
-        // The gate's first pass and the beats belong to the situation, unless a twist says otherwise.
         case
     })
 }

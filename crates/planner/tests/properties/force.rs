@@ -1,7 +1,7 @@
 //! What no decision may do, whatever is true.
 
 use crate::{
-    arbitrary::{Case, Subject, case},
+    arbitrary::{Case, Subject, case, cases},
     common::*,
 };
 use planner::{
@@ -94,7 +94,7 @@ fn empty_since(subject: &Subject) -> Option<schemas::Time> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6_000, ..Default::default() })]
+    #![proptest_config(cases(3000))]
 
     #[test]
     fn a_guest_is_rebuilt_only_with_proof_and_never_on_its_source_nor_beside_another_move(case in case()) {

@@ -12,7 +12,7 @@
 //! Beats are dropped from the oldest on, as a restart or a write of ours does it: a hole in the middle does not occur.
 
 use crate::{
-    arbitrary::{Case, Subject, case},
+    arbitrary::{Case, Subject, case, cases},
     common::*,
     force::disruptive,
 };
@@ -99,7 +99,7 @@ fn reductions(facts: &HostFacts) -> Vec<(String, HostFacts)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6_000, ..Default::default() })]
+    #![proptest_config(cases(800))]
 
     #[test]
     fn less_knowledge_never_means_more_force(case in case()) {

@@ -1,7 +1,7 @@
 //! Decisions are functions, total, and never silent.
 
 use crate::{
-    arbitrary::{Case, Subject, case},
+    arbitrary::{Case, Subject, case, cases},
     common::*,
     force::decide,
 };
@@ -27,7 +27,7 @@ fn finished(case: &Case) -> Case {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..Default::default() })]
+    #![proptest_config(cases(1500))]
 
     #[test]
     fn the_same_facts_give_the_same_decision_and_every_wait_says_why(case in case()) {

@@ -3,4 +3,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod s02_liveness;
+mod s03_links;
 mod s04_proof;
+mod s06_settling;
+mod s09_empty;
+mod s10_latch;
