@@ -5,12 +5,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: test quick check tests deny arrows schemas smoke lab soak bench audit peers help
+.PHONY: test quick check tests deny arrows schemas smoke lab bench audit peers help
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: peers check arrows deny tests smoke ## Everything but the lab matrix and the soak (about 25 min on 2 cores)
+test: peers check arrows deny tests smoke ## Everything but the lab matrix (about 25 min on 2 cores)
 
 quick: check arrows tests ## What needs no further packages
 
@@ -43,9 +43,6 @@ smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8
 
 lab: ## The matrix on a real OpenStack
 	tests/openstack/e2e --runs 3 all
-
-soak: ## Long random schedules; FROM= and N= resume and add up
-	SOAK_FROM=$(or $(FROM),1) SOAK_N=$(or $(N),2000) $(CARGO) test -p workspace-tests --release --locked --test scenarios -- --ignored --nocapture soak
 
 bench: ## The table of speed and size in README.md (release build)
 	$(CARGO) build --release --locked -p cloud-manager

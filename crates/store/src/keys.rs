@@ -34,15 +34,8 @@ impl KeyRing {
     /// Refuses a file that others may read.
     pub fn load_or_create(path: &Path) -> StoreResult<KeyRing> {
         let fail = |why: String| StoreError::Key(format!("key file {}: {why}", path.display()));
-        match std::fs::File::options().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                let mut key = Zeroizing::new([0u8; 32]);
-                rand::rng().fill_bytes(key.as_mut());
-                let hex: Zeroizing<String> = Zeroizing::new(key.iter().map(|b| format!("{b:02x}")).collect());
-                writeln!(file, "k1:{}", hex.as_str()).and_then(|()| file.sync_all()).map_err(|e| fail(e.to_string()))?;
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(fail(e.to_string())),
+        if !path.try_exists().map_err(|e| fail(e.to_string()))? {
+            create(path).map_err(|e| fail(format!("{e}; check that its directory exists and may be written")))?;
         }
         let mode = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.permissions().mode();
         if mode & 0o077 != 0 {
@@ -64,6 +57,9 @@ impl KeyRing {
             }
             for (i, byte) in key.iter_mut().enumerate() {
                 *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).map_err(|_| wrong())?;
+            }
+            if keys.contains_key(id) {
+                return Err(format!("line {}: there are two keys of the id {id:?}; give each its own", number + 1));
             }
             sealing.get_or_insert_with(|| id.to_string());
             keys.insert(id.to_string(), key);
@@ -99,6 +95,24 @@ impl KeyRing {
     }
 }
 
+/// Makes a key file whole or not at all: written beside its place, and linked there unless someone was faster.
+fn create(path: &Path) -> std::io::Result<()> {
+    let mut key = Zeroizing::new([0u8; 32]);
+    rand::rng().fill_bytes(key.as_mut());
+    let hex: Zeroizing<String> = Zeroizing::new(key.iter().map(|b| format!("{b:02x}")).collect());
+    let draft = path.with_extension(format!("{}.new", uuid::Uuid::new_v4()));
+    let written = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| {
+        writeln!(file, "k1:{}", hex.as_str())?;
+        file.sync_all()
+    });
+    let placed = written.and_then(|()| std::fs::hard_link(&draft, path));
+    let removed = std::fs::remove_file(&draft);
+    match placed {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
+        _ => removed,
+    }
+}
+
 /// Binds a ciphertext to its place, so that rows cannot be swapped.
 fn aad(name: &str) -> String {
     format!("secrets\0{name}\0data")
@@ -130,6 +144,36 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = KeyRing::load_or_create(&path).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn of_several_that_make_the_key_file_at_once_all_read_the_same_key_and_no_draft_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let makers: Vec<_> = (0..8)
+            .map(|_| {
+                let path = path.clone();
+                std::thread::spawn(move || KeyRing::load_or_create(&path).unwrap().seal("a", &BTreeMap::new()).unwrap())
+            })
+            .collect();
+        let sealed: Vec<Sealed> = makers.into_iter().map(|m| m.join().unwrap()).collect();
+        let ring = KeyRing::load_or_create(&path).unwrap();
+        assert!(sealed.iter().all(|s| ring.open("a", s).is_ok()), "two keys were made");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_key_file_that_cannot_be_made_names_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = KeyRing::load_or_create(&dir.path().join("nowhere/key")).unwrap_err().to_string();
+        assert!(error.contains("nowhere/key") && error.contains("directory"), "{error}");
+    }
+
+    #[test]
+    fn two_keys_of_one_id_are_refused_and_not_shown() {
+        let error = KeyRing::parse(&format!("k1:{}\nk1:{}\n", "ab".repeat(32), "cd".repeat(32))).unwrap_err();
+        assert!(error.contains("line 2") && error.contains("k1") && !error.contains("cdcd"), "{error}");
+        assert!(KeyRing::parse("# nothing\n\n").unwrap_err().contains("no key"));
     }
 
     #[test]

@@ -121,6 +121,9 @@ impl SqlStore {
             with_conn!(db, c => {
                 let raise = revision::table.find(1).filter(revision::compacted.lt(upto)).filter(revision::current.ge(upto));
                 diesel::update(raise).set(revision::compacted.eq(upto)).execute(c).await?;
+                // Nothing is removed that readers are not told of, whatever was asked for.
+                let told: i64 = revision::table.find(1).select(revision::compacted).first(c).await?;
+                let upto = upto.min(told);
                 let bound: Option<i64> = changes::table
                     .filter(changes::rv.le(upto))
                     .order(changes::rv)

@@ -157,7 +157,7 @@ async fn an_evacuation_that_nova_never_ends_is_never_repeated() {
     let dest = s.with(|w| w.records_of(&guests[0]))[0].3.clone().expect("a destination");
     s.hurt(&dest, HostFault::NovaComputeDown);
 
-    s.pass(1_800).await;
+    s.pass(900).await;
 
     let stuck: Vec<&String> = guests.iter().filter(|g| s.records(g, "evacuation") == ["pre-migrating"]).collect();
     assert!(!stuck.is_empty(), "{}", s.story());
@@ -227,4 +227,28 @@ async fn a_guest_for_which_no_host_has_room_waits_and_says_so() {
     s.with(|w| w.delete_guest(&filler));
     s.succeeds("Evacuation", &ev).await;
     s.was_rebuilt_once(&big, "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_whose_live_migration_was_broken_off_is_started_nowhere_but_where_it_may_run() {
+    let s = given(&["a", "b", "c", "d"]).with(|c| c.live_migration_ms = 10_000).start().await;
+    let guest = s.guest("web", "a");
+    s.add(GuestSpec::new("filler", "b").with_ram(8_192));
+    s.with(|w| w.call(Call::LiveMigrate { server: guest.clone(), destination: Some("b".into()) })).result.expect("accepted");
+    s.until("running", |w| w.records_of(&guest).iter().any(|r| r.1 == "running")).await;
+    // nova-compute dies, the hypervisors carry on, nova-compute starts again and calls the migration an error.
+    s.hurt("a", HostFault::NovaComputeDown);
+    s.until("arrived", |w| w.running_on(&guest) == ["b"]).await;
+    s.with(|w| w.start_compute("a"));
+    s.until("given up", |w| w.records_of(&guest).iter().any(|r| r.1 == "error")).await;
+    assert_eq!((s.home(&guest).as_str(), s.status(&guest).as_str()), ("a", "ACTIVE"), "Nova knows nothing of it");
+    s.crash_host("a").await;
+
+    let ev = s.evacuate("a", json!({})).await;
+    s.pass(300).await;
+
+    s.nothing_ran_twice();
+    assert_eq!(s.runs_on(&guest), ["b"]);
+    let (outcome, _, message) = s.outcome(&ev, &guest).await;
+    assert!(outcome == "Failed" && message.contains("may be running on b"), "{outcome}: {message}\n{}", s.story());
 }

@@ -162,7 +162,7 @@ async fn a_twin_that_arrives_after_its_repeat_starts_the_guest_nowhere_else() {
         s.with(|w| w.inject(CallKind::Evacuate, CallFault::Late { after_ms }, 1));
 
         let ev = s.evacuate("a", json!({})).await;
-        s.pass(600).await;
+        s.pass(300).await;
 
         let ended = s.rig.get("Evacuation", &ev).await;
         let running = s.runs_on(&guest);
@@ -181,7 +181,7 @@ async fn a_request_that_is_delivered_twice_runs_the_guest_once() {
         s.with(|w| w.inject(CallKind::Evacuate, CallFault::Duplicate { after_ms }, 1));
 
         let ev = s.evacuate("a", json!({})).await;
-        s.pass(600).await;
+        s.pass(300).await;
 
         let ended = s.rig.get("Evacuation", &ev).await;
         assert_eq!(s.runs_on(&guest).len(), 1, "{after_ms}: {:#}\n{}", ended.status, s.story());

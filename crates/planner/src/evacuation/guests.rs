@@ -2,7 +2,7 @@
 
 use crate::{
     Env, Fact, Intent, Step,
-    facts::{Guest, HostFacts, Move},
+    facts::{Destination, Guest, HostFacts, Move},
     placement,
     settle::{self, Settled, Standing},
 };
@@ -137,14 +137,19 @@ fn would_start(m: &GuestMove, guest: &Guest) -> bool {
     guest.vm_state == "error" && (m.vm_state == "stopped" || guest.power_state == 4)
 }
 
-/// Where an evacuation off this host failed after it had begun: Nova starts the guest there *before* it changes `host`, so
-/// it may be running there whatever Nova shows (S6). A claim that was refused leaves the guest's state as it was, and what
-/// the scheduler refused (`error`) reached no host. The same host may be named again: Nova looks for the guest there first.
+/// Where the guest may be running whatever Nova shows (S6), because a move off this host was broken off after it had begun:
+/// * an evacuation that `failed`: Nova starts the guest there *before* it changes `host`. A claim that was refused leaves the
+///   guest's state as it was, and what the scheduler refused (`error`) reached no host;
+/// * a live migration in `error` that had a destination: a nova-compute that starts again calls a `running` one that,
+///   while the hypervisors may have finished it.
+///
+/// That host may be named: Nova looks for the guest there before it rebuilds it.
 fn may_run_on<'a>(guest: &Guest, facts: &'a HostFacts) -> Option<&'a str> {
-    let moves = facts.moves.seen().filter(|_| guest.vm_state == "error")?;
-    let from_here = |r: &&Move| r.server == guest.id && r.kind == "evacuation" && r.source.as_deref() == Some(&facts.host);
-    let there = moves.iter().filter(from_here).find(|r| r.status == "failed").and_then(|r| r.destination.as_deref());
-    there.filter(|d| *d != facts.host)
+    let of = |kind: &'static str| facts.moves.seen().into_iter().flatten().filter(move |r| r.server == guest.id && r.kind == kind);
+    let from_here = |r: &&Move| r.source.as_deref() == Some(&facts.host);
+    let rebuilt = of("evacuation").filter(from_here).find(|r| r.status == "failed").filter(|_| guest.vm_state == "error");
+    let moved = of("live-migration").next().filter(from_here).filter(|r| r.status == "error");
+    rebuilt.or(moved).and_then(|r| r.destination.as_deref()).filter(|d| *d != facts.host)
 }
 
 /// Whether its disk outlives the host (S13); `None` if nobody can tell.
@@ -238,16 +243,21 @@ pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostF
             continue;
         }
         let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain([&facts.host]).cloned().collect();
-        let destination = if let Some(there) = may_run_on(&guest, facts) {
-            Some(there.to_string())
-        } else if m.destination.is_empty() {
-            placement::choose(&guest, &zone, destinations, &promised, &unfit).map(|d| d.host.clone())
-        } else {
-            Some(m.destination.clone())
+        let there = may_run_on(&guest, facts);
+        let destination = match there {
+            Some(there) => {
+                let only: Vec<Destination> = destinations.iter().filter(|d| d.host == there).cloned().collect();
+                placement::choose(&guest, &zone, &only, &promised, &[]).map(|d| d.host.clone())
+            }
+            None if m.destination.is_empty() => placement::choose(&guest, &zone, destinations, &promised, &unfit).map(|d| d.host.clone()),
+            None => Some(m.destination.clone()),
         };
         let Some(destination) = destination else {
             m.reason = reasons::NO_DESTINATION.into();
-            m.message = format!("no enabled host in zone {zone} that has not failed yet has room for it; add capacity or enable a host");
+            m.message = match there {
+                Some(d) => format!("it may be running on {d}, where an earlier move of it was broken off, and {d} cannot take it now (disabled, down or full): look for it there"),
+                None => format!("no enabled host in zone {zone} that has not failed yet has room for it; add capacity or enable a host"),
+            };
             continue;
         };
         m.outcome = GuestOutcome::Moving;
