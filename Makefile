@@ -17,7 +17,7 @@ quick: check arrows tests ## What needs no further packages
 peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator)
 	tests/tools/install-peers
 
-check: ## Formatting-independent lints, warnings are errors
+check: ## Lints, warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 tests: ## Every test of the workspace

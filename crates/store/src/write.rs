@@ -15,7 +15,7 @@ use schemas::{
     v1::{OperationState, Operations},
 };
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl SqlStore {
     /// Runs a transaction by the write rule.
@@ -23,8 +23,21 @@ impl SqlStore {
         let (db, keys, writer, notify) = (self.db.clone(), self.keys.clone(), self.writer.clone(), self.committed.clone());
         self.writing(async move {
             let _turn = writer.lock().await;
-            let done: StoreResult<Committed> =
-                with_conn!(db, conn => write_transaction!(conn, async move |c| transaction(c, guard, now, ops, keys).await));
+            // What a transaction itself came to; a rollback that fails as well must not hide it.
+            let verdict: Arc<Mutex<Option<StoreResult<()>>>> = Arc::default();
+            let inner = verdict.clone();
+            let done: StoreResult<Committed> = with_conn!(db, conn => write_transaction!(conn, async move |c| {
+                let done = transaction(c, guard, now, ops, keys).await;
+                *inner.lock().unwrap_or_else(PoisonError::into_inner) = Some(done.as_ref().map(drop).map_err(Clone::clone));
+                done
+            }));
+            let verdict = verdict.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let done = done.map_err(|error| match verdict {
+                Some(Err(cause)) => cause,
+                // All was written, and the commit failed: it may be on disk.
+                Some(Ok(())) => StoreError::OutcomeUnknown(error.to_string()),
+                None => error,
+            });
             if let Ok(done) = &done {
                 notify.send_if_modified(|newest| std::mem::replace(newest, done.revision.max(*newest)) < done.revision);
             }

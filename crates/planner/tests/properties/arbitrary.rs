@@ -325,26 +325,47 @@ fn apply(case: &mut Case, twist: Twist) {
     }
 }
 
-/// Situations in which something is done.
+/// Situations in which something is done, or only just not.
 fn situation() -> impl Strategy<Value = (HostFacts, EvacuationProof)> {
+    use EvacuationProof::*;
+    let off = || vec![link("l1", PowerState::Off)];
     let full = |f: HostFacts| HostFacts { guests: Fact::Seen(vec![guest("g0"), stopped("g1"), guest("g2")], at(0)), ..f };
-    let ready = HostFacts { service: Fact::Seen(fenced(), at(0)), links: vec![link("l1", PowerState::Off)], ..full(dead()) };
-    let off_dead = HostFacts { links: vec![link("l1", PowerState::Off)], ..full(dead()) };
-    select(vec![
-        (full(facts()), EvacuationProof::None),
-        (full(HostFacts { service: Fact::Seen(disabled(), at(0)), ..facts() }), EvacuationProof::None),
-        (empty(), EvacuationProof::None),
-        (HostFacts { links: vec![unverified(link("l1", PowerState::On))], ..empty() }, EvacuationProof::None),
-        (full(dead()), EvacuationProof::None),
-        (off_dead, EvacuationProof::Proven),
-        (ready.clone(), EvacuationProof::Fenced),
-        (ready, EvacuationProof::Fenced),
-    ])
+    let ready = HostFacts { service: Fact::Seen(fenced(), at(0)), links: off(), ..full(dead()) };
+    let consumer = |lives| {
+        let provider = ProviderFacts { disabled_trait: true, foreign_consumers: vec![("c1".to_string(), lives)] };
+        HostFacts { provider: Fact::Seen(provider, at(0)), ..empty() }
+    };
+    let broken = Guest { vm_state: "error".into(), power_state: 4, ..guest("g0") };
+    let alive = prop_oneof![
+        Just(full(facts())),
+        Just(full(HostFacts { links: off(), ..facts() })),
+        Just(full(HostFacts { service: Fact::Seen(disabled(), at(0)), ..facts() })),
+    ];
+    let bare = prop_oneof![
+        2 => Just(empty()),
+        1 => Just(HostFacts { links: vec![unverified(link("l1", PowerState::On))], ..empty() }),
+        1 => Just(HostFacts { links: off(), ..empty() }),
+        1 => Just(HostFacts { moves: Fact::Seen(vec![record(1, "migration", "finished", "g")], at(0)), ..empty() }),
+        1 => Just(HostFacts { guests: Fact::Seen(vec![Guest { task_state: Some("powering-on".into()), ..stopped("g0") }], at(0)), ..empty() }),
+        1 => select(vec![Fact::Seen(None, at(0)), Fact::Absent(at(0)), Fact::Seen(Some("a".to_string()), at(0)), Fact::Seen(Some("b".to_string()), at(0))]).prop_map(consumer),
+    ];
+    let gone = prop_oneof![
+        2 => Just((full(dead()), Unproven)),
+        1 => Just((HostFacts { links: off(), ..full(dead()) }, Unproven)),
+        1 => Just((HostFacts { links: off(), ..full(dead()) }, Proven)),
+        3 => Just((ready.clone(), Fenced)),
+        1 => Just((HostFacts { disks: Fact::Seen(GuestDisks::Local, at(0)), ..ready.clone() }, Fenced)),
+        1 => Just((HostFacts { moves: Fact::Seen(vec![record(1, "live-migration", "running", "g0")], at(0)), ..ready.clone() }, Fenced)),
+        1 => select(vec![(2u32, 93u32), (2, 95)]).prop_map(move |v| {
+            (HostFacts { guests: Fact::Seen(vec![broken.clone()], at(0)), microversion: Fact::Seen(v, at(0)), ..ready.clone() }, Fenced)
+        }),
+    ];
+    prop_oneof![alive.prop_map(|f| (f, Unproven)), bare.prop_map(|f| (f, Unproven)), gone]
 }
 
 #[derive(Clone, Copy, Debug)]
 enum EvacuationProof {
-    None,
+    Unproven,
     Proven,
     Fenced,
 }
@@ -390,7 +411,7 @@ pub fn case() -> impl Strategy<Value = Case> {
         // Room for everyone: which guest is taken first must not decide who is taken at all.
         (env.policy.max_per_host, env.policy.max_evacuations) = (100, 100);
         env.evidence = match proof {
-            EvacuationProof::None => env.evidence,
+            EvacuationProof::Unproven => env.evidence,
             EvacuationProof::Proven => proven(),
             EvacuationProof::Fenced => {
                 let latch = Latch { epoch: 1, by: env.owner.clone(), by_uid: UID.into(), at: at(-10), disabled_by_us: true };

@@ -94,7 +94,7 @@ fn empty_since(subject: &Subject) -> Option<schemas::Time> {
 }
 
 proptest! {
-    #![proptest_config(cases(1_000))]
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn a_guest_is_rebuilt_only_with_proof_and_never_on_its_source_nor_beside_another_move(case in case()) {

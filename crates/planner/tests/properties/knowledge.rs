@@ -99,7 +99,7 @@ fn reductions(facts: &HostFacts) -> Vec<(String, HostFacts)> {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(1_500))]
 
     #[test]
     fn less_knowledge_never_means_more_force(case in case()) {

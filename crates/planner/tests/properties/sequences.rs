@@ -154,7 +154,7 @@ impl Book {
 }
 
 proptest! {
-    #![proptest_config(cases(300))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn over_time_every_request_stands_on_two_readings_after_the_last_life_and_the_last_command(events in vec(event(), 1..80), begins_on in any::<bool>()) {

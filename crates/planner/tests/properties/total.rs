@@ -27,7 +27,7 @@ fn finished(case: &Case) -> Case {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn the_same_facts_give_the_same_decision_and_every_wait_says_why(case in case()) {

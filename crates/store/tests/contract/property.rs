@@ -250,7 +250,7 @@ async fn play(commands: &[Command]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(40), failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(20), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn the_database_and_the_model_agree_on_every_answer_and_on_everything_that_is_kept(commands in vec(command(), 1..40)) {
