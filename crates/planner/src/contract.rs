@@ -335,10 +335,9 @@ pub fn still_valid(step: &Step, evidence: &EvidenceBody, policy: &ClusterPolicyS
     if !(0..=DECISION_MILLIS).contains(&now.millis_since(decided_at)) {
         return Err("it took too long to write the decision down; it is decided anew".into());
     }
-    if let Step::Evacuate { .. } = step {
-        if !evidence.off.iter().any(|r| r.is_twice() && r.is_younger_than(policy.proof_max_age_seconds, now)) {
-            return Err("the proof of off is too old; it is read again".into());
-        }
+    let proven = || evidence.off.iter().any(|r| r.is_twice() && r.is_younger_than(policy.proof_max_age_seconds, now));
+    if matches!(step, Step::Evacuate { .. }) && !proven() {
+        return Err("the proof of off is too old; it is read again".into());
     }
     Ok(())
 }

@@ -126,14 +126,13 @@ def service_kill(ctx):
     returned(ctx, ids)
 
 
-def _kill_and_go_on(ctx, ids, kind):
-    """SIGKILL as soon as Nova has the first record of a kind; then a new process on the same data."""
-    until(f"the first {kind} record", 180, lambda: (bool(r := ctx.cloud.records(ids, kind)), r), 0.1)
+def _kill_at(ctx, moment, probe):
+    """SIGKILL as soon as something is seen in the world; then a new process on the same data."""
+    until(moment, 180, lambda: (bool(seen := probe()), seen), 0.1)
     ctx.program.kill()
-    at = len(ctx.cloud.records(ids, kind))
     begun = time.monotonic()
     ctx.program.start()
-    ctx.note(f"killed with {at} of {len(ids)} {kind} records; answers again after {time.monotonic() - begun:.1f} s")
+    ctx.note(f"killed at {moment} ({len(probe())} seen); answers again after {time.monotonic() - begun:.1f} s")
 
 
 def crash_resume(ctx):
@@ -143,7 +142,8 @@ def crash_resume(ctx):
     mark = ctx.mark()
     lab.run("host-kill", HOST)
     name = ctx.program.evacuate(HOST)
-    _kill_and_go_on(ctx, ids, "evacuation")
+    _kill_at(ctx, "the power-off", lambda: mark.power(HOST))
+    _kill_at(ctx, "the first evacuation record", lambda: ctx.cloud.records(ids, "evacuation"))
     rebuilt_elsewhere(ctx.cloud, ids, 300)
     _evacuated(ctx, ids, mark, name)
     returned(ctx, ids)
@@ -152,7 +152,7 @@ def crash_resume(ctx):
     ids = ctx.cloud.boot(HOST, ctx.count)
     mark = ctx.mark()
     ctx.program.apply(DECLARED_OFF)
-    _kill_and_go_on(ctx, ids, "live-migration")
+    _kill_at(ctx, "the first live-migration record", lambda: ctx.cloud.records(ids, "live-migration"))
     wait_off(ctx, 180 + 20 * ctx.count)
     drained_and_off(ctx.cloud, mark, ids)
 

@@ -191,7 +191,7 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
         let look = there.map_or(String::new(), |d| format!("; it may be running on {d}: look there before you do anything else with it"));
         return end(m, GuestOutcome::Failed, reasons::FAILED, format!("{} tries failed; the last: {last}{look}", m.attempts), now);
     }
-    if would_start(m, guest) && !facts.microversion.seen().is_some_and(|v| *v >= LEAVES_STOPPED) {
+    if would_start(m, guest) && facts.microversion.seen().is_none_or(|v| *v < LEAVES_STOPPED) {
         // NoValidHost turns a stopped guest into ERROR; a retry would start it (S6).
         let why = guest.fault.as_deref().unwrap_or("Nova gives no reason");
         let message = format!("the guest was stopped and is in ERROR now ({why}); evacuating it would start it: decide by hand");

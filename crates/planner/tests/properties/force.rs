@@ -131,7 +131,7 @@ proptest! {
         let out = decide(&case);
         let Next::Step(Step::Evacuate { server, destination, .. }) = &out.next else { return Ok(()) };
         let sent = |i: &&planner::Intent| i.owner_uid == UID && matches!(i.action, Step::Evacuate { .. }) && i.action.server() == Some(server) && !i.never_left();
-        let Some(last) = case.env.intents.iter().filter(sent).next_back() else { return Ok(()) };
+        let Some(last) = case.env.intents.iter().rfind(sent) else { return Ok(()) };
         let lost = last.state.is_open() || last.evidence == planner::settle::LOST;
         if let Step::Evacuate { destination: before, .. } = &last.action && lost && case.facts.moves.seen().is_some_and(|all| all.iter().all(|m| m.server != *server)) {
             prop_assert_eq!(before, destination);

@@ -96,8 +96,8 @@ fn name(kind: &str, n: usize) -> &'static str {
 /// An object of which `x` decides whether it is open, frozen, and so on.
 fn made(kind: &str, n: usize, x: u8) -> DynObject {
     let spec = match kind {
-        "ClusterPolicy" => json!({"operations": if x % 4 == 0 { "Frozen" } else { "Normal" }}),
-        "Operation" => json!({"host": HOSTS[usize::from(x) % 3], "step": if x % 2 == 0 { "Evacuate/g" } else { "Power/On" }, "ownerUid": format!("o{}", x % 3)}),
+        "ClusterPolicy" => json!({"operations": if x.is_multiple_of(4) { "Frozen" } else { "Normal" }}),
+        "Operation" => json!({"host": HOSTS[usize::from(x) % 3], "step": if x.is_multiple_of(2) { "Evacuate/g" } else { "Power/On" }, "ownerUid": format!("o{}", x % 3)}),
         "HostOperation" => json!({"hostRef": {"name": HOSTS[usize::from(x) % 3]}}),
         _ => json!({"title": format!("{x}")}),
     };
