@@ -13,8 +13,8 @@ use store::{Change, ChangeOp, ListQuery, Store, StoreError, StoreResult};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Changes kept in memory.
-const RING: usize = 4_096;
+/// Changes kept in memory; whoever is further behind reads from the database.
+const RING: usize = 512;
 /// Changes read at once.
 const BATCH: i64 = 500;
 /// Longest pause between polls; local commits wake the tailer at once.
@@ -34,6 +34,8 @@ type Labels = HashMap<(String, String), BTreeMap<String, String>>;
 struct Ring {
     changes: VecDeque<Arc<FeedChange>>,
     labels: Labels,
+    /// Up to this revision `labels` may be newer than the change: they were listed after it.
+    listed_at: i64,
 }
 
 /// See the module's text.
@@ -56,7 +58,8 @@ impl Feed {
                 }
             }
         }
-        let ring = RwLock::new(Ring { changes: VecDeque::new(), labels });
+        let listed_at = store.revision().await?.current;
+        let ring = RwLock::new(Ring { changes: VecDeque::new(), labels, listed_at });
         let feed = Arc::new(Feed { store, ring, newest: watch::channel(from).0 });
         let task = tokio::spawn(feed.clone().tail(from, stop));
         Ok((feed, task))
@@ -71,7 +74,7 @@ impl Feed {
                     tokio::select! {
                         () = stop.cancelled() => break,
                         _ = commits.changed() => {}
-                        () = tokio::time::sleep(POLL) => {}
+                        () = tokio::time::sleep(POLL) => self.same_history(last).await?,
                     }
                 }
                 Ok(changes) => {
@@ -94,6 +97,15 @@ impl Feed {
         Ok(())
     }
 
+    /// A database whose newest revision is older than what was read from it was restored: what was told is not true any longer (S14).
+    async fn same_history(&self, last: i64) -> StoreResult<()> {
+        match self.store.revision().await {
+            Ok(row) if row.current < last => Err(StoreError::Corrupt(format!("history went back from revision {last} to {}", row.current))),
+            // What cannot be read now is read again.
+            _ => Ok(()),
+        }
+    }
+
     fn push(&self, change: Change) {
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
         let key = (change.object.kind.clone(), change.object.metadata.name.clone());
@@ -102,7 +114,8 @@ impl Feed {
             _ if change.object.metadata.labels.is_empty() => ring.labels.remove(&key),
             _ => ring.labels.insert(key, change.object.metadata.labels.clone()),
         };
-        ring.changes.push_back(Arc::new(FeedChange { change, labels_before: Some(before.unwrap_or_default()) }));
+        let labels_before = (change.revision > ring.listed_at).then(|| before.unwrap_or_default());
+        ring.changes.push_back(Arc::new(FeedChange { change, labels_before }));
         while ring.changes.len() > RING {
             ring.changes.pop_front();
         }

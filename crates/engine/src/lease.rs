@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use store::{CONTROLLER_LEASE, LeaseRow, Store, StoreResult};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,8 @@ struct GateInner {
     token: AtomicI64,
     /// Milliseconds after `origin` until which the lease surely lasts; 0: not leading.
     until_ms: AtomicU64,
+    /// By how much the wall clock was ahead of the monotonic one at the last renewal, in milliseconds.
+    wall_ahead_ms: AtomicI64,
     /// Milliseconds after `origin` of the runtime's last sign of life.
     runtime_ms: AtomicU64,
     halted: AtomicBool,
@@ -62,6 +64,7 @@ impl Gate {
             origin: Instant::now(),
             token: AtomicI64::new(0),
             until_ms: AtomicU64::new(0),
+            wall_ahead_ms: AtomicI64::new(0),
             runtime_ms: AtomicU64::new(0),
             halted: AtomicBool::new(false),
         }))
@@ -79,7 +82,7 @@ impl Gate {
     pub fn lasting(token: i64, left: Duration) -> Self {
         let gate = Gate::new();
         gate.0.token.store(token, Ordering::SeqCst);
-        gate.renewed(gate.elapsed(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        gate.renewed(gate.clocks(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         gate
     }
 
@@ -97,7 +100,19 @@ impl Gate {
         if self.0.halted.load(Ordering::SeqCst) {
             return Duration::ZERO;
         }
-        Duration::from_millis(self.0.until_ms.load(Ordering::SeqCst).saturating_sub(self.elapsed()))
+        let until = self.0.until_ms.load(Ordering::SeqCst);
+        if until == u64::MAX {
+            return Duration::MAX;
+        }
+        let slept = asleep(self.wall_ahead(), self.0.wall_ahead_ms.load(Ordering::SeqCst));
+        Duration::from_millis(until.saturating_sub(self.elapsed()).saturating_sub(slept))
+    }
+
+    /// How far the wall clock is ahead of the monotonic one.
+    fn wall_ahead(&self) -> i64 {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = |d: u128| i64::try_from(d).unwrap_or(i64::MAX);
+        millis(wall.as_millis()).saturating_sub(millis(u128::from(self.elapsed())))
     }
 
     /// Whether more than 1 s of lease remains (S8).
@@ -110,8 +125,14 @@ impl Gate {
         self.0.halted.store(true, Ordering::SeqCst);
     }
 
-    fn renewed(&self, sent: u64, lease_ms: u64) {
-        self.0.until_ms.store(sent + lease_ms, Ordering::SeqCst);
+    /// Both clocks, to be read before a renewal is sent.
+    fn clocks(&self) -> Clocks {
+        Clocks { elapsed: self.elapsed(), wall_ahead: self.wall_ahead() }
+    }
+
+    fn renewed(&self, sent: Clocks, lease_ms: u64) {
+        self.0.wall_ahead_ms.store(sent.wall_ahead, Ordering::SeqCst);
+        self.0.until_ms.store(sent.elapsed.saturating_add(lease_ms), Ordering::SeqCst);
     }
 
     fn runtime_alive(&self) {
@@ -121,6 +142,21 @@ impl Gate {
     fn runtime_stalled(&self, limit_ms: u64) -> bool {
         self.elapsed().saturating_sub(self.0.runtime_ms.load(Ordering::SeqCst)) > limit_ms
     }
+}
+
+#[derive(Clone, Copy)]
+struct Clocks {
+    elapsed: u64,
+    wall_ahead: i64,
+}
+
+/// Milliseconds for which the machine slept since the renewal: the monotonic clock stands still then, the lease runs on.
+/// A wall clock that was set forward looks the same, and closes the gate until the next renewal.
+fn asleep(ahead_now: i64, ahead_then: i64) -> u64 {
+    /// The two clocks drift and are read one after the other.
+    const TOLERANCE_MS: i64 = 500;
+    let jump = ahead_now.saturating_sub(ahead_then);
+    if jump > TOLERANCE_MS { u64::try_from(jump).unwrap_or(0) } else { 0 }
 }
 
 /// A lease that is held.
@@ -146,23 +182,30 @@ pub async fn acquire(
     stop: &CancellationToken,
 ) -> StoreResult<Option<Leadership>> {
     let mut seen: Option<(LeaseRow, tokio::time::Instant)> = None;
-    let patience = Duration::from_millis(timing.lease_ms * 5 / 4);
     loop {
         match store.lease(CONTROLLER_LEASE).await {
             Ok(row) => {
                 let unchanged = seen.as_ref().filter(|(old, _)| old.token == row.token && old.renew_seq == row.renew_seq).map(|(_, at)| *at);
                 let since = unchanged.unwrap_or_else(tokio::time::Instant::now);
                 seen = Some((row.clone(), since));
+                // The holder may have been configured with a longer lease than we are.
+                let theirs = u64::try_from(row.duration_ms).unwrap_or(0);
+                let patience = Duration::from_millis(timing.lease_ms.max(theirs).saturating_mul(5) / 4);
                 if at_once || row.holder.is_empty() || since.elapsed() >= patience {
                     let gate = Gate::new();
-                    let sent = gate.elapsed();
+                    let sent = gate.clocks();
                     let lease_ms = i64::try_from(timing.lease_ms).unwrap_or(i64::MAX);
-                    if let Some(row) = store.lease_take(CONTROLLER_LEASE, holder, &row, lease_ms, clock.now()).await? {
-                        gate.0.token.store(row.token, Ordering::SeqCst);
-                        gate.renewed(sent, timing.lease_ms);
-                        metrics.leading.set(1);
-                        metrics.lease_token.set(row.token);
-                        return Ok(Some(lead(store, holder, gate, timing)));
+                    match store.lease_take(CONTROLLER_LEASE, holder, &row, lease_ms, clock.now()).await {
+                        Ok(Some(row)) => {
+                            gate.0.token.store(row.token, Ordering::SeqCst);
+                            gate.renewed(sent, timing.lease_ms);
+                            metrics.leading.set(1);
+                            metrics.lease_token.set(row.token);
+                            return Ok(Some(lead(store, holder, gate, timing)));
+                        }
+                        Ok(None) => {}
+                        // If it was taken after all, the row has moved, and is waited out like anyone else's.
+                        Err(error) => tracing::warn!(%error, "the lease could not be taken; trying again"),
                     }
                 }
             }
@@ -222,7 +265,7 @@ impl Keeper {
                     tracing::warn!("the process stalls; the lease is not renewed");
                     continue;
                 }
-                let sent = self.gate.elapsed();
+                let sent = self.gate.clocks();
                 match self.store.lease_renew(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
                     Ok(true) => self.gate.renewed(sent, self.timing.lease_ms),
                     Ok(false) => return self.give_up("another controller took it"),
@@ -236,6 +279,14 @@ impl Keeper {
         tracing::error!(why, "the lease is lost: this process stops acting");
         self.gate.close();
         self.lost.cancel();
+    }
+}
+
+impl Drop for Leadership {
+    /// Without a release the lease is waited out: nobody renews it for a leader that is gone.
+    fn drop(&mut self) {
+        self.gate.close();
+        self.stop.cancel();
     }
 }
 

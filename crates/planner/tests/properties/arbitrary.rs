@@ -177,6 +177,7 @@ fn a_record() -> impl Strategy<Value = GuestMove> {
         priority: 5,
         vm_state: vm_state.into(),
         outcome,
+        message: "as it was left".into(),
         attempts,
         ..Default::default()
     })
