@@ -33,6 +33,7 @@ type Labels = HashMap<(String, String), BTreeMap<String, String>>;
 
 struct Ring {
     changes: VecDeque<Arc<FeedChange>>,
+    size: usize,
     labels: Labels,
     /// Up to this revision `labels` may be newer than the change: they were listed after it.
     listed_at: i64,
@@ -49,6 +50,11 @@ impl Feed {
     /// Reads the present state and tails history from there until `stop`. The returned task ends with an error if
     /// history has a hole, which means that someone bypassed the write rule or data was lost.
     pub async fn start(store: Arc<dyn Store>, stop: CancellationToken) -> StoreResult<(Arc<Feed>, tokio::task::JoinHandle<StoreResult<()>>)> {
+        Self::with_ring(store, stop, RING).await
+    }
+
+    /// As [`Feed::start`], with so many changes kept in memory.
+    pub async fn with_ring(store: Arc<dyn Store>, stop: CancellationToken, size: usize) -> StoreResult<(Arc<Feed>, tokio::task::JoinHandle<StoreResult<()>>)> {
         let from = store.revision().await?.current;
         let mut labels = Labels::new();
         for kind in schemas::kinds::KINDS {
@@ -59,7 +65,7 @@ impl Feed {
             }
         }
         let listed_at = store.revision().await?.current;
-        let ring = RwLock::new(Ring { changes: VecDeque::new(), labels, listed_at });
+        let ring = RwLock::new(Ring { changes: VecDeque::new(), size, labels, listed_at });
         let feed = Arc::new(Feed { store, ring, newest: watch::channel(from).0 });
         let task = tokio::spawn(feed.clone().tail(from, stop));
         Ok((feed, task))
@@ -116,7 +122,7 @@ impl Feed {
         };
         let labels_before = (change.revision > ring.listed_at).then(|| before.unwrap_or_default());
         ring.changes.push_back(Arc::new(FeedChange { change, labels_before }));
-        while ring.changes.len() > RING {
+        while ring.changes.len() > ring.size {
             ring.changes.pop_front();
         }
     }

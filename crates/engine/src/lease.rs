@@ -304,3 +304,43 @@ impl Leadership {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_slept_counts_its_sleep_against_the_lease() {
+        assert_eq!(asleep(1_000, 1_000), 0);
+        assert_eq!(asleep(1_400, 1_000), 0, "clocks drift");
+        assert_eq!(asleep(9_000, 1_000), 8_000);
+        assert_eq!(asleep(-9_000, 1_000), 0, "a wall clock that was set back hides no lease");
+        assert_eq!(asleep(i64::MAX, i64::MIN), u64::try_from(i64::MAX).unwrap());
+        let gate = Gate::lasting(1, Duration::from_secs(6));
+        assert!(gate.may_act());
+        // As if the wall clock had run on for five seconds while the monotonic one stood still.
+        gate.0.wall_ahead_ms.fetch_sub(5_200, Ordering::SeqCst);
+        assert!(!gate.may_act(), "{:?} remain", gate.remaining());
+    }
+
+    #[test]
+    fn more_than_a_second_must_remain_and_a_closed_gate_stays_closed() {
+        assert!(!Gate::lasting(1, Duration::from_millis(900)).may_act());
+        assert!(!Gate::new().may_act());
+        let gate = Gate::always(7);
+        assert!(gate.may_act() && gate.token() == 7);
+        gate.clone().close();
+        assert!(!gate.may_act() && gate.remaining() == Duration::ZERO);
+    }
+
+    #[test]
+    fn timings_that_cannot_work_are_refused_and_named() {
+        let check = |lease_ms, renew_deadline_ms, retry_ms| LeaseTiming { lease_ms, renew_deadline_ms, retry_ms }.check();
+        assert!(LeaseTiming::default().check().is_ok());
+        for (lease, renew, retry) in [(4_000, 4_000, 1_000), (6_000, 1_200, 1_000), (6_000, 4_000, 0), (1_000, 4_000, 1_000)] {
+            let why = check(lease, renew, retry).unwrap_err();
+            assert!(why.contains(&lease.to_string()) && why.contains("retryMillis"), "{why}");
+        }
+        assert!(check(6_000, 1_201, 1_000).is_ok());
+    }
+}
