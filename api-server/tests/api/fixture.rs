@@ -163,7 +163,8 @@ pub async fn api_with(config: ApiConfig) -> Api {
 /// `before` writes before the change feed begins.
 pub async fn api_after(config: ApiConfig, before: impl AsyncFnOnce(&Registry)) -> Api {
     let dir = tempfile::tempdir().unwrap();
-    let database = StoreConfig::sqlite(dir.path().join("db"));
+    // A busy machine may take its time.
+    let database = StoreConfig { deadline: std::time::Duration::from_secs(60), ..StoreConfig::sqlite(dir.path().join("db")) };
     ::store::migrate(&database, None).await.unwrap();
     let keys = KeyRing::parse(&format!("k:{}", "00".repeat(32))).unwrap();
     let faults = Faulty::new(SqlStore::open(&database, keys).await.unwrap());

@@ -13,7 +13,8 @@ struct Fixture {
 
 async fn fixture() -> Fixture {
     let dir = tempfile::tempdir().unwrap();
-    let config = StoreConfig::sqlite(dir.path().join("db"));
+    // A busy machine may take its time.
+    let config = StoreConfig { deadline: std::time::Duration::from_secs(60), ..StoreConfig::sqlite(dir.path().join("db")) };
     store::migrate(&config, None).await.unwrap();
     let keys = KeyRing::parse(&format!("k:{}", "00".repeat(32))).unwrap();
     Fixture { registry: Registry::new(Arc::new(SqlStore::open(&config, keys).await.unwrap())), _dir: dir }

@@ -17,7 +17,8 @@ use std::{
 };
 
 pub async fn open(dir: &Path) -> Arc<SqlStore> {
-    let config = StoreConfig::sqlite(dir.join("db"));
+    // A busy machine may take its time.
+    let config = StoreConfig { deadline: std::time::Duration::from_secs(60), ..StoreConfig::sqlite(dir.join("db")) };
     migrate(&config, None).await.unwrap();
     Arc::new(SqlStore::open(&config, KeyRing::parse(&format!("k:{}", "07".repeat(32))).unwrap()).await.unwrap())
 }

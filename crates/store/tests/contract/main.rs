@@ -9,7 +9,7 @@ mod secrets;
 
 use schemas::{DynObject, Time};
 use serde_json::json;
-use std::path::Path;
+use std::{path::Path, time::Duration};
 use store::{KeyRing, SqlStore, StoreConfig, migrate};
 
 pub fn at(seconds: i64) -> Time {
@@ -21,7 +21,8 @@ pub fn keys() -> KeyRing {
 }
 
 pub fn config(dir: &Path) -> StoreConfig {
-    StoreConfig::sqlite(dir.join("db"))
+    // A busy machine may take its time; the tests of deadlines set their own.
+    StoreConfig { deadline: Duration::from_secs(60), ..StoreConfig::sqlite(dir.join("db")) }
 }
 
 pub async fn open(dir: &Path) -> SqlStore {
