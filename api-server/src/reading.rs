@@ -6,8 +6,9 @@ use crate::{
     select::Selection,
 };
 use schemas::{DynObject, KindInfo};
+use serde::Serialize;
 use std::sync::Arc;
-use store::{CONTROLLER_LEASE, ListQuery, Store};
+use store::{CONTROLLER_LEASE, ListQuery, ObjectText, Store};
 
 /// Objects read at once when a selector has to be looked at here.
 const CHUNK: i64 = 500;
@@ -15,14 +16,22 @@ const CHUNK: i64 = 500;
 const EVENTS: i64 = 10_000;
 
 /// A page of objects.
-pub(crate) struct Page {
-    pub items: Vec<DynObject>,
+pub(crate) struct Page<T> {
+    pub items: Vec<T>,
     /// Key of the last item, if more may follow.
     pub next: Option<String>,
     /// How many follow, if that is known.
     pub remaining: Option<i64>,
     /// Watching from here misses nothing.
     pub revision: i64,
+}
+
+/// An object of a list. Where nothing in it is looked at, its text goes from the table to the reader as it is.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Item {
+    Text(ObjectText),
+    Object(DynObject),
 }
 
 /// What a client may see of an object.
@@ -48,60 +57,72 @@ pub(crate) async fn one(ctx: &Context, kind: &KindInfo, name_or_uid: &str) -> Ap
 }
 
 /// Objects after `after`, by name (events: newest first), at most `limit`.
-pub(crate) async fn page(ctx: &Context, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page> {
+pub(crate) async fn page(ctx: &Context, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page<Item>> {
     let store = ctx.registry.store();
-    match kind.kind {
+    let parsed = match kind.kind {
         "Event" => events(store, selection, limit).await,
-        "Lease" => {
-            let lease = lease(store).await?;
-            let revision = lease.metadata.revision();
-            let items = if selection.matches(&lease) { vec![lease] } else { Vec::new() };
-            Ok(Page { items, next: None, remaining: None, revision })
-        }
-        _ if selection.name().is_some() => {
-            let revision = store.revision().await?.current;
-            let name = selection.name().unwrap_or_default();
-            let items: Vec<_> = store.get(kind.kind, name).await?.into_iter().filter(|o| selection.matches(o)).map(shown).collect();
-            Ok(Page { revision: newest(revision, &items), items, next: None, remaining: None })
-        }
-        _ if selection.is_all() || selection.is_host_only() => indexed(store, kind, selection, after, limit).await,
+        _ if kind.kind == "Lease" || selection.name().is_some() => few(ctx, kind, selection).await,
+        // `shown` has to look into a Credential.
+        _ if kind.kind != "Credential" && (selection.is_all() || selection.is_host_only()) => return indexed(store, kind, selection, after, limit).await,
         _ => filtered(store, kind, selection, after, limit).await,
-    }
+    }?;
+    let Page { items, next, remaining, revision } = parsed;
+    Ok(Page { items: items.into_iter().map(Item::Object).collect(), next, remaining, revision })
 }
 
 /// Every selected object, at one moment: watching from `revision` tells each later change once.
-pub(crate) async fn snapshot(ctx: &Context, kind: &KindInfo, selection: &Selection) -> ApiResult<Page> {
+pub(crate) async fn snapshot(ctx: &Context, kind: &KindInfo, selection: &Selection) -> ApiResult<Page<DynObject>> {
     if kind.kind == "Lease" || selection.name().is_some() {
-        return page(ctx, kind, selection, None, usize::MAX).await;
+        return few(ctx, kind, selection).await;
     }
     let query = ListQuery { host: selection.host().map(str::to_string), ..Default::default() };
     let page = ctx.registry.store().list(kind.kind, query).await?;
-    let revision = newest(page.revision, &page.items);
+    let revision = newest(page.revision, page.items.iter().map(|o| o.metadata.revision()));
     let items = page.items.into_iter().filter(|o| selection.matches(o)).map(shown).collect();
+    Ok(Page { items, next: None, remaining: None, revision })
+}
+
+/// What one row answers: the lease, or an object that is asked for by its name.
+async fn few(ctx: &Context, kind: &KindInfo, selection: &Selection) -> ApiResult<Page<DynObject>> {
+    let store = ctx.registry.store();
+    let (found, revision) = match selection.name() {
+        Some(name) if kind.kind != "Lease" => {
+            let revision = store.revision().await?.current;
+            (store.get(kind.kind, name).await?, revision)
+        }
+        _ => {
+            let lease = lease(store).await?;
+            let revision = lease.metadata.revision();
+            (Some(lease), revision)
+        }
+    };
+    let items: Vec<_> = found.into_iter().filter(|o| selection.matches(o)).map(shown).collect();
+    let revision = newest(revision, items.iter().map(|o| o.metadata.revision()));
     Ok(Page { items, next: None, remaining: None, revision })
 }
 
 /// The rows are read in one statement after `revision`, and revisions are in commit order: whatever
 /// happened up to the newest of them is in the rows.
-fn newest(revision: i64, rows: &[DynObject]) -> i64 {
-    rows.iter().map(|o| o.metadata.revision()).fold(revision, i64::max)
+fn newest(revision: i64, rows: impl Iterator<Item = i64>) -> i64 {
+    rows.fold(revision, i64::max)
 }
 
-async fn indexed(store: &Arc<dyn Store>, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page> {
+async fn indexed(store: &Arc<dyn Store>, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page<Item>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let query = ListQuery { after, limit, host: selection.host().map(str::to_string), ..Default::default() };
-    let page = store.list(kind.kind, query).await?;
-    let next = (page.remaining > 0).then(|| page.items.last().map(|o| o.metadata.name.clone())).flatten();
-    let revision = newest(page.revision, &page.items);
-    Ok(Page { items: page.items.into_iter().map(shown).collect(), remaining: next.as_ref().map(|_| page.remaining), next, revision })
+    let page = store.list_text(kind.kind, query).await?;
+    let next = (page.remaining > 0).then(|| page.items.last().map(|o| o.name.clone())).flatten();
+    let revision = newest(page.revision, page.items.iter().map(|o| o.resource_version));
+    let remaining = next.as_ref().map(|_| page.remaining);
+    Ok(Page { items: page.items.into_iter().map(Item::Text).collect(), remaining, next, revision })
 }
 
-async fn filtered(store: &Arc<dyn Store>, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page> {
+async fn filtered(store: &Arc<dyn Store>, kind: &KindInfo, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page<DynObject>> {
     let (mut items, mut after, mut first) = (Vec::new(), after, None);
     loop {
         let query = ListQuery { after, limit: CHUNK, host: selection.host().map(str::to_string), ..Default::default() };
         let chunk = store.list(kind.kind, query).await?;
-        let revision = *first.get_or_insert_with(|| newest(chunk.revision, &chunk.items));
+        let revision = *first.get_or_insert_with(|| newest(chunk.revision, chunk.items.iter().map(|o| o.metadata.revision())));
         after = chunk.items.last().map(|o| o.metadata.name.clone());
         items.extend(chunk.items.into_iter().filter(|o| selection.matches(o)).map(shown));
         if items.len() > limit || chunk.remaining == 0 || after.is_none() {
@@ -114,7 +135,7 @@ async fn filtered(store: &Arc<dyn Store>, kind: &KindInfo, selection: &Selection
 }
 
 /// Newest first, and no further pages: events are notes that may be lost.
-async fn events(store: &Arc<dyn Store>, selection: &Selection, limit: usize) -> ApiResult<Page> {
+async fn events(store: &Arc<dyn Store>, selection: &Selection, limit: usize) -> ApiResult<Page<DynObject>> {
     let revision = store.revision().await?.current;
     let uid = match selection.wanted("spec.regarding").and_then(|r| r.split_once('/')) {
         Some((kind, name)) => store.get(kind, name).await?.map(|o| o.metadata.uid),

@@ -6,7 +6,7 @@ use crate::{
     context::Ctx,
     errors::{ApiError, ApiResult},
     params::query_string,
-    reading,
+    reading::{self, Item},
     select::Selection,
 };
 use axum::{
@@ -14,7 +14,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use schemas::{API_VERSION, DynObject};
+use schemas::API_VERSION;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ struct List {
     kind: String,
     metadata: Meta,
     links: Vec<Link>,
-    items: Vec<DynObject>,
+    items: Vec<Item>,
 }
 
 #[derive(Serialize)]

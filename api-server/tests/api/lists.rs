@@ -55,6 +55,19 @@ async fn pages_give_every_object_once_and_end() {
 }
 
 #[tokio::test]
+async fn an_object_in_a_list_is_the_object_itself() {
+    let api = api().await;
+    hosts(&api, 3).await;
+    let list = api.get("/v1/hosts").await.gives(200).body;
+    let items = list["items"].as_array().unwrap();
+    assert_eq!(items.len(), 3);
+    for item in items {
+        let name = item["metadata"]["name"].as_str().unwrap();
+        assert_eq!(*item, api.get(&format!("/v1/hosts/{name}")).await.gives(200).body, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn every_page_carries_the_first_pages_revision() {
     let api = api().await;
     hosts(&api, 4).await;

@@ -12,6 +12,10 @@ use clap::Parser;
 use output::Failure;
 use std::process::ExitCode;
 
+/// glibc keeps what many threads freed: with 1,000 hosts more than twice the memory stays resident.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -2,9 +2,10 @@
 
 use crate::{StoreError, StoreResult};
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{API_VERSION, DynObject, Time};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
 use std::collections::BTreeMap;
 
 /// Under which right a transaction writes.
@@ -173,6 +174,39 @@ pub struct ListPage {
     pub revision: i64,
 }
 
+/// A page of objects as JSON text, ordered by name: for readers that only pass them on.
+#[derive(Clone, Debug, Default)]
+pub struct TextPage {
+    /// The objects.
+    pub items: Vec<ObjectText>,
+    /// Objects after this page.
+    pub remaining: i64,
+    /// Revision before the page was read: watching from it misses nothing.
+    pub revision: i64,
+}
+
+/// An object whose parts are JSON as it is stored; it serialises as the object itself.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectText {
+    /// `cloud-manager/v1`.
+    pub api_version: &'static str,
+    /// CamelCase kind.
+    pub kind: String,
+    /// Metadata.
+    pub metadata: Box<RawValue>,
+    /// Desired.
+    pub spec: Box<RawValue>,
+    /// Observed.
+    pub status: Box<RawValue>,
+    /// Name.
+    #[serde(skip)]
+    pub name: String,
+    /// Version it was read at.
+    #[serde(skip)]
+    pub resource_version: i64,
+}
+
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeOp {
@@ -234,6 +268,12 @@ pub trait Store: Send + Sync + 'static {
     /// Objects of a kind.
     async fn list(&self, kind: &str, query: ListQuery) -> StoreResult<ListPage>;
 
+    /// As [`Store::list`], without building the objects.
+    async fn list_text(&self, kind: &str, query: ListQuery) -> StoreResult<TextPage> {
+        let page = self.list(kind, query).await?;
+        Ok(TextPage { items: page.items.iter().map(ObjectText::of).collect::<StoreResult<_>>()?, remaining: page.remaining, revision: page.revision })
+    }
+
     /// Changes after a revision, oldest first. [`StoreError::Compacted`] if some are gone.
     async fn changes(&self, after: i64, limit: i64) -> StoreResult<Vec<Change>>;
 
@@ -292,5 +332,23 @@ impl Committed {
     /// The last object written.
     pub fn last(&self) -> StoreResult<&DynObject> {
         self.objects.last().ok_or_else(|| StoreError::Corrupt("a transaction that had to write an object wrote none".into()))
+    }
+}
+
+impl ObjectText {
+    /// An object as text.
+    pub fn of(object: &DynObject) -> StoreResult<ObjectText> {
+        fn text<T: Serialize>(part: &T) -> StoreResult<Box<RawValue>> {
+            serde_json::value::to_raw_value(part).map_err(|e| StoreError::Corrupt(e.to_string()))
+        }
+        Ok(ObjectText {
+            api_version: API_VERSION,
+            kind: object.kind.clone(),
+            metadata: text(&object.metadata)?,
+            spec: text(&object.spec)?,
+            status: text(&object.status)?,
+            name: object.metadata.name.clone(),
+            resource_version: object.metadata.revision(),
+        })
     }
 }

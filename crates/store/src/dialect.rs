@@ -8,7 +8,7 @@ pub(crate) type SqliteConn = SyncConnectionWrapper<SqliteConnection>;
 
 /// Settings of every SQLite session. FULL: a committed intent must survive a power cut.
 const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA cache_size = -4000; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 16777216;";
+     PRAGMA foreign_keys = ON; PRAGMA cache_size = -2000; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 16777216;";
 
 /// Prepares a new SQLite connection.
 pub(crate) async fn sqlite_session(conn: &mut SqliteConn) -> diesel::QueryResult<()> {

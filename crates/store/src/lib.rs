@@ -20,7 +20,8 @@ mod side;
 mod write;
 
 pub use api::{
-    Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, Store,
+    Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, ObjectText, Op, Revision, Store,
+    TextPage,
 };
 pub use conn::{SqlStore, StoreConfig};
 pub use error::{StoreError, StoreResult};

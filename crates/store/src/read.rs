@@ -1,7 +1,8 @@
 //! Reads of resources and history.
 
 use crate::{
-    Change, ChangeOp, ListPage, ListQuery, Revision, SqlStore, StoreError, StoreResult,
+    Change, ChangeOp, ListPage, ListQuery, ObjectText, Revision, SqlStore, StoreError, StoreResult, TextPage,
+    api::id,
     conn::with_conn,
     dialect::SqliteConn,
     schema::{changes, resources, revision},
@@ -10,15 +11,23 @@ use crate::{
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use schemas::{API_VERSION, DynObject};
+use serde_json::value::RawValue;
 
-type Row = (String, String, String, String);
+type Row = (String, String, i64, String, String, String);
+type Columns = (resources::kind, resources::name, resources::resource_version, resources::metadata, resources::spec, resources::status);
 
-fn object((kind, metadata, spec, status): Row) -> StoreResult<DynObject> {
+const COLUMNS: Columns =
+    (resources::kind, resources::name, resources::resource_version, resources::metadata, resources::spec, resources::status);
+
+fn object((kind, _, _, metadata, spec, status): Row) -> StoreResult<DynObject> {
     Ok(DynObject { api_version: API_VERSION.into(), kind, metadata: parse(&metadata)?, spec: parse(&spec)?, status: parse(&status)? })
 }
 
-const COLUMNS: (resources::kind, resources::metadata, resources::spec, resources::status) =
-    (resources::kind, resources::metadata, resources::spec, resources::status);
+fn text((kind, name, resource_version, metadata, spec, status): Row) -> StoreResult<ObjectText> {
+    let raw = |part| RawValue::from_string(part).map_err(|e| StoreError::Corrupt(format!("{}: {e}", id(&kind, &name))));
+    let (metadata, spec, status) = (raw(metadata)?, raw(spec)?, raw(status)?);
+    Ok(ObjectText { api_version: API_VERSION, kind, metadata, spec, status, name, resource_version })
+}
 
 /// One object.
 pub(crate) async fn one(c: &mut SqliteConn, kind: &str, name: &str) -> StoreResult<Option<DynObject>> {
@@ -41,6 +50,17 @@ impl SqlStore {
     }
 
     pub(crate) async fn read_list(&self, kind: &str, q: ListQuery) -> StoreResult<ListPage> {
+        let (rows, remaining, revision) = self.read_rows(kind, q).await?;
+        Ok(ListPage { items: rows.into_iter().map(object).collect::<StoreResult<_>>()?, remaining, revision })
+    }
+
+    pub(crate) async fn read_list_text(&self, kind: &str, q: ListQuery) -> StoreResult<TextPage> {
+        let (rows, remaining, revision) = self.read_rows(kind, q).await?;
+        Ok(TextPage { items: rows.into_iter().map(text).collect::<StoreResult<_>>()?, remaining, revision })
+    }
+
+    /// Rows of a page, how many follow, and the revision before they were read.
+    async fn read_rows(&self, kind: &str, q: ListQuery) -> StoreResult<(Vec<Row>, i64, i64)> {
         self.reading(async {
             let revision = self.read_revision_row().await?.current;
             let filtered = || {
@@ -71,7 +91,7 @@ impl SqlStore {
                 (rows, total)
             });
             let remaining = total - rows.len() as i64;
-            Ok(ListPage { items: rows.into_iter().map(object).collect::<StoreResult<_>>()?, remaining, revision })
+            Ok((rows, remaining, revision))
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! What stays off the revision counter: claims (read), evidence, secrets, events; and the `Store` itself.
 
 use crate::{
-    Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, SqlStore, Store, StoreResult,
+    Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, SqlStore, Store, StoreResult, TextPage,
     conn::with_conn,
     keys::Sealed,
     schema::{events, evidence, host_claims, revision, secrets},
@@ -49,6 +49,10 @@ impl Store for SqlStore {
 
     async fn list(&self, kind: &str, query: ListQuery) -> StoreResult<ListPage> {
         self.read_list(kind, query).await
+    }
+
+    async fn list_text(&self, kind: &str, query: ListQuery) -> StoreResult<TextPage> {
+        self.read_list_text(kind, query).await
     }
 
     async fn changes(&self, after: i64, limit: i64) -> StoreResult<Vec<Change>> {
