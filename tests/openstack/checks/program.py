@@ -2,11 +2,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 
 from . import lab
+from .databases import free_port
 from .wait import CheckFailed, check, until
 
 CONFIG = """[api]
@@ -19,12 +19,6 @@ node_sync_interval_seconds = 3
 """
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Program:
     def __init__(self, binary, directory):
         self.binary, self.directory = binary, directory
@@ -32,7 +26,7 @@ class Program:
         self.log = os.path.join(directory, "run.log")
         self.transcript = os.path.join(directory, "commands.log")
         self.config = os.path.join(directory, "cloud-manager.toml")
-        port = _free_port()
+        port = free_port()
         with open(self.config, "w") as f:
             f.write(CONFIG.format(port=port, data=os.path.join(directory, "data")))
         self.url = f"http://127.0.0.1:{port}"

@@ -2,7 +2,7 @@
 import statistics
 import time
 
-from . import lab
+from . import lab, pairs
 from .access import roles
 from .common import (HOST, HOSTS, all_elsewhere, back_in_service, by_hand, drained_and_off, fenced_in_one_write, nobody_ran_twice, nova_shows_down,
                      one_record_each, rebuilt_elsewhere, returned, wait_off)
@@ -196,4 +196,5 @@ SCENARIOS = {
     "crash-resume": crash_resume,
     "return": return_to_service,
     "initialise-cycle": initialise_cycle,
+    **pairs.SCENARIOS,
 }
