@@ -9,6 +9,13 @@ pub struct ServerArgs {
     /// TOML file [default: /etc/cloud-manager/cloud-manager.toml if it is there]
     #[arg(long, env = "CLOUD_MANAGER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// INI file in the manner of oslo.config; may be repeated, the later wins
+    /// [default: /etc/aos/aos.conf, then /etc/aos/cloud_manager.conf, if they are there]
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Vec<PathBuf>,
+    /// Directory of INI files, *.conf, read in the order of their names after those of --config-file
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Vec<PathBuf>,
     /// api.listen: address and port of the API
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
