@@ -114,7 +114,7 @@ impl KeyFile {
     /// There is no such key, it is the one that seals, or the file cannot be written.
     pub fn remove(mut self, id: &str) -> StoreResult<()> {
         if self.ids().first().is_some_and(|sealing| sealing == id) {
-            return Err(StoreError::Key(format!("key {id:?} seals new data; make another one the sealing key first: cloud-manager keys rotate")));
+            return Err(StoreError::Key(format!("key {id:?} seals new data; make another one the sealing key first: cloud-manager keys rotate KEY")));
         }
         self.take(id)?;
         self.write()

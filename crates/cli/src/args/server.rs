@@ -93,8 +93,66 @@ pub struct DoctorArgs {
     /// You looked at Nova and at the power of hosts: acts may go on
     #[arg(long)]
     pub accept: bool,
+    /// Do not read the power devices
+    #[arg(long)]
+    pub no_bmc: bool,
+    /// How
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: DoctorFormat,
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// How findings are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    /// One line each, and what to do.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// `db backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// File to write; it must not be there yet
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Show the keys, in order, and how many Credentials each one sealed
+    List(ServerArgs),
+    /// Add a new key: it opens, and does not seal yet
+    Add(ServerArgs),
+    /// Seal with another key from now on, and seal every Credential anew with it
+    Rotate {
+        /// The key, as `keys list` shows it
+        #[arg(value_name = "KEY")]
+        id: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Remove keys that seal nothing any more
+    Prune {
+        /// The keys [default: all that seal nothing]
+        ids: Vec<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+impl KeysCommand {
+    /// The configuration's flags.
+    pub fn server(&self) -> &ServerArgs {
+        match self {
+            KeysCommand::List(server) | KeysCommand::Add(server) | KeysCommand::Rotate { server, .. } | KeysCommand::Prune { server, .. } => server,
+        }
+    }
 }
 
 /// `db`.
@@ -112,6 +170,8 @@ pub enum DbCommand {
     List(ServerArgs),
     /// Show which version the database has
     Status(ServerArgs),
+    /// Copy the database to a file while servers run
+    Backup(BackupArgs),
 }
 
 words!(

@@ -88,7 +88,7 @@ fn one_file(path: &Path, text: &str, found: &mut Found, notices: &mut Vec<Notice
     let common = path.file_name().is_some_and(|n| n == COMMON);
     let file = ini::parse(path, text)?;
     let mut here: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    let mut foreign = |at: Origin, message: String| -> Result<(), ConfigError> {
+    let foreign = |notices: &mut Vec<Notice>, at: Origin, message: String| -> Result<(), ConfigError> {
         if !common {
             return Err(ConfigError::at(&at, message));
         }
@@ -99,7 +99,7 @@ fn one_file(path: &Path, text: &str, found: &mut Found, notices: &mut Vec<Notice
     for (section, line) in &file.sections {
         if !sections().any(|s| s.eq_ignore_ascii_case(section)) {
             let message = format!("there is no such section{}", hint(section, sections(), "["));
-            foreign(origin(path, *line, format!("[{section}]")), message)?;
+            foreign(notices, origin(path, *line, format!("[{section}]")), message)?;
         }
     }
     for a in &file.assignments {
@@ -109,7 +109,7 @@ fn one_file(path: &Path, text: &str, found: &mut Found, notices: &mut Vec<Notice
             if keys.peek().is_some() {
                 let elsewhere = PARAMETERS.iter().find(|p| p.key == a.key).map(|p| format!("; [{}] has it", p.section));
                 let message = format!("there is no such key{}", elsewhere.unwrap_or_else(|| hint(&a.key, keys, "")));
-                foreign(origin(path, a.line, format!("[{}] {}", a.section, a.key)), message)?;
+                foreign(notices, origin(path, a.line, format!("[{}] {}", a.section, a.key)), message)?;
             }
             continue;
         };
