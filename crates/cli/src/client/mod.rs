@@ -9,6 +9,7 @@ mod explain;
 mod follow;
 mod get;
 mod host;
+mod lease;
 mod manifest;
 mod operate;
 mod policy;

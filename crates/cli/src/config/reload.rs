@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Keys that a running process takes over.
-const AT_ONCE: [&str; 10] = [
+pub(super) const AT_ONCE: [&str; 10] = [
     "log.level",
     "controller.node_sync_interval_seconds",
     "controller.resync_seconds",

@@ -365,3 +365,51 @@ fn of_a_changed_configuration_each_key_is_named_with_when_it_counts() {
     assert_eq!((changes.after_restart, changes.of_no_effect), (vec!["api.listen".to_string()], vec!["policy.evacuation_retries".to_string()]));
     assert_eq!(Changes::between(&old, &old), Changes::default());
 }
+
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
+
+#[test]
+fn the_reference_has_every_key_with_its_default_and_whether_it_changes_at_once() {
+    let text = std::fs::read_to_string(REFERENCE).unwrap();
+    let rows: Vec<String> = text.lines().filter_map(|l| Some(l.strip_prefix("| `")?.rsplitn(2, " | ").nth(1)?.to_string())).filter(|l| l.contains('.') && !l.starts_with('[')).collect();
+    let mut expected = Vec::new();
+    for (section, keys) in serde_json::to_value(Config::default()).unwrap().as_object().unwrap() {
+        for (name, value) in keys.as_object().unwrap() {
+            let key = format!("{section}.{name}");
+            let default = match value {
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(text) => format!("`{text}` "),
+                other => format!("`{other}` "),
+            };
+            let at_once = if reload::AT_ONCE.contains(&key.as_str()) { "yes " } else { "" };
+            expected.push(format!("{key}` | {default}| {at_once}|").trim_end_matches([' ', '|']).to_string());
+        }
+    }
+    let rows: Vec<String> = rows.iter().map(|r| r.trim_end_matches([' ', '|']).to_string()).collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_reference_says_what_becomes_of_every_parameter() {
+    const BEGIN: &str = "writes this table -->\n";
+    const END: &str = "<!-- end of product parameters -->";
+    let mut table = String::from("| Parameter | Default | Here |\n|---|---|---|\n");
+    for p in &PARAMETERS {
+        let default = if p.default.is_empty() { String::new() } else { format!("`{}` ", p.default) };
+        let effect = match p.effect {
+            parameters::Effect::Sets(key) => format!("`{key}`"),
+            parameters::Effect::Shares(key) => format!("`{key}`, with its neighbours"),
+            parameters::Effect::Later(feature) => format!("to come: {feature}"),
+            parameters::Effect::Nothing(why) => format!("no effect: {why}"),
+        };
+        table.push_str(&format!("| `[{}] {}` | {default}| {effect} |\n", p.section, p.key));
+    }
+    let text = std::fs::read_to_string(REFERENCE).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(REFERENCE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    } else {
+        assert_eq!(written, table, "run UPDATE_DOCS=1 cargo test -p cloud-manager");
+    }
+}

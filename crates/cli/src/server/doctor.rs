@@ -6,6 +6,7 @@ mod keys;
 mod lease;
 mod power;
 mod report;
+mod state;
 
 use super::database;
 use crate::{
@@ -13,68 +14,14 @@ use crate::{
     config, output,
 };
 use ::client::Exit;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use report::{Level, Report};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+pub(super) use state::StateFile;
 use store::{ListQuery, Revision, SqlStore, Store};
 
 /// What a person has to look at before acts may go on.
 const LOOK_FIRST: &str = "Calls made after the backup are not in this database. Look in Nova for evacuations and live migrations under way, \
      and at the power of hosts that were being worked on; then run: cloud-manager doctor --accept";
-
-/// How far history went, outside the database: a restore does not turn it back.
-#[derive(Clone, Debug)]
-pub(super) struct StateFile {
-    path: PathBuf,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct State {
-    cluster_uuid: String,
-    highest_revision: i64,
-}
-
-impl StateFile {
-    pub(super) fn beside(database: &Path) -> StateFile {
-        StateFile { path: database.with_extension("state.json") }
-    }
-
-    fn read(&self) -> anyhow::Result<Option<State>> {
-        match std::fs::read(&self.path) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("{} makes no sense", self.path.display()))?)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e).with_context(|| self.path.display().to_string()),
-        }
-    }
-
-    /// Why all acts have to be frozen, if they have to.
-    pub(super) fn check(&self, now: &Revision) -> Option<String> {
-        let way_out = "acts are frozen until `cloud-manager doctor --accept` was run";
-        match self.read() {
-            Ok(None) => None,
-            Ok(Some(state)) if state.cluster_uuid != now.cluster_uuid => {
-                Some(format!("the database's cluster uuid is {}, it was {}: {way_out}", now.cluster_uuid, state.cluster_uuid))
-            }
-            Ok(Some(state)) if state.highest_revision > now.current => Some(format!(
-                "the database is at revision {}, it was at {}: it was restored or lost commits; {way_out}",
-                now.current, state.highest_revision
-            )),
-            Ok(Some(_)) => None,
-            Err(error) => Some(format!("{error:#}: {way_out}")),
-        }
-    }
-
-    /// Replaces the file in one step.
-    pub(super) fn write(&self, now: &Revision) -> anyhow::Result<()> {
-        let state = State { cluster_uuid: now.cluster_uuid.clone(), highest_revision: now.current };
-        let temporary = self.path.with_extension("json.new");
-        std::fs::write(&temporary, serde_json::to_vec(&state)?)?;
-        std::fs::rename(&temporary, &self.path)?;
-        Ok(())
-    }
-}
 
 /// `cloud-manager doctor`. Everything that can be looked at is, whatever else failed.
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
@@ -138,7 +85,7 @@ async fn open_calls(store: &SqlStore, report: &mut Report) -> anyhow::Result<()>
 
 /// Whether history went back (S14), and if so whether somebody has looked.
 fn history(state: &StateFile, revision: &Revision, accept: bool, report: &mut Report) -> anyhow::Result<()> {
-    match (state.check(revision), accept) {
+    match (state.look(revision), accept) {
         (None, _) => report.ok("history", "did not go back: nothing is frozen"),
         (Some(why), false) => report.fail("history", why, LOOK_FIRST),
         (Some(why), true) => {

@@ -8,12 +8,12 @@ use schemas::{
     v1::PowerDevice,
 };
 use secrecy::ExposeSecret;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use store::{ListQuery, SqlStore, Store};
 
 /// Longest time for one device.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// Devices read at the same time.
+/// Addresses read at the same time.
 const AT_ONCE: usize = 16;
 const WAY_OUT: &str = "Until it reads, its host can be neither fenced nor powered off; see its address, network and Credential";
 
@@ -27,8 +27,21 @@ pub(super) async fn check(store: &SqlStore, report: &mut Report) {
     }
     let drivers = Drivers::new();
     let total = devices.len();
-    let mut results: Vec<(String, Result<(), (String, &str)>)> =
-        stream::iter(devices).map(|device| one(store, &drivers, device)).buffer_unordered(AT_ONCE).collect().await;
+    // Several devices at one address wait for each other: each gets its own time.
+    let mut by_address: BTreeMap<String, Vec<DynObject>> = BTreeMap::new();
+    for device in devices {
+        let endpoint = &device.spec["endpoint"];
+        by_address.entry(format!("{}:{}", endpoint["host"], endpoint["port"])).or_default().push(device);
+    }
+    let groups = by_address.into_values().map(async |group| {
+        let mut results = Vec::new();
+        for device in group {
+            results.push(one(store, &drivers, device).await);
+        }
+        results
+    });
+    let results: Vec<Vec<(String, Result<(), (String, &str)>)>> = stream::iter(groups).buffer_unordered(AT_ONCE).collect().await;
+    let mut results: Vec<_> = results.into_iter().flatten().collect();
     results.sort_by(|a, b| a.0.cmp(&b.0));
     let read = results.iter().filter(|(_, r)| r.is_ok()).count();
     for (name, result) in &results {
