@@ -2,7 +2,7 @@
 
 use crate::{World, act::WorldActor, controllers, gc, node_sync::NodeSync};
 use engine::{
-    Feed, Gate, Key, Metrics, Queue, Recorder,
+    Feed, Gate, Key, Live, Metrics, Queue, Recorder,
     driver::{Run, RunResult, Shared},
     queue::priority,
 };
@@ -19,16 +19,16 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 #[derive(Clone, Debug)]
 pub struct ControllerConfig {
     /// Pause between looks at Nova's services.
-    pub node_sync_interval: Duration,
+    pub node_sync_interval: Live,
     /// Longest time until a settled object is looked at again.
-    pub resync: Duration,
+    pub resync: Live,
     /// Reconciles at the same time.
     pub workers: usize,
 }
 
 impl Default for ControllerConfig {
     fn default() -> Self {
-        ControllerConfig { node_sync_interval: Duration::from_secs(60), resync: Duration::from_secs(300), workers: 16 }
+        ControllerConfig { node_sync_interval: Duration::from_secs(60).into(), resync: Duration::from_secs(300).into(), workers: 16 }
     }
 }
 
@@ -73,7 +73,7 @@ pub async fn start(
         metrics: metrics.clone(),
         gate,
     };
-    let light_ms = i64::try_from(config.node_sync_interval.as_millis()).unwrap_or(60_000);
+    let light_ms = i64::try_from(config.node_sync_interval.get().as_millis()).unwrap_or(60_000);
     let table: HashMap<&'static str, controllers::Controller> =
         controllers::table(&shared, &world, light_ms).into_iter().map(|c| (c.driver.kind(), c)).collect();
     let table = Arc::new(table);
@@ -209,14 +209,14 @@ async fn dispatch(
     }
 }
 
-async fn node_sync(mut sync: NodeSync, interval: Duration, stop: CancellationToken) {
+async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) {
     loop {
         if let Err(error) = sync.pass().await {
             tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(interval.get()) => {}
         }
     }
 }

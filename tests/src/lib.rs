@@ -40,7 +40,7 @@ impl Rig {
         let keys = KeyRing::parse(&format!("k:{}", "07".repeat(32))).expect("a key");
         let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
         let registry = Registry::new(store.clone());
-        let config = ControllerConfig { node_sync_interval: node_sync, workers: 8, ..ControllerConfig::default() };
+        let config = ControllerConfig { node_sync_interval: node_sync.into(), workers: 8, ..ControllerConfig::default() };
         let mut rig = Rig {
             registry,
             store,

@@ -22,7 +22,7 @@ macro_rules! words {
 
 mod server;
 
-pub use server::{DbCommand, DoctorArgs, FaultArgs, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
+pub use server::{BackupArgs, DbCommand, DoctorArgs, DoctorFormat, FaultArgs, KeysCommand, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
 
 /// Controls compute hosts of an OpenStack cloud: power, scheduling, draining, evacuation.
 ///
@@ -121,11 +121,30 @@ pub enum Command {
     Controller(ServerArgs),
     /// Run everything against a simulated cloud, or hurt that cloud
     Sandbox(SandboxArgs),
-    /// The database's schema
+    /// The database: its schema, and backups
     #[command(subcommand)]
     Db(DbCommand),
-    /// After a restore of the database: say what may have happened, and let acts go on
+    /// The keys that seal Credentials
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check database, keys, clock, leader, OpenStack and power devices; let acts go on after a restore
     Doctor(DoctorArgs),
+    /// Print what makes a shell complete these commands: `source <(cloud-manager completion bash)`
+    Completion {
+        /// The shell
+        shell: CompletionShell,
+    },
+}
+
+/// Shells that can complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompletionShell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
 }
 
 /// How objects are shown.

@@ -7,8 +7,8 @@ mod output;
 mod server;
 
 use ::client::Exit;
-use args::{Cli, Command, ConfigCommand, SandboxCommand};
-use clap::Parser;
+use args::{Cli, Command, CompletionShell, ConfigCommand, SandboxCommand};
+use clap::{CommandFactory, Parser};
 use output::Failure;
 use std::process::ExitCode;
 
@@ -31,7 +31,12 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         Command::ApiServer(args) => server::api_server(args).await,
         Command::Controller(args) => server::controller(args).await,
         Command::Db(command) => server::db(command).await,
-        Command::Doctor(args) => server::doctor(args).await,
+        Command::Keys(command) => server::keys(command).await,
+        Command::Doctor(args) => return server::doctor(args).await,
+        Command::Completion { shell } => {
+            output::data(completion(shell).trim_end());
+            return Ok(Exit::Ok);
+        }
         Command::Sandbox(args) => match args.command {
             Some(SandboxCommand::Fault(fault)) => return client::sandbox::fault(fault).await,
             None => server::sandbox(args.run).await,
@@ -43,6 +48,19 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
         command => return client::dispatch(cli.access, command).await,
     };
     served.map(|()| Exit::Ok).map_err(Failure::from)
+}
+
+/// The script for a shell, made from the very definition of the commands.
+fn completion(shell: CompletionShell) -> String {
+    use clap_complete::Shell;
+    let shell = match shell {
+        CompletionShell::Bash => Shell::Bash,
+        CompletionShell::Zsh => Shell::Zsh,
+        CompletionShell::Fish => Shell::Fish,
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cloud-manager", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 fn finish(result: Result<Exit, Failure>) -> ExitCode {

@@ -1,6 +1,6 @@
 //! The driver loop: the only place with the order load → observe → decide → commit → act → commit.
 
-use crate::{Clock, Gate, Metrics, Recorder, intents, metrics::{ReconcileLabels, WaitLabels}, retry};
+use crate::{Clock, Gate, Live, Metrics, Recorder, intents, metrics::{ReconcileLabels, WaitLabels}, retry};
 use async_trait::async_trait;
 use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
 use schemas::{
@@ -97,7 +97,7 @@ pub struct Shared {
     /// Does steps.
     pub actor: Arc<dyn Actor>,
     /// Longest time until a settled object is looked at again.
-    pub resync: Duration,
+    pub resync: Live,
     /// Writes events.
     pub recorder: Recorder,
     /// Metrics.
@@ -240,7 +240,7 @@ impl<R: Reconciler> Driver<R> {
             return Ok(RunResult::Again(Duration::ZERO));
         }
         Ok(match decision.next {
-            Next::Settled { recheck } => RunResult::Again(spread(seconds(recheck).min(s.resync))),
+            Next::Settled { recheck } => RunResult::Again(spread(seconds(recheck).min(s.resync.get()))),
             Next::Wait { recheck, .. } => RunResult::Again(seconds(recheck)),
             Next::Finished => RunResult::Done,
             Next::Step(_) => RunResult::Again(Duration::ZERO),

@@ -1,24 +1,43 @@
-//! Credential data at rest: AES-256-GCM-SIV, key from a file of mode 0600.
+//! Credential data at rest: AES-256-GCM-SIV, keys from a file of mode 0600.
 
-use crate::{StoreError, StoreResult};
+use crate::{StoreError, StoreResult, keyfile};
 use aes_gcm_siv::{
     Aes256GcmSiv, KeyInit, Nonce,
     aead::{Aead, Payload},
 };
 use rand::RngCore;
 use secrecy::{ExposeSecret, SecretString};
-use std::{collections::BTreeMap, io::Write, os::unix::fs::{OpenOptionsExt, PermissionsExt}, path::Path};
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
 use zeroize::Zeroizing;
 
-/// Keys by id; the first line of the file is the one that seals.
+/// Keys by id; the first line of the file is the one that seals, all open.
+///
+/// A ring of a file looks at the file again before it seals and before it says that a key is missing, so that
+/// a running process follows a rotation by itself. A file that makes no sense leaves the keys it had.
 pub struct KeyRing {
+    file: Option<PathBuf>,
+    ring: RwLock<Ring>,
+}
+
+#[derive(Clone)]
+struct Ring {
     sealing: String,
     keys: BTreeMap<String, Zeroizing<[u8; 32]>>,
+    stamp: Option<Stamp>,
 }
+
+/// What tells one version of a file from the next: inode, length, time of change.
+type Stamp = (u64, u64, i64, i64);
 
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeyRing {{ sealing: {:?}, keys: {} }}", self.sealing, self.keys.len())
+        let ring = self.ring();
+        write!(f, "KeyRing {{ sealing: {:?}, keys: {} }}", ring.sealing, ring.keys.len())
     }
 }
 
@@ -29,88 +48,161 @@ pub(crate) struct Sealed {
     pub ciphertext: Vec<u8>,
 }
 
+fn at(path: &Path, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Key(format!("key file {}: {why}", path.display()))
+}
+
+/// Reads a key file whole; refuses one that others may read.
+pub(crate) fn read(path: &Path) -> StoreResult<(Zeroizing<String>, Stamp)> {
+    let fail = |e: std::io::Error| at(path, e);
+    let meta = std::fs::metadata(path).map_err(fail)?;
+    let mode = meta.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(at(path, format!("its mode is {:o}, so others can read it; run: chmod 600 {}", mode & 0o777, path.display())));
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(fail)?);
+    Ok((text, (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec())))
+}
+
 impl KeyRing {
     /// Reads the key file, or makes one with a new key. Lines are `id:64 hex digits`.
     /// Refuses a file that others may read.
     pub fn load_or_create(path: &Path) -> StoreResult<KeyRing> {
-        let fail = |why: String| StoreError::Key(format!("key file {}: {why}", path.display()));
-        if !path.try_exists().map_err(|e| fail(e.to_string()))? {
-            create(path).map_err(|e| fail(format!("{e}; check that its directory exists and may be written")))?;
+        if !path.try_exists().map_err(|e| at(path, e))? {
+            keyfile::create(path).map_err(|e| at(path, format!("{e}; check that its directory exists and may be written")))?;
         }
-        let mode = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(fail(format!("its mode is {:o}, so others can read it; run: chmod 600 {}", mode & 0o777, path.display())));
-        }
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?);
-        Self::parse(&text).map_err(fail)
+        Self::load(path)
+    }
+
+    /// Reads the key file, which must be there. Refuses a file that others may read.
+    pub fn load(path: &Path) -> StoreResult<KeyRing> {
+        let (text, stamp) = read(path)?;
+        let ring = Ring { stamp: Some(stamp), ..parse(&text).map_err(|why| at(path, why))? };
+        Ok(KeyRing { file: Some(path.into()), ring: RwLock::new(ring) })
     }
 
     /// Parses the text of a key file.
     pub fn parse(text: &str) -> Result<KeyRing, String> {
-        let (mut sealing, mut keys) = (None, BTreeMap::new());
-        for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
-            let wrong = || format!("line {}: write id:64-hex-digits", number + 1);
-            let (id, hex) = line.trim().split_once(':').ok_or_else(wrong)?;
-            let mut key = Zeroizing::new([0u8; 32]);
-            if id.is_empty() || hex.len() != 64 || !hex.is_ascii() {
-                return Err(wrong());
-            }
-            for (i, byte) in key.iter_mut().enumerate() {
-                *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).map_err(|_| wrong())?;
-            }
-            if keys.contains_key(id) {
-                return Err(format!("line {}: there are two keys of the id {id:?}; give each its own", number + 1));
-            }
-            sealing.get_or_insert_with(|| id.to_string());
-            keys.insert(id.to_string(), key);
-        }
-        sealing.map(|sealing| KeyRing { sealing, keys }).ok_or_else(|| "it holds no key".into())
+        Ok(KeyRing { file: None, ring: RwLock::new(parse(text)?) })
     }
 
-    fn cipher(&self, id: &str) -> StoreResult<Aes256GcmSiv> {
-        let missing = || StoreError::Key(format!("key {id:?} is not in the key file; put the line with this id back"));
-        let key = self.keys.get(id).ok_or_else(missing)?;
-        Aes256GcmSiv::new_from_slice(key.as_ref()).map_err(|_| missing())
+    /// The id of the key that seals.
+    pub fn sealing(&self) -> String {
+        self.refreshed().sealing
+    }
+
+    /// A ring of a file that cannot be used: it opens and seals nothing, so that the rest can be looked at.
+    pub fn none(path: &Path) -> KeyRing {
+        let ring = Ring { sealing: String::new(), keys: BTreeMap::new(), stamp: None };
+        KeyRing { file: Some(path.into()), ring: RwLock::new(ring) }
+    }
+
+    /// The ids of all keys.
+    pub fn ids(&self) -> Vec<String> {
+        self.ring().keys.into_keys().collect()
+    }
+
+    fn ring(&self) -> Ring {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the file's keys if it changed since it was last read. A broken file changes nothing but the log.
+    fn refreshed(&self) -> Ring {
+        let current = self.ring();
+        let Some(path) = &self.file else { return current };
+        let changed = std::fs::metadata(path).is_ok_and(|m| current.stamp != Some((m.ino(), m.len(), m.mtime(), m.mtime_nsec())));
+        if !changed {
+            return current;
+        }
+        let read = read(path).and_then(|(text, stamp)| Ok(Ring { stamp: Some(stamp), ..parse(&text).map_err(|why| at(path, why))? }));
+        match read {
+            Ok(ring) => {
+                tracing::info!(file = %path.display(), sealing = ring.sealing, keys = ring.keys.len(), "the key file changed and was read again");
+                *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring.clone();
+                ring
+            }
+            Err(error) => {
+                tracing::error!(%error, "the key file changed and cannot be used: the keys that were read before stay in force");
+                current
+            }
+        }
+    }
+
+    /// Where a key would have to be.
+    fn place(&self) -> String {
+        self.file.as_ref().map_or("the key file".into(), |f| format!("the key file {}", f.display()))
+    }
+
+    fn missing(&self, id: &str) -> String {
+        format!("key {id:?} is not in {}; put the line that begins with \"{id}:\" there (from the other controller, or from the backup of its key file)", self.place())
     }
 
     pub(crate) fn seal(&self, name: &str, data: &BTreeMap<String, SecretString>) -> StoreResult<Sealed> {
+        let ring = self.refreshed();
         let plain: BTreeMap<&str, &str> = data.iter().map(|(k, v)| (k.as_str(), v.expose_secret())).collect();
         let plain = Zeroizing::new(serde_json::to_vec(&plain).map_err(|e| StoreError::Key(e.to_string()))?);
         let mut nonce = [0u8; 12];
         rand::rng().fill_bytes(&mut nonce);
         let aad = aad(name);
         let payload = Payload { msg: &plain, aad: aad.as_bytes() };
-        let failed = |_| StoreError::Key(format!("the data of Credential/{name} could not be sealed"));
-        let ciphertext = self.cipher(&self.sealing)?.encrypt(&Nonce::from(nonce), payload).map_err(failed)?;
-        Ok(Sealed { key_id: self.sealing.clone(), nonce: nonce.to_vec(), ciphertext })
+        let failed = || StoreError::Key(format!("the data of Credential/{name} could not be sealed"));
+        let cipher = ring.cipher(&ring.sealing).ok_or_else(failed)?;
+        let ciphertext = cipher.encrypt(&Nonce::from(nonce), payload).map_err(|_| failed())?;
+        Ok(Sealed { key_id: ring.sealing.clone(), nonce: nonce.to_vec(), ciphertext })
     }
 
     pub(crate) fn open(&self, name: &str, sealed: &Sealed) -> StoreResult<BTreeMap<String, SecretString>> {
-        let failed = || StoreError::Key(format!("the data of Credential/{name} cannot be opened with key {:?}; restore the key file that wrote it", sealed.key_id));
+        let what = format!("the data of Credential/{name} cannot be opened");
+        let missing = || StoreError::Key(format!("{what}: {}", self.missing(&sealed.key_id)));
+        let cipher = self.ring().cipher(&sealed.key_id).or_else(|| self.refreshed().cipher(&sealed.key_id)).ok_or_else(missing)?;
+        let failed = || {
+            let place = self.place();
+            StoreError::Key(format!("{what} with key {:?} of {place}: it was sealed with another key of the same id; restore the key file that wrote it", sealed.key_id))
+        };
         let nonce: [u8; 12] = sealed.nonce.as_slice().try_into().map_err(|_| failed())?;
         let aad = aad(name);
         let payload = Payload { msg: &sealed.ciphertext, aad: aad.as_bytes() };
-        let plain = Zeroizing::new(self.cipher(&sealed.key_id)?.decrypt(&Nonce::from(nonce), payload).map_err(|_| failed())?);
+        let plain = Zeroizing::new(cipher.decrypt(&Nonce::from(nonce), payload).map_err(|_| failed())?);
         serde_json::from_slice(&plain).map_err(|_| failed())
     }
 }
 
-/// Makes a key file whole or not at all: written beside its place, and linked there unless someone was faster.
-fn create(path: &Path) -> std::io::Result<()> {
-    let mut key = Zeroizing::new([0u8; 32]);
-    rand::rng().fill_bytes(key.as_mut());
-    let hex: Zeroizing<String> = Zeroizing::new(key.iter().map(|b| format!("{b:02x}")).collect());
-    let draft = path.with_extension(format!("{}.new", uuid::Uuid::new_v4()));
-    let written = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&draft).and_then(|mut file| {
-        writeln!(file, "k1:{}", hex.as_str())?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| std::fs::hard_link(&draft, path));
-    let removed = std::fs::remove_file(&draft);
-    match placed {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(e),
-        _ => removed,
+impl Ring {
+    fn cipher(&self, id: &str) -> Option<Aes256GcmSiv> {
+        Aes256GcmSiv::new_from_slice(self.keys.get(id)?.as_ref()).ok()
     }
+}
+
+/// One line of a key file: its id and its key.
+pub(crate) fn line(text: &str, number: usize) -> Result<(&str, Zeroizing<[u8; 32]>), String> {
+    let wrong = || format!("line {number}: write id:64-hex-digits");
+    let (id, hex) = text.trim().split_once(':').ok_or_else(wrong)?;
+    let mut key = Zeroizing::new([0u8; 32]);
+    if id.is_empty() || hex.len() != 64 || !hex.is_ascii() {
+        return Err(wrong());
+    }
+    for (i, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok((id, key))
+}
+
+/// Whether a line of a key file holds a key.
+pub(crate) fn is_key(line: &str) -> bool {
+    !line.trim().is_empty() && !line.starts_with('#')
+}
+
+fn parse(text: &str) -> Result<Ring, String> {
+    let (mut sealing, mut keys) = (None, BTreeMap::new());
+    for (number, text) in text.lines().enumerate().filter(|(_, l)| is_key(l)) {
+        let (id, key) = line(text, number + 1)?;
+        if keys.contains_key(id) {
+            return Err(format!("line {}: there are two keys of the id {id:?}; give each its own", number + 1));
+        }
+        sealing.get_or_insert_with(|| id.to_string());
+        keys.insert(id.to_string(), key);
+    }
+    sealing.map(|sealing| Ring { sealing, keys, stamp: None }).ok_or_else(|| "it holds no key".into())
 }
 
 /// Binds a ciphertext to its place, so that rows cannot be swapped.
@@ -174,6 +266,30 @@ mod tests {
         let error = KeyRing::parse(&format!("k1:{}\nk1:{}\n", "ab".repeat(32), "cd".repeat(32))).unwrap_err();
         assert!(error.contains("line 2") && error.contains("k1") && !error.contains("cdcd"), "{error}");
         assert!(KeyRing::parse("# nothing\n\n").unwrap_err().contains("no key"));
+    }
+
+    #[test]
+    fn a_running_ring_follows_its_file_and_keeps_its_keys_when_the_file_breaks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let ring = KeyRing::load_or_create(&path).unwrap();
+        let before = ring.seal("a", &BTreeMap::new()).unwrap();
+        let id = keyfile::KeyFile::read(&path).unwrap().add().unwrap();
+        keyfile::KeyFile::read(&path).unwrap().promote(&id).unwrap();
+        let after = ring.seal("a", &BTreeMap::new()).unwrap();
+        assert_eq!(after.key_id, id);
+        assert!(ring.open("a", &before).is_ok() && ring.open("a", &after).is_ok());
+        std::fs::write(&path, "nonsense").unwrap();
+        assert_eq!(ring.seal("a", &BTreeMap::new()).unwrap().key_id, id);
+    }
+
+    #[test]
+    fn a_missing_key_is_told_by_its_id_and_the_file_it_belongs_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+        let sealed = KeyRing::load_or_create(&one).unwrap().seal("bmc", &BTreeMap::new()).unwrap();
+        let error = KeyRing::load_or_create(&other).unwrap().open("bmc", &sealed).unwrap_err().to_string();
+        assert!(error.contains(&sealed.key_id) && error.contains(&other.display().to_string()) && error.contains("Credential/bmc"), "{error}");
     }
 
     #[test]

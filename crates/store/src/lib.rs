@@ -7,14 +7,17 @@
 #![warn(missing_docs)]
 
 mod api;
+mod backup;
 mod conn;
 mod dialect;
 mod error;
+mod keyfile;
 mod keys;
 mod lease;
 mod lock;
 mod migrate;
 mod read;
+mod rekey;
 mod schema;
 mod side;
 mod write;
@@ -23,11 +26,14 @@ pub use api::{
     Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, ObjectText, Op, Revision, Store,
     TextPage,
 };
+pub use backup::backup;
 pub use conn::{SqlStore, StoreConfig};
 pub use error::{StoreError, StoreResult};
+pub use keyfile::KeyFile;
 pub use keys::KeyRing;
 pub use lock::DataDirLock;
 pub use migrate::{MigrationStatus, migrate, migration_status};
+pub use rekey::Resealed;
 
 /// The lease that controllers compete for.
 pub const CONTROLLER_LEASE: &str = "controller";

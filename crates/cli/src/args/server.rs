@@ -9,6 +9,13 @@ pub struct ServerArgs {
     /// TOML file [default: /etc/cloud-manager/cloud-manager.toml if it is there]
     #[arg(long, env = "CLOUD_MANAGER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// INI file in the manner of oslo.config; may be repeated, the later wins
+    /// [default: /etc/aos/aos.conf, then /etc/aos/cloud_manager.conf, if they are there]
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Vec<PathBuf>,
+    /// Directory of INI files, *.conf, read in the order of their names after those of --config-file
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Vec<PathBuf>,
     /// api.listen: address and port of the API
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
@@ -86,8 +93,66 @@ pub struct DoctorArgs {
     /// You looked at Nova and at the power of hosts: acts may go on
     #[arg(long)]
     pub accept: bool,
+    /// Do not read the power devices
+    #[arg(long)]
+    pub no_bmc: bool,
+    /// How
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: DoctorFormat,
     #[command(flatten)]
     pub server: ServerArgs,
+}
+
+/// How findings are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DoctorFormat {
+    /// One line each, and what to do.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// `db backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// File to write; it must not be there yet
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Show the keys, in order, and how many Credentials each one sealed
+    List(ServerArgs),
+    /// Add a new key: it opens, and does not seal yet
+    Add(ServerArgs),
+    /// Seal with another key from now on, and seal every Credential anew with it
+    Rotate {
+        /// The key, as `keys list` shows it
+        #[arg(value_name = "KEY")]
+        id: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Remove keys that seal nothing any more
+    Prune {
+        /// The keys [default: all that seal nothing]
+        ids: Vec<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+impl KeysCommand {
+    /// The configuration's flags.
+    pub fn server(&self) -> &ServerArgs {
+        match self {
+            KeysCommand::List(server) | KeysCommand::Add(server) | KeysCommand::Rotate { server, .. } | KeysCommand::Prune { server, .. } => server,
+        }
+    }
 }
 
 /// `db`.
@@ -105,6 +170,8 @@ pub enum DbCommand {
     List(ServerArgs),
     /// Show which version the database has
     Status(ServerArgs),
+    /// Copy the database to a file while servers run
+    Backup(BackupArgs),
 }
 
 words!(

@@ -1,6 +1,6 @@
 //! `get` and `watch`.
 
-use super::{find_kind, own_kind};
+use super::{find_kind, lease, own_kind};
 use crate::{
     args::{Format, GetArgs},
     output::{
@@ -27,7 +27,7 @@ pub async fn get(client: &Client, args: GetArgs) -> Result<Exit, Failure> {
     }
     if args.names.is_empty() {
         let list = client.list(kind.plural, &Query::all().labels(args.selector.as_deref())).await?;
-        print_list(kind, &list, args.output);
+        show(client, kind, &list, args.output).await;
         return Ok(Exit::Ok);
     }
     if args.selector.is_some() {
@@ -40,9 +40,16 @@ pub async fn get(client: &Client, args: GetArgs) -> Result<Exit, Failure> {
     match (list.items.as_slice(), args.output) {
         ([one], Format::Json) => output::data(&output::json(&output::value(one))),
         ([one], Format::Yaml) => output::data(&output::yaml(&output::value(one))),
-        _ => print_list(kind, &list, args.output),
+        _ => show(client, kind, &list, args.output).await,
     }
     Ok(Exit::Ok)
+}
+
+async fn show(client: &Client, kind: &KindInfo, list: &List, format: Format) {
+    match (kind.kind, format) {
+        ("Lease", Format::Table | Format::Wide) if !list.items.is_empty() => lease::print(client, list).await,
+        _ => print_list(kind, list, format),
+    }
 }
 
 fn print_list(kind: &KindInfo, list: &List, format: Format) {

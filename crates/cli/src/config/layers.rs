@@ -1,6 +1,6 @@
 //! Single values and the places they come from.
 
-use super::load::ConfigError;
+use super::{load::ConfigError, parameters::nearest};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,6 +21,15 @@ pub enum Origin {
         /// From 1.
         line: usize,
     },
+    /// A parameter of one of the product's INI files.
+    Parameter {
+        /// The file's path.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// `[section] key`.
+        name: String,
+    },
     /// An environment variable.
     Variable(String),
     /// A flag.
@@ -32,6 +41,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Origin::Parameter { path, line, name } => write!(f, "{}:{line} {name}", path.display()),
             Origin::Variable(name) => write!(f, "env {name}"),
             Origin::Flag(name) => write!(f, "flag {name}"),
         }
@@ -63,14 +73,20 @@ impl Keys {
         let within: Vec<&str> = self.0.iter().filter_map(|k| k.strip_prefix(section)?.strip_prefix('.')).collect();
         let hint = if within.is_empty() {
             let sections: Vec<&str> = self.sections().into_iter().collect();
-            format!("there is no section '{section}'; there are {}", sections.join(", "))
+            format!("there is no section '{section}'; there are {}{}", sections.join(", "), meant(section, &sections))
         } else if key == section {
             format!("it is a section; write [{section}] and its keys below")
         } else {
-            format!("[{section}] has {}", within.join(", "))
+            let name = key.rsplit('.').next().unwrap_or_default();
+            format!("[{section}] has {}{}", within.join(", "), meant(name, &within))
         };
-        Err(ConfigError::at(origin, format!("unknown key {key}: {hint}.")))
+        let end = if hint.ends_with('?') { "" } else { "." };
+        Err(ConfigError::at(origin, format!("unknown key {key}: {hint}{end}")))
     }
+}
+
+fn meant(word: &str, names: &[&str]) -> String {
+    nearest(word, names.iter().copied()).map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
 
 /// The lines at which a TOML text sets its keys. Every key is checked.

@@ -3,6 +3,7 @@
 use super::{
     Config, SECRETS,
     layers::{Keys, Origin, openstack_variables, toml_lines, variables},
+    product::{self, Notice},
 };
 use figment::{
     Figment,
@@ -10,7 +11,7 @@ use figment::{
     providers::{Format, Serialized},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::{Path, PathBuf}};
 
 /// figment's own TOML provider would bring a second TOML crate.
 struct Toml;
@@ -31,6 +32,10 @@ impl ConfigError {
     pub(super) fn at(origin: &Origin, message: impl fmt::Display) -> Self {
         ConfigError(format!("{origin}: {message}"))
     }
+
+    pub(super) fn of(path: &Path, message: impl fmt::Display) -> Self {
+        ConfigError(format!("{}: {message}", path.display()))
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -44,6 +49,8 @@ impl std::error::Error for ConfigError {}
 /// Everything a configuration is made of, besides the defaults.
 #[derive(Default)]
 pub struct Sources {
+    /// The product's INI files; all must exist, the later wins.
+    pub ini: Vec<PathBuf>,
     /// The TOML file; must exist.
     pub file: Option<PathBuf>,
     /// Environment variables.
@@ -57,6 +64,8 @@ pub struct Sources {
 pub struct Loaded {
     /// The values.
     pub config: Config,
+    /// What the INI files hold that has no effect, and why.
+    pub notices: Vec<Notice>,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -70,8 +79,13 @@ impl Loaded {
         let keys = Keys::of(&defaults);
         let mut figment = Figment::from(Serialized::defaults(Config::default()));
         let mut origins = BTreeMap::new();
+        let product = product::read(&sources.ini)?;
+        for (key, value, origin) in product.values {
+            figment = figment.merge(Serialized::default(&key, value));
+            origins.insert(key, origin);
+        }
         if let Some(path) = &sources.file {
-            let text = std::fs::read_to_string(path).map_err(|e| ConfigError(format!("{}: cannot be read: {e}.", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|e| ConfigError::of(path, format!("cannot be read: {e}.")))?;
             origins.extend(toml_lines(path, &text, &keys)?);
             figment = figment.merge(Toml::string(&text));
         }
@@ -86,7 +100,7 @@ impl Loaded {
             origins.insert(key, origin);
         }
         let config: Config = figment.extract().map_err(|e| wrong_value(e, &origins))?;
-        let loaded = Loaded { config, origins };
+        let loaded = Loaded { config, notices: product.notices, origins };
         loaded.check()?;
         Ok(loaded)
     }
@@ -131,6 +145,12 @@ impl Loaded {
         if !matches!(openstack.interface.as_str(), "public" | "internal" | "admin") {
             return fail("openstack.interface", format!("'{}' is not known; use public, internal or admin.", openstack.interface));
         }
+        if let Some((key, message)) = self.config.policy.wrong() {
+            return fail(key, message);
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log.level) {
+            return fail("log.level", format!("it is no filter ({error}); use error, warn, info, debug or trace."));
+        }
         if log.level.trim().is_empty() {
             return fail("log.level", "it is empty; use error, warn, info, debug or trace.".into());
         }
@@ -146,6 +166,9 @@ impl Loaded {
         };
         let mut out = String::new();
         for (section, keys) in shown.as_object().into_iter().flatten() {
+            if section == "policy" {
+                out.push_str("# Only for making ClusterPolicy default; once it is there, it alone counts: cloud-manager get clusterpolicy default -o yaml\n");
+            }
             out.push_str(&format!("[{section}]\n"));
             let mut lines = Vec::new();
             for (name, value) in keys.as_object().into_iter().flatten() {
@@ -163,6 +186,10 @@ impl Loaded {
                 out.push_str(&format!("{line:<width$}  # {origin}\n"));
             }
             out.push('\n');
+        }
+        if !self.notices.is_empty() {
+            out.push_str("# Of the INI files, without effect:\n");
+            self.notices.iter().for_each(|n| out.push_str(&format!("# {}: {}\n", n.place, n.why)));
         }
         out
     }

@@ -1,22 +1,34 @@
-//! The server's configuration: defaults, then a TOML file, then the environment, then flags.
+//! The server's configuration: defaults, then the product's INI files, then a TOML file, then the environment, then flags.
 //!
-//! [`Config`] is the one list of keys. Every value knows where it came from; an unknown key or a
+//! [`Config`] is the one list of keys, `parameters` the one of the product's. Every value knows where it came from; an unknown key or a
 //! wrong value is an error that names the file and line, the variable or the flag.
 
+mod ini;
 mod layers;
 mod load;
+mod parameters;
+mod product;
+mod reload;
 #[cfg(test)]
 mod tests;
 
 pub use load::{ConfigError, Loaded, Sources};
+pub use product::told;
+pub use reload::Changes;
 
 use crate::args::ServerArgs;
+use schemas::{
+    Kind,
+    v1::{ClusterPolicy, ClusterPolicySpec},
+};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where the file is looked for if none is named.
 pub const DEFAULT_FILE: &str = "/etc/cloud-manager/cloud-manager.toml";
+/// The product's files, read if they are there and no other is named; the later wins.
+pub const PRODUCT_FILES: [&str; 2] = ["/etc/aos/aos.conf", "/etc/aos/cloud_manager.conf"];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -28,6 +40,8 @@ pub struct Config {
     pub database: Database,
     /// The controller.
     pub controller: Controller,
+    /// What ClusterPolicy `default` begins with.
+    pub policy: Policy,
     /// The OpenStack cloud that is controlled.
     pub openstack: OpenStack,
     /// Keys for secrets at rest.
@@ -100,6 +114,57 @@ pub struct Controller {
 impl Default for Controller {
     fn default() -> Self {
         Controller { node_sync_interval_seconds: 60, resync_seconds: 300, lease_millis: 6_000, renew_deadline_millis: 4_000, retry_millis: 1_000 }
+    }
+}
+
+/// `[policy]`: what ClusterPolicy `default` begins with. Once that object is there, it alone counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Recovery priority of a guest that has none of its own, 0 (never) to 10 (first).
+    #[serde(deserialize_with = "number")]
+    pub default_recovery_priority: u64,
+    /// Further tries after Nova reported a failed evacuation of a guest.
+    #[serde(deserialize_with = "number")]
+    pub evacuation_retries: u64,
+    /// Time after which a soft power-off turns into a hard one, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub soft_off_timeout_seconds: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let spec = ClusterPolicySpec::default();
+        let number = |n: i64| u64::try_from(n).unwrap_or(0);
+        Policy {
+            default_recovery_priority: number(spec.default_recovery_priority),
+            evacuation_retries: number(spec.evacuation_retries),
+            soft_off_timeout_seconds: number(spec.soft_off_timeout_seconds),
+        }
+    }
+}
+
+impl Policy {
+    /// The spec that a new ClusterPolicy `default` gets.
+    pub fn spec(&self) -> ClusterPolicySpec {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        ClusterPolicySpec {
+            default_recovery_priority: number(self.default_recovery_priority),
+            evacuation_retries: number(self.evacuation_retries),
+            soft_off_timeout_seconds: number(self.soft_off_timeout_seconds),
+            ..ClusterPolicySpec::default()
+        }
+    }
+
+    /// What the object would not take: our key, and why.
+    fn wrong(&self) -> Option<(&'static str, String)> {
+        let errors = ClusterPolicy::validate("default", &self.spec());
+        let keys = [
+            ("spec.defaultRecoveryPriority", "policy.default_recovery_priority"),
+            ("spec.evacuationRetries", "policy.evacuation_retries"),
+            ("spec.softOffTimeoutSeconds", "policy.soft_off_timeout_seconds"),
+        ];
+        errors.iter().find_map(|e| Some((keys.iter().find(|(field, _)| *field == e.field)?.1, e.message.clone())))
     }
 }
 
@@ -214,6 +279,7 @@ pub fn load(args: &ServerArgs) -> Result<Loaded, ConfigError> {
         Some(path) => Some(path.clone()),
         None => Some(Path::new(DEFAULT_FILE).to_path_buf()).filter(|p| p.exists()),
     };
+    let ini = product_files(args)?;
     let flags = [
         ("--listen", "api.listen", &args.listen),
         ("--metrics-listen", "api.metrics_listen", &args.metrics_listen),
@@ -223,7 +289,25 @@ pub fn load(args: &ServerArgs) -> Result<Loaded, ConfigError> {
     ];
     let given = flags.into_iter().filter_map(|(flag, key, value)| Some((flag.to_string(), key.to_string(), value.clone()?)));
     let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    Loaded::from(Sources { file, environment: environment.collect(), flags: given.collect() })
+    Loaded::from(Sources { ini, file, environment: environment.collect(), flags: given.collect() })
+}
+
+/// The INI files to read, in order. As with oslo.config, naming any takes the place of the default ones.
+fn product_files(args: &ServerArgs) -> Result<Vec<PathBuf>, ConfigError> {
+    if args.config_file.is_empty() && args.config_dir.is_empty() {
+        // A file that is there and cannot be looked at is an error, not an absent file.
+        let is_there = |path: &PathBuf| !std::fs::metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        return Ok(PRODUCT_FILES.iter().map(PathBuf::from).filter(is_there).collect());
+    }
+    let mut files = args.config_file.clone();
+    for dir in &args.config_dir {
+        let entries = std::fs::read_dir(dir).and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>());
+        let mut found = entries.map_err(|e| ConfigError::of(dir, format!("this directory cannot be read: {e}.")))?;
+        found.retain(|path| path.extension().is_some_and(|e| e == "conf"));
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
 }
 
 /// An empty text is no value.

@@ -1,17 +1,18 @@
 //! What people get wrong in configurations, and what they are told.
 
-use super::{layers::Origin, *};
+use super::{layers::Origin, parameters::PARAMETERS, *};
 use std::path::PathBuf;
 
 struct Setup {
     dir: tempfile::TempDir,
+    ini: Vec<PathBuf>,
     environment: Vec<(String, String)>,
     flags: Vec<(String, String, String)>,
 }
 
 impl Setup {
     fn new() -> Self {
-        Setup { dir: tempfile::tempdir().unwrap(), environment: Vec::new(), flags: Vec::new() }
+        Setup { dir: tempfile::tempdir().unwrap(), ini: Vec::new(), environment: Vec::new(), flags: Vec::new() }
     }
 
     fn file(self, text: &str) -> Self {
@@ -35,7 +36,20 @@ impl Setup {
 
     fn load(&self) -> Result<Loaded, ConfigError> {
         let file = Some(self.path()).filter(|p| p.exists());
-        Loaded::from(Sources { file, environment: self.environment.clone(), flags: self.flags.clone() })
+        Loaded::from(Sources { ini: self.ini.clone(), file, environment: self.environment.clone(), flags: self.flags.clone() })
+    }
+
+    /// One of the product's INI files; the later wins.
+    fn ini(mut self, name: &str, text: &str) -> Self {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        self.ini.push(path);
+        self
+    }
+
+    fn notices(&self) -> Vec<String> {
+        let dir = format!("{}/", self.dir.path().display());
+        self.load().unwrap().notices.iter().map(|n| format!("{}: {}", n.place, n.why).replace(&dir, "")).collect()
     }
 
     /// The error, with the directory taken off.
@@ -72,7 +86,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 #[test]
 fn an_unknown_key_names_file_and_line_and_the_keys_there_are() {
     let e = Setup::new().file("[api]\nlisten = \"127.0.0.1:1\"\nlisen = 3\n").error();
-    assert_eq!(e, "c.toml:3: unknown key api.lisen: [api] has listen, metrics_listen, public_endpoint.");
+    assert_eq!(e, "c.toml:3: unknown key api.lisen: [api] has listen, metrics_listen, public_endpoint; did you mean listen?");
     let e = Setup::new().file("\n[apii]\nlisten = \"x\"\n").error();
     assert!(e.starts_with("c.toml:3: unknown key apii.listen: there is no section 'apii'; there are api, controller"), "{e}");
     let e = Setup::new().file("[nothing]\n").error();
@@ -163,4 +177,239 @@ fn os_variables_count_only_while_nothing_else_speaks_of_openstack() {
     assert_eq!(plain.origin("openstack.auth_url").to_string(), "env OS_AUTH_URL");
     let mixed = Setup::new().file("[openstack]\ncloud = \"prod\"\n").variable("OS_AUTH_URL", "http://k/v3").load().unwrap();
     assert_eq!((mixed.config.openstack.cloud.as_deref(), mixed.config.openstack.auth_url), (Some("prod"), None));
+}
+
+/// Every parameter of the product with its default, as its documentation has them.
+const DOCUMENTED: &str = "\
+DEFAULT dhcp_leases /var/lib/dhcp/dhcpd/state/dhcpd.leases, /var/lib/dhcp/dhcpd.leases
+agent agent_confirm_timeout 10
+agent agent_response_timeout 60
+agent backoff_factor 0.3
+agent enabled False
+agent logfile
+api audit_enabled True
+api host
+api logfile
+api port 9362
+balancing approx 0.1
+balancing enabled False
+balancing migration_retries 3
+balancing periodic_time 24
+database url mysql+pymysql://aos:password@localhost:3306/cloud_manager?charset=utf8
+drs host
+drs password
+drs port 80
+drs username
+drs_trigger enabled True
+drs_trigger logfile
+drs_trigger trigger_interval 600
+extra_availability_check attempts 2
+extra_availability_check delay 60
+extra_availability_check enabled False
+extra_availability_check instance_rate 100
+host_tasks allow_evacuate_host True
+host_tasks deny_evacuate
+host_tasks evacuation_retries 2
+host_tasks prioritized_evacuation_timeout 60
+host_tasks recovery_priority 5
+host_tasks retries_wait_for_node_state 240
+host_tasks retries_wait_for_vm_status 60
+listener durability True
+listener logfile
+listener nova_rabbit_vhost /
+node_sync enabled True
+node_sync logfile
+node_sync reserve_interval 60
+node_sync sync_interval 60
+node_tracker allow_host_auto_power_off False
+node_tracker enabled True
+node_tracker host_restart_timeout 600
+node_tracker logfile
+node_tracker loop_time 30
+node_tracker max_down_hosts 0
+node_tracker mutex 3
+node_tracker mutex_up 1
+node_tracker timeout_reserv_node_up 15
+nova_database url
+power shutdown_interval 30
+power shutdown_max_tick 10
+pxe conf_dir /var/lib/tftpboot/pxelinux.cfg/
+storage_sync enabled True
+storage_sync logfile
+storage_sync sync_interval 60
+";
+
+#[test]
+fn every_documented_parameter_is_in_the_table_with_its_default_and_nothing_else_is() {
+    let table: String = PARAMETERS.iter().map(|p| format!("{} {} {}", p.section, p.key, p.default).trim_end().to_string() + "\n").collect();
+    assert_eq!(table, DOCUMENTED);
+}
+
+#[test]
+fn every_default_fits_its_type_and_every_key_that_is_set_exists() {
+    let known = serde_json::to_value(Config::default()).unwrap();
+    for p in &PARAMETERS {
+        assert!(p.r#type.check(p.default).is_ok(), "[{}] {}", p.section, p.key);
+        if let parameters::Effect::Sets(key) | parameters::Effect::Shares(key) = p.effect {
+            let (section, name) = key.split_once('.').unwrap();
+            assert!(known[section].get(name).is_some(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_file_with_every_default_of_the_product_can_be_read() {
+    let mut text = String::new();
+    for p in &PARAMETERS {
+        text.push_str(&format!("[{}]\n{} = {}\n", p.section, p.key, p.default));
+    }
+    let loaded = Setup::new().ini("cloud_manager.conf", &text).load().unwrap();
+    let Config { api, controller, policy, database, .. } = &loaded.config;
+    assert_eq!((api.listen.as_str(), controller.node_sync_interval_seconds), ("127.0.0.1:9362", 60));
+    assert_eq!((policy.default_recovery_priority, policy.evacuation_retries, policy.soft_off_timeout_seconds), (5, 2, 300));
+    assert!(database.url.starts_with("mysql+pymysql://"));
+}
+
+#[test]
+fn the_module_file_wins_over_the_common_one_and_our_own_file_over_both() {
+    let setup = Setup::new()
+        .ini("aos.conf", "[api]\nhost = 10.0.0.1\nport = 1\n[node_sync]\nsync_interval = 10\n[host_tasks]\nrecovery_priority = 7\n")
+        .ini("cloud_manager.conf", "[api]\nport: 2\n[node_sync]\nsync_interval = 20\n[power]\nshutdown_max_tick = 4\n")
+        .file("[controller]\nnode_sync_interval_seconds = 30\n");
+    let loaded = setup.load().unwrap();
+    assert_eq!(loaded.config.api.listen, "10.0.0.1:2");
+    assert_eq!(loaded.config.controller.node_sync_interval_seconds, 30);
+    assert_eq!((loaded.config.policy.default_recovery_priority, loaded.config.policy.soft_off_timeout_seconds), (7, 120));
+    let from = |key: &str| loaded.origin(key).to_string().replace(&format!("{}/", setup.dir.path().display()), "");
+    assert_eq!(from("api.listen"), "cloud_manager.conf:2 [api] host and port");
+    assert_eq!(from("policy.default_recovery_priority"), "aos.conf:7 [host_tasks] recovery_priority");
+    assert_eq!(from("policy.soft_off_timeout_seconds"), "cloud_manager.conf:6 [power] shutdown_max_tick");
+    assert_eq!(from("controller.node_sync_interval_seconds"), "c.toml:2");
+}
+
+#[test]
+fn what_a_file_says_of_features_to_come_is_named_with_its_line() {
+    let setup = Setup::new().ini("cloud_manager.conf", "[drs]\nhost = drs.example.org\npassword = hunter2\n\n[api]\nlogfile = /var/log/x\n");
+    let notices = setup.notices();
+    assert!(notices.contains(&"cloud_manager.conf:2 [drs] host: is known; its feature (the external DRS) comes later; it has no effect now".to_string()), "{notices:?}");
+    assert!(notices.iter().any(|n| n.starts_with("cloud_manager.conf:6 [api] logfile: is known and has no effect here")), "{notices:?}");
+    let dump = setup.load().unwrap().dump();
+    assert!(dump.contains("cloud_manager.conf:2 [drs] host: is known") && !dump.contains("hunter2"), "{dump}");
+    Setup::new().file(&dump).load().unwrap();
+    assert_eq!(told(&setup.load().unwrap().notices).len(), 2, "one line per reason");
+}
+
+#[test]
+fn an_unknown_parameter_names_file_line_and_the_nearest_known_one() {
+    let wrong = |text: &str| Setup::new().ini("cloud_manager.conf", text).error();
+    assert_eq!(wrong("[host_task]\na = 1\n"), "cloud_manager.conf:1 [host_task]: there is no such section; did you mean [host_tasks]?");
+    assert_eq!(wrong("[node_tracker]\nmutex_upp = 1\n"), "cloud_manager.conf:2 [node_tracker] mutex_upp: there is no such key; did you mean mutex_up?");
+    assert_eq!(wrong("[node_sync]\nloop_time = 1\n"), "cloud_manager.conf:2 [node_sync] loop_time: there is no such key; [node_tracker] has it");
+    assert!(wrong("[database]\nconnection = x\n").contains("there are url"));
+    let e = Loaded::from(Sources { ini: vec!["/no/such/aos.conf".into()], ..Default::default() }).unwrap_err().to_string();
+    assert!(e.starts_with("/no/such/aos.conf: cannot be read"), "{e}");
+    let e = Loaded::from(Sources { ini: vec![Setup::new().file("").path()], ..Default::default() }).unwrap_err().to_string();
+    assert!(e.contains("cannot be read") || e.contains("give it by --config"), "{e}");
+}
+
+#[test]
+fn in_the_common_file_what_is_of_other_modules_is_no_error_and_is_named() {
+    let notices = Setup::new().ini("aos.conf", "[rabbit]\nurl = x\n[database]\npool = 3\n").notices();
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    assert!(notices[0].starts_with("aos.conf:1 [rabbit]: is not a parameter of this module"), "{notices:?}");
+    assert!(notices[1].starts_with("aos.conf:4 [database] pool: "), "{notices:?}");
+}
+
+#[test]
+fn a_wrong_value_of_a_parameter_is_named_and_a_secret_one_not_shown() {
+    let wrong = |text: &str| Setup::new().ini("cloud_manager.conf", text).error();
+    assert_eq!(
+        wrong("[node_tracker]\nmax_down_hosts = -1\n"),
+        "cloud_manager.conf:2 [node_tracker] max_down_hosts: \"-1\" does not fit; write a whole number between 0 and 1000000."
+    );
+    assert!(wrong("[node_sync]\nenabled = maybe\n").contains("write True or False"));
+    assert!(wrong("[balancing]\napprox = much\n").contains("number of at least 0"));
+    assert!(wrong("[api]\nhost = controller\n").starts_with("cloud_manager.conf:2 [api] host: \"controller\" is no IP address"));
+    let e = wrong("[database]\nurl = hunter2\n");
+    assert!(e.starts_with("cloud_manager.conf:2 [database] url: database.url: it is no URL") && !e.contains("hunter2"), "{e}");
+    assert!(wrong("[power]\nshutdown_interval = 80000\n").starts_with("cloud_manager.conf:2 [power] shutdown_interval: policy.soft_off_timeout_seconds:"));
+    for yes in ["True", "yes", "on", "1", "TRUE"] {
+        Setup::new().ini("cloud_manager.conf", &format!("[agent]\nenabled = {yes}\n")).load().unwrap();
+    }
+    Setup::new().ini("cloud_manager.conf", "[drs]\nport =\n").load().unwrap();
+}
+
+#[test]
+fn names_with_a_dollar_stand_for_values() {
+    let listen = |text: &str| Setup::new().ini("cloud_manager.conf", text).load().map(|l| l.config.api.listen).map_err(|e| e.to_string());
+    assert_eq!(listen("[drs]\nhost = 10.0.0.7\n[api]\nhost = $drs.host\n"), Ok("10.0.0.7:9362".into()));
+    assert_eq!(listen("[api]\nhost = 10.0.0.7\nport = ${drs.port}\n"), Ok("10.0.0.7:80".into()));
+    assert!(listen("[api]\nhost = $port\nport = $host\n").unwrap_err().contains("in a circle"));
+    let url = |text: &str| Setup::new().ini("cloud_manager.conf", &format!("[database]\nurl = {text}\n")).load().map(|l| l.config.database.url).map_err(|e| e.to_string());
+    assert_eq!(url("mysql://a:p$$w@h/d"), Ok("mysql://a:p$w@h/d".into()));
+    assert_eq!(url(r"mysql://a:p\$w@h/d"), Ok("mysql://a:p$w@h/d".into()));
+    assert_eq!(url("mysql://a:p$@h/d"), Ok("mysql://a:p$@h/d".into()));
+    let e = url("mysql://a:$hunter2@h/d").unwrap_err();
+    assert!(e.contains("write $$ for a dollar sign") && !e.contains("hunter2"), "{e}");
+}
+
+#[test]
+fn of_a_changed_configuration_each_key_is_named_with_when_it_counts() {
+    let old = Setup::new().file("[openstack]\nauth_url = \"http://k\"\npassword = \"a\"\n").load().unwrap();
+    let new = Setup::new()
+        .file("[openstack]\nauth_url = \"http://k\"\npassword = \"b\"\n[log]\nlevel = \"debug\"\n[api]\nlisten = \"127.0.0.1:1\"\n[policy]\nevacuation_retries = 4\n")
+        .load()
+        .unwrap();
+    let changes = Changes::between(&old, &new);
+    assert_eq!(changes.at_once, ["log.level", "openstack.password"]);
+    assert_eq!((changes.after_restart, changes.of_no_effect), (vec!["api.listen".to_string()], vec!["policy.evacuation_retries".to_string()]));
+    assert_eq!(Changes::between(&old, &old), Changes::default());
+}
+
+const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
+
+#[test]
+fn the_reference_has_every_key_with_its_default_and_whether_it_changes_at_once() {
+    let text = std::fs::read_to_string(REFERENCE).unwrap();
+    let rows: Vec<String> = text.lines().filter_map(|l| Some(l.strip_prefix("| `")?.rsplitn(2, " | ").nth(1)?.to_string())).filter(|l| l.contains('.') && !l.starts_with('[')).collect();
+    let mut expected = Vec::new();
+    for (section, keys) in serde_json::to_value(Config::default()).unwrap().as_object().unwrap() {
+        for (name, value) in keys.as_object().unwrap() {
+            let key = format!("{section}.{name}");
+            let default = match value {
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(text) => format!("`{text}` "),
+                other => format!("`{other}` "),
+            };
+            let at_once = if reload::AT_ONCE.contains(&key.as_str()) { "yes " } else { "" };
+            expected.push(format!("{key}` | {default}| {at_once}|").trim_end_matches([' ', '|']).to_string());
+        }
+    }
+    let rows: Vec<String> = rows.iter().map(|r| r.trim_end_matches([' ', '|']).to_string()).collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_reference_says_what_becomes_of_every_parameter() {
+    const BEGIN: &str = "writes this table -->\n";
+    const END: &str = "<!-- end of product parameters -->";
+    let mut table = String::from("| Parameter | Default | Here |\n|---|---|---|\n");
+    for p in &PARAMETERS {
+        let default = if p.default.is_empty() { String::new() } else { format!("`{}` ", p.default) };
+        let effect = match p.effect {
+            parameters::Effect::Sets(key) => format!("`{key}`"),
+            parameters::Effect::Shares(key) => format!("`{key}`, with its neighbours"),
+            parameters::Effect::Later(feature) => format!("to come: {feature}"),
+            parameters::Effect::Nothing(why) => format!("no effect: {why}"),
+        };
+        table.push_str(&format!("| `[{}] {}` | {default}| {effect} |\n", p.section, p.key));
+    }
+    let text = std::fs::read_to_string(REFERENCE).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(REFERENCE, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    } else {
+        assert_eq!(written, table, "run UPDATE_DOCS=1 cargo test -p cloud-manager");
+    }
 }

@@ -30,6 +30,14 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
 impl From<::client::Error> for Failure {
     fn from(error: ::client::Error) -> Self {
         Failure::new(error.exit(), error.to_string())
@@ -45,6 +53,10 @@ impl From<crate::config::ConfigError> for Failure {
 impl From<anyhow::Error> for Failure {
     /// The server roles' errors: the whole chain in one line; a wrong configuration is a usage error.
     fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<Failure>() {
+            Ok(failure) => return failure,
+            Err(error) => error,
+        };
         let exit = if error.is::<crate::config::ConfigError>() { Exit::Usage } else { Exit::Internal };
         Failure::new(exit, format!("{error:#}"))
     }

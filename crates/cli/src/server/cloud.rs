@@ -23,6 +23,11 @@ pub(super) async fn connect(config: &config::OpenStack, metrics: Metrics) -> any
     Ok(Arc::new(cloud))
 }
 
+/// Logs in anew with what the configuration says now.
+pub(super) fn relogin(cloud: &OpenStack, config: &config::OpenStack) -> anyhow::Result<()> {
+    Ok(cloud.set_login(&cloud_config(config)?.auth)?)
+}
+
 fn cloud_config(c: &config::OpenStack) -> anyhow::Result<CloudConfig> {
     let mut made = match (&c.cloud, &c.auth_url) {
         (Some(cloud), _) => CloudConfig::from_clouds_yaml(c.clouds_yaml.as_deref().map(Path::new), cloud)?,

@@ -46,12 +46,40 @@ pub(super) async fn open(config: &Config, may_migrate: bool) -> anyhow::Result<S
             }
         }
     }
-    let key_file = match &config.keys.credential_key_file {
-        Some(file) => PathBuf::from(file),
-        None => directory_of(&path).join("credential.key"),
-    };
+    let key_file = key_file(config)?;
+    let is_new = !key_file.exists();
     let keys = KeyRing::load_or_create(&key_file)?;
-    Ok(SqlStore::open(&store_config, keys).await?)
+    let store = SqlStore::open(&store_config, keys).await?;
+    check_keys(&store, &key_file, is_new).await?;
+    Ok(store)
+}
+
+/// Where the keys are that seal Credentials.
+pub(super) fn key_file(config: &Config) -> anyhow::Result<PathBuf> {
+    match &config.keys.credential_key_file {
+        Some(file) => Ok(PathBuf::from(file)),
+        None => Ok(directory_of(&path_of(config)?).join("credential.key")),
+    }
+}
+
+/// How to reach the database.
+pub(super) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
+    Ok(StoreConfig::sqlite(path_of(config)?))
+}
+
+/// Names Credentials that cannot be opened. A key file that was made just now, beside a database that other keys
+/// sealed, is a file that was forgotten to be copied: it goes away again, before anything is sealed with it.
+async fn check_keys(store: &SqlStore, key_file: &Path, is_new: bool) -> anyhow::Result<()> {
+    let lost = store.unopenable().await?;
+    if is_new && !lost.is_empty() {
+        std::fs::remove_file(key_file).with_context(|| format!("{} was made just now and cannot be removed", key_file.display()))?;
+        let ids: Vec<String> = store.sealed_by().await?.into_keys().collect();
+        bail!("there is no key file {}, and the database holds Credentials sealed with {}: copy the key file there from the other controller or from its backup", key_file.display(), ids.join(", "));
+    }
+    for (name, why) in lost {
+        tracing::error!(credential = name, "{why}; until then its power devices are unreadable, and nothing is fenced through them");
+    }
+    Ok(())
 }
 
 /// Copies an existing database before its schema is changed.
@@ -69,6 +97,7 @@ fn backup(path: &Path) -> anyhow::Result<()> {
 pub(super) async fn command(command: DbCommand) -> anyhow::Result<()> {
     let args: &ServerArgs = match &command {
         DbCommand::Migrate { server, .. } | DbCommand::List(server) | DbCommand::Status(server) => server,
+        DbCommand::Backup(args) => &args.server,
     };
     let config = config::load(args)?.config;
     let path = path_of(&config)?;
@@ -94,6 +123,7 @@ pub(super) async fn command(command: DbCommand) -> anyhow::Result<()> {
             let unknown = all.iter().filter(|m| !m.known).count();
             output::data(&format!("current {current}, pending {pending}, unknown to this binary {unknown}"));
         }
+        DbCommand::Backup(args) => return super::backup::run(args).await,
     }
     Ok(())
 }

@@ -1,92 +1,96 @@
-//! `doctor`: after a database went back in time, says what may have happened and lets acts go on (S14).
+//! `doctor`: looks at everything that this program hangs on, and says what to do. After a database went back in time
+//! it says what may have happened, and lets acts go on (S14).
+
+mod cloud;
+mod keys;
+mod lease;
+mod power;
+mod report;
+mod state;
 
 use super::database;
-use crate::{args::DoctorArgs, config, output};
-use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-use store::{ListQuery, Revision, Store};
+use crate::{
+    args::{DoctorArgs, DoctorFormat},
+    config, output,
+};
+use ::client::Exit;
+use anyhow::bail;
+use report::{Level, Report};
+pub(super) use state::StateFile;
+use store::{ListQuery, Revision, SqlStore, Store};
 
-/// How far history went, outside the database: a restore does not turn it back.
-#[derive(Clone, Debug)]
-pub(super) struct StateFile {
-    path: PathBuf,
-}
+/// What a person has to look at before acts may go on.
+const LOOK_FIRST: &str = "Calls made after the backup are not in this database. Look in Nova for evacuations and live migrations under way, \
+     and at the power of hosts that were being worked on; then run: cloud-manager doctor --accept";
 
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct State {
-    cluster_uuid: String,
-    highest_revision: i64,
-}
-
-impl StateFile {
-    pub(super) fn beside(database: &Path) -> StateFile {
-        StateFile { path: database.with_extension("state.json") }
-    }
-
-    fn read(&self) -> anyhow::Result<Option<State>> {
-        match std::fs::read(&self.path) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("{} makes no sense", self.path.display()))?)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e).with_context(|| self.path.display().to_string()),
-        }
-    }
-
-    /// Why all acts have to be frozen, if they have to.
-    pub(super) fn check(&self, now: &Revision) -> Option<String> {
-        let way_out = "acts are frozen until `cloud-manager doctor --accept` was run";
-        match self.read() {
-            Ok(None) => None,
-            Ok(Some(state)) if state.cluster_uuid != now.cluster_uuid => {
-                Some(format!("the database's cluster uuid is {}, it was {}: {way_out}", now.cluster_uuid, state.cluster_uuid))
-            }
-            Ok(Some(state)) if state.highest_revision > now.current => Some(format!(
-                "the database is at revision {}, it was at {}: it was restored or lost commits; {way_out}",
-                now.current, state.highest_revision
-            )),
-            Ok(Some(_)) => None,
-            Err(error) => Some(format!("{error:#}: {way_out}")),
-        }
-    }
-
-    /// Replaces the file in one step.
-    pub(super) fn write(&self, now: &Revision) -> anyhow::Result<()> {
-        let state = State { cluster_uuid: now.cluster_uuid.clone(), highest_revision: now.current };
-        let temporary = self.path.with_extension("json.new");
-        std::fs::write(&temporary, serde_json::to_vec(&state)?)?;
-        std::fs::rename(&temporary, &self.path)?;
-        Ok(())
-    }
-}
-
-/// `cloud-manager doctor [--accept]`.
-pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
-    let config = config::load(&args.server)?.config;
-    let path = database::path_of(&config)?;
+/// `cloud-manager doctor`. Everything that can be looked at is, whatever else failed.
+pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
+    let loaded = config::load(&args.server)?;
+    let config = &loaded.config;
+    let path = database::path_of(config)?;
     if !path.exists() {
         bail!("there is no database at {}; check database.url", path.display());
     }
-    let store = database::open(&config, false).await?;
-    let (state, revision) = (StateFile::beside(&path), store.revision().await?);
-    output::data(&format!("database {} at revision {}, cluster {}", path.display(), revision.current, revision.cluster_uuid));
+    let mut report = Report::default();
+    match loaded.notices.len() {
+        0 => report.ok("config", "every value is known and fits"),
+        n => report.warn("config", format!("{n} parameter(s) of the INI files have no effect"), "See the end of: cloud-manager config dump"),
+    }
+    let key_file = database::key_file(config)?;
+    let keys = keys::load(&key_file, &mut report);
+    let store = match SqlStore::open(&database::store_config(config)?, keys).await {
+        Ok(store) => Some(store),
+        Err(error) => {
+            report.fail("database", error.to_string(), "Correct database.url, or the database");
+            None
+        }
+    };
+    let mut cluster = None;
+    if let Some(store) = &store {
+        let revision = store.revision().await?;
+        report.ok("database", format!("{} at revision {}, cluster {}", path.display(), revision.current, revision.cluster_uuid));
+        open_calls(store, &mut report).await?;
+        history(&StateFile::beside(&path), &revision, args.accept, &mut report)?;
+        cluster = Some(revision.cluster_uuid);
+    }
+    // Who accepts has looked already, and waits for acts to go on.
+    if !args.accept {
+        if let Some(store) = &store {
+            keys::sealed(store, &key_file, &mut report).await;
+            lease::check(store, &mut report).await;
+        }
+        cloud::check(config, cluster.as_deref(), &mut report).await;
+        if let Some(store) = store.as_ref().filter(|_| !args.no_bmc) {
+            power::check(store, &mut report).await;
+        }
+    }
+    output::data(&match args.output {
+        DoctorFormat::Table => report.text(),
+        DoctorFormat::Json => report.json(),
+    });
+    Ok(if report.worst() == Level::Fail { Exit::False } else { Exit::Ok })
+}
+
+/// Calls that may have happened and are not settled: after a restore, the place to begin looking.
+async fn open_calls(store: &SqlStore, report: &mut Report) -> anyhow::Result<()> {
     let open = store.list("Operation", ListQuery { open_only: true, ..Default::default() }).await?.items;
-    output::data(&format!("{} call(s) may have happened and are not settled:", open.len()));
+    let mut what = format!("{} call(s) may have happened and are not settled", open.len());
     for operation in &open {
         let text = |pointer: &str| operation.spec.pointer(pointer).and_then(|v| v.as_str()).unwrap_or("?").to_string();
-        output::data(&format!("  {}  {} on {} for {} at {}", operation.metadata.name, text("/step"), text("/host"), text("/owner"), text("/issuedAt")));
+        what.push_str(&format!("\n  {}  {} on {} for {} at {}", operation.metadata.name, text("/step"), text("/host"), text("/owner"), text("/issuedAt")));
     }
-    match (state.check(&revision), args.accept) {
-        (None, _) => output::data("history did not go back: nothing is frozen"),
-        (Some(why), false) => {
-            output::data(&why);
-            output::data("Calls made after the backup are not in this database. Look in Nova for evacuations and live migrations under way,");
-            output::data("and at the power of hosts that were being worked on; then run: cloud-manager doctor --accept");
-            bail!("acts are frozen");
-        }
-        (Some(_), true) => {
-            state.write(&revision)?;
-            output::data("accepted: a running controller goes on within a few seconds");
+    report.ok("calls", what);
+    Ok(())
+}
+
+/// Whether history went back (S14), and if so whether somebody has looked.
+fn history(state: &StateFile, revision: &Revision, accept: bool, report: &mut Report) -> anyhow::Result<()> {
+    match (state.look(revision), accept) {
+        (None, _) => report.ok("history", "did not go back: nothing is frozen"),
+        (Some(why), false) => report.fail("history", why, LOOK_FIRST),
+        (Some(why), true) => {
+            state.write(revision)?;
+            report.ok("history", format!("{}; accepted: a running controller goes on within a few seconds", why.split(": ").next().unwrap_or_default()));
         }
     }
     Ok(())

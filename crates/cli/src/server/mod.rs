@@ -1,19 +1,25 @@
 //! The server roles: wiring, and nothing else.
 
+mod backup;
 mod cloud;
 mod database;
 mod doctor;
 mod health;
+mod keys;
 mod node;
+mod reload;
 mod sandbox;
 
 use crate::{
-    args::{DbCommand, DoctorArgs, SandboxRunArgs, ServerArgs},
-    config::{self, Config, LogFormat},
+    args::{DbCommand, DoctorArgs, KeysCommand, SandboxRunArgs, ServerArgs},
+    config::{self, Config, Loaded, LogFormat},
+    output::Failure,
 };
+use ::client::Exit;
 use anyhow::Context;
 use engine::Metrics;
 use node::{Node, Roles};
+use reload::{Pace, Reloader, SetFilter};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -33,13 +39,24 @@ pub async fn controller(args: ServerArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(args: ServerArgs, roles: Roles) -> anyhow::Result<()> {
-    let config = config::load(&args)?.config;
-    start_log(&config);
+    let started = config::load(&args)?;
+    let config = started.config.clone();
+    let set_filter = start_log(&config);
+    say_notices(&started);
     let metrics = Metrics::default();
     let cloud = cloud::connect(&config.openstack, metrics.clone()).await?;
     let stop = stop_on_signal()?;
-    let node = Node::start(&config, roles, cloud, metrics, Default::default(), stop).await?;
+    let pace = Pace::of(&config);
+    reload::on_hangup(Reloader { args, started, pace: pace.clone(), cloud: cloud.clone(), set_filter }, stop.clone())?;
+    let node = Node::start(&config, roles, cloud, metrics, config.policy.spec(), pace, stop).await?;
     node.wait().await
+}
+
+/// Names what the INI files hold that has no effect, one line per reason.
+fn say_notices(loaded: &Loaded) {
+    for line in config::told(&loaded.notices) {
+        tracing::warn!("configuration: {line}");
+    }
 }
 
 /// `cloud-manager sandbox`.
@@ -52,20 +69,36 @@ pub async fn db(command: DbCommand) -> anyhow::Result<()> {
     database::command(command).await
 }
 
-/// `cloud-manager doctor`.
-pub async fn doctor(args: DoctorArgs) -> anyhow::Result<()> {
-    doctor::run(args).await
+/// `cloud-manager keys`.
+pub async fn keys(command: KeysCommand) -> anyhow::Result<()> {
+    keys::run(command).await
 }
 
-/// Log lines go to standard error; `RUST_LOG` is not read, `log.level` is.
-fn start_log(config: &Config) {
+/// `cloud-manager doctor`.
+pub async fn doctor(args: DoctorArgs) -> Result<Exit, Failure> {
+    Ok(doctor::run(args).await?)
+}
+
+/// Log lines go to standard error; `RUST_LOG` is not read, `log.level` is. Gives what changes the level later.
+fn start_log(config: &Config) -> SetFilter {
     let filter = EnvFilter::try_new(&config.log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber in one process is refused; the first stays.
-    let _ = match config.log.format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
+    macro_rules! started {
+        ($log:expr) => {{
+            let log = $log.with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = log.try_init();
+            Box::new(move |level: &str| {
+                let filter = EnvFilter::try_new(level).map_err(|e| e.to_string())?;
+                handle.reload(filter).map_err(|e| e.to_string())
+            })
+        }};
+    }
+    match config.log.format {
+        LogFormat::Text => started!(log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))),
+        LogFormat::Json => started!(log.json()),
+    }
 }
 
 /// Cancelled by SIGTERM or SIGINT.

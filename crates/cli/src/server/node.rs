@@ -4,6 +4,7 @@ use super::{
     database,
     doctor::StateFile,
     health::{NodeHealth, NovaGuests},
+    reload::Pace,
 };
 use crate::config::Config;
 use anyhow::{Context, bail};
@@ -60,6 +61,7 @@ impl Node {
         cloud: Arc<C>,
         metrics: Metrics,
         policy: ClusterPolicySpec,
+        pace: Pace,
         stop: CancellationToken,
     ) -> anyhow::Result<Node> {
         let timing = LeaseTiming {
@@ -115,8 +117,8 @@ impl Node {
         node.servers.push(tokio::spawn(keep_state(state, store.clone(), halted.clone(), stop.clone())));
         if roles.controller {
             let settings = ControllerConfig {
-                node_sync_interval: Duration::from_secs(config.controller.node_sync_interval_seconds),
-                resync: Duration::from_secs(config.controller.resync_seconds),
+                node_sync_interval: pace.node_sync,
+                resync: pace.resync,
                 ..ControllerConfig::default()
             };
             let parts = Parts { store, clock, world, feed, metrics, halted, timing, settings };

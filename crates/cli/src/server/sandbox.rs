@@ -3,6 +3,7 @@
 use super::{
     cloud,
     node::{Node, Roles},
+    reload::Pace,
 };
 use crate::{
     args::SandboxRunArgs,
@@ -33,7 +34,7 @@ const NODE_SYNC_SECONDS: u64 = 2;
 pub(super) async fn run(args: SandboxRunArgs) -> anyhow::Result<()> {
     let mut config = Config::default();
     config.log.level = "warn".into();
-    super::start_log(&config);
+    let _ = super::start_log(&config);
     let dir = data_dir(args.data_dir.as_deref())?;
     let now_ms = SystemClock.now().0 / 1_000;
     let topology = Topology::sandbox(args.hosts as usize, args.guests as usize, args.seed);
@@ -56,7 +57,7 @@ pub(super) async fn run(args: SandboxRunArgs) -> anyhow::Result<()> {
         ..ClusterPolicySpec::default()
     };
     let roles = Roles { api: true, controller: true, migrate: true };
-    let node = Node::start(&config, roles, cloud, metrics, policy, stop).await?;
+    let node = Node::start(&config, roles, cloud, metrics, policy, Pace::of(&config), stop).await?;
     let hosts = {
         let world = world.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         world.host_names().into_iter().map(|h| (world.bmc_identity(&h), h)).map(|(id, h)| (h, id.ok().and_then(|i| i.system_uuid))).collect::<Vec<_>>()

@@ -61,6 +61,12 @@ pub(super) struct Token {
     pub(super) number: u64,
 }
 
+impl Token {
+    pub(super) fn secret(&self) -> &SecretString {
+        &self.value
+    }
+}
+
 #[derive(Default)]
 struct Cache {
     token: Option<Arc<Token>>,
@@ -70,7 +76,7 @@ struct Cache {
 /// Keystone with our credentials.
 pub(super) struct Keystone {
     pub(super) root: Url,
-    credentials: Credentials,
+    credentials: RwLock<Credentials>,
     connect: Client,
     observer: Option<Arc<dyn CallObserver>>,
     cache: RwLock<Cache>,
@@ -88,13 +94,19 @@ impl Keystone {
     ) -> Result<Keystone, String> {
         Ok(Keystone {
             root: v3_root(&auth.url)?,
-            credentials: auth.credentials.clone(),
+            credentials: RwLock::new(auth.credentials.clone()),
             connect: client,
             observer,
             cache: RwLock::default(),
             fetching: tokio::sync::Mutex::new(()),
             call_limit,
         })
+    }
+
+    /// Logs in with these from now on; the token in use is dropped.
+    pub(super) fn replace(&self, credentials: Credentials) {
+        *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials;
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).token = None;
     }
 
     fn cached(&self) -> Option<Arc<Token>> {
@@ -197,7 +209,7 @@ impl Keystone {
     }
 
     fn body(&self) -> Value {
-        match &self.credentials {
+        match &*self.credentials.read().unwrap_or_else(PoisonError::into_inner) {
             Credentials::Password { user, password, project } => {
                 let mut user = named(user);
                 user["password"] = json!(password.expose_secret());

@@ -4,6 +4,7 @@
 //! microversions, retries and what an answer means are decided here, as that crate has no os-services,
 //! hypervisors, migrations, evacuate, live migration, Placement or Keystone calls.
 
+mod checkup;
 mod clouds_yaml;
 mod compute;
 mod config;

@@ -1,9 +1,9 @@
 //! The one authenticated session.
 
 use super::CallObserver;
-use super::config::{CloudConfig, ConfigError, Timeouts};
+use super::config::{Auth, CloudConfig, ConfigError, Timeouts};
 use super::http::Service;
-use super::keystone::{Keystone, SessionAuth, http_url};
+use super::keystone::{Keystone, SessionAuth, http_url, v3_root};
 use openstack::InterfaceType;
 use openstack::session::Session;
 use reqwest::Client;
@@ -91,6 +91,19 @@ impl OpenStack {
                 versions: tokio::sync::Mutex::new(None),
             }),
         })
+    }
+
+    /// Logs in with other credentials from now on, at the same Keystone.
+    ///
+    /// # Errors
+    /// The URL is another one: tokens, endpoints and whose tokens are valid hang on it, so that needs a new session.
+    pub fn set_login(&self, auth: &Auth) -> Result<(), ConfigError> {
+        let invalid = |detail: String| ConfigError::Invalid { name: "auth.url".to_owned(), file: None, detail };
+        if v3_root(&auth.url).map_err(invalid)? != self.inner.keystone.root {
+            return Err(invalid("another Keystone needs a restart".to_owned()));
+        }
+        self.inner.keystone.replace(auth.credentials.clone());
+        Ok(())
     }
 
     /// The session, with the endpoints of this token's catalogue. The session keeps endpoints for ever,
