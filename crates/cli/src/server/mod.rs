@@ -4,6 +4,7 @@ mod cloud;
 mod database;
 mod doctor;
 mod health;
+mod lead;
 mod node;
 mod sandbox;
 
