@@ -44,6 +44,11 @@ impl Beats {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(service_id);
     }
 
+    /// Forgets all rows.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Reads of one row, oldest first.
     pub(crate) fn of(&self, service_id: &str) -> Vec<Beat> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,7 @@ mod gc;
 mod links;
 mod node_sync;
 mod run;
+mod warm;
 mod world;
 
 mod evacuation;
@@ -18,4 +19,5 @@ mod power_device;
 mod power_link;
 
 pub use run::{ControllerConfig, Running, start};
+pub use warm::stand_by;
 pub use world::World;

@@ -13,7 +13,7 @@ use std::{
 };
 use store::{ChangeOp, ListQuery, Store, StoreResult};
 use tokio::task::JoinSet;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::{sync::CancellationToken, task::{AbortOnDropHandle, TaskTracker}};
 
 /// Settings of a controller.
 #[derive(Clone, Debug)]
@@ -48,10 +48,14 @@ pub struct Running {
     /// The queue, for tests and metrics.
     pub queue: Arc<Queue>,
     stop: CancellationToken,
+    gate: Gate,
     tasks: JoinSet<()>,
+    /// Reconciles under way, each in a task of its own.
+    runs: TaskTracker,
 }
 
-/// Starts to reconcile under `gate`, until [`Running::stop`].
+/// Starts to reconcile under `gate`, until [`Running::stop`]. Nothing is decided before the feed has shown everything that
+/// was in the database when this was called, which is after the lease was taken.
 pub async fn start(
     config: ControllerConfig,
     world: Arc<World>,
@@ -61,45 +65,62 @@ pub async fn start(
     halted: Arc<RwLock<Option<String>>>,
 ) -> StoreResult<Running> {
     let (store, clock) = (world.store.clone(), world.clock.clone());
+    let led_since = clock.now();
+    // After a takeover nobody can commit under an older token: this is all that earlier leaders wrote.
+    let at_takeover = store.revision().await?;
+    feed.reached(at_takeover.current).await;
+    let from = world.follow(&feed).await?;
+    let (stop, lost) = (CancellationToken::new(), CancellationToken::new());
     let shared = Shared {
         store: store.clone(),
         clock: clock.clone(),
-        led_since: clock.now(),
-        cluster_uuid: store.revision().await?.cluster_uuid,
+        led_since,
+        cluster_uuid: at_takeover.cluster_uuid,
         halted: halted.clone(),
         actor: Arc::new(WorldActor(world.clone())),
         resync: config.resync,
         recorder: Recorder::new(store.clone(), clock, "controller"),
         metrics: metrics.clone(),
-        gate,
+        stop: stop.clone(),
+        gate: gate.clone(),
     };
     let light_ms = i64::try_from(config.node_sync_interval.get().as_millis()).unwrap_or(60_000);
     let table: HashMap<&'static str, controllers::Controller> =
         controllers::table(&shared, &world, light_ms).into_iter().map(|c| (c.driver.kind(), c)).collect();
     let table = Arc::new(table);
     let queue = Arc::new(Queue::default());
-    let (stop, lost) = (CancellationToken::new(), CancellationToken::new());
-    let mut tasks = JoinSet::new();
-    let from = feed.newest();
+    let (mut tasks, runs) = (JoinSet::new(), TaskTracker::new());
     enqueue_all(store.as_ref(), &queue, &table).await?;
     tasks.spawn(dispatch(feed, from, queue.clone(), table.clone(), stop.clone(), lost.clone()));
     tasks.spawn(node_sync(NodeSync::new(world, shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
     tasks.spawn(housekeeping(shared, stop.clone()));
     for _ in 0..config.workers {
-        tasks.spawn(worker(queue.clone(), table.clone(), metrics.clone(), stop.clone(), lost.clone()));
+        tasks.spawn(worker(queue.clone(), table.clone(), metrics.clone(), stop.clone(), lost.clone(), runs.clone()));
     }
-    Ok(Running { lost, halted, queue, stop, tasks })
+    Ok(Running { lost, halted, queue, stop, gate, tasks, runs })
 }
 
 impl Running {
-    /// Begins nothing new, and waits for acts under way.
-    pub async fn stop(mut self) {
+    /// Begins nothing new, and waits for acts under way. False if one did not end in time: then the lease is not to be
+    /// released, because something may still happen under it.
+    pub async fn stop(mut self) -> bool {
         self.stop.cancel();
-        let drained = tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await;
-        if drained.is_err() {
+        let drained = tokio::time::timeout(DRAIN, async { while self.tasks.join_next().await.is_some() {} }).await.is_ok();
+        if !drained {
             tracing::warn!("acts under way did not end in time; their intents stay open and are settled later");
             self.tasks.abort_all();
         }
+        drained
+    }
+
+    /// The lease is lost: nothing more is sent, everything is dropped where it stands, and every task is gone when this
+    /// returns. What was under way is settled by the next leader.
+    pub async fn abandon(mut self) {
+        self.gate.close();
+        self.stop.cancel();
+        self.tasks.shutdown().await;
+        self.runs.close();
+        self.runs.wait().await;
     }
 }
 
@@ -120,6 +141,7 @@ async fn worker(
     metrics: Metrics,
     stop: CancellationToken,
     lost: CancellationToken,
+    runs: TaskTracker,
 ) {
     loop {
         let key = tokio::select! {
@@ -132,7 +154,7 @@ async fn worker(
             continue;
         };
         // In a task of its own, so that a panic ends this run and nothing else; it ends with its worker.
-        let run = AbortOnDropHandle::new(tokio::spawn({
+        let run = AbortOnDropHandle::new(runs.spawn({
             let (driver, name): (Arc<dyn Run>, String) = (controller.driver.clone(), key.name.clone());
             async move { driver.run(&name).await }
         }));
@@ -211,7 +233,12 @@ async fn dispatch(
 
 async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) {
     loop {
-        if let Err(error) = sync.pass().await {
+        let passed = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            passed = sync.pass() => passed,
+        };
+        if let Err(error) = passed {
             tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");
         }
         tokio::select! {
@@ -227,7 +254,12 @@ async fn housekeeping(shared: Shared, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(GC_INTERVAL) => {}
         }
-        if let Err(error) = gc::pass(&shared).await {
+        let passed = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            passed = gc::pass(&shared) => passed,
+        };
+        if let Err(error) = passed {
             tracing::warn!(%error, "housekeeping failed; it is tried again");
         }
     }

@@ -1,12 +1,12 @@
 //! Reading Nova and Placement for one host. Never writes.
 
-use crate::{beats::Beats, cache::Cached, links::Reads};
+use crate::{beats::Beats, cache::Cached, links::Reads, warm::Followed};
 use api_types::GuestRow;
 use cloud::{Aggregate, CloudApi, CloudError, CloudResult, Hypervisor, Server, Service};
 use engine::{Clock, Metrics};
 use futures::future::join_all;
 use planner::{
-    Env, Fact,
+    Env, Fact, Step,
     facts::{Destination, Guest, HostFacts, Move, ProviderFacts, ServiceFacts},
 };
 use power::PowerDriver;
@@ -42,6 +42,7 @@ pub struct World {
     pub(crate) metrics: Metrics,
     pub(crate) beats: Beats,
     pub(crate) reads: Reads,
+    pub(crate) followed: Followed,
     services: Cached<Vec<Service>>,
     servers: Cached<HashMap<String, Vec<Guest>>>,
     hypervisors: Cached<Vec<Hypervisor>>,
@@ -122,6 +123,7 @@ impl World {
             metrics,
             beats: Beats::default(),
             reads: Reads::default(),
+            followed: Followed::default(),
             services: Cached::default(),
             servers: Cached::default(),
             hypervisors: Cached::default(),
@@ -151,12 +153,18 @@ impl World {
         self.beats.own_write(service_id);
     }
 
+    /// Forgets all that is remembered of service rows.
+    pub(crate) async fn forget_services(&self) {
+        self.services.invalidate().await;
+        self.beats.clear();
+    }
+
     pub(crate) async fn hypervisors(&self, max_age_ms: i64) -> CloudResult<Arc<Vec<Hypervisor>>> {
         Ok(self.hypervisors.get(self.clock.as_ref(), max_age_ms, || self.cloud.hypervisors()).await?.0)
     }
 
     /// All guests by host, from one unfiltered list: guests of a cell that is down show as unknown there, and in no filtered list.
-    async fn all_guests(&self, max_age_ms: i64) -> CloudResult<(Arc<HashMap<String, Vec<Guest>>>, Time)> {
+    pub(crate) async fn all_guests(&self, max_age_ms: i64) -> CloudResult<(Arc<HashMap<String, Vec<Guest>>>, Time)> {
         self.servers
             .get(self.clock.as_ref(), max_age_ms, || async {
                 let mut by_host: HashMap<String, Vec<Guest>> = HashMap::new();
@@ -235,6 +243,11 @@ impl World {
             Err(error) => facts.service = unknown(&error),
         }
         let service = facts.service.seen().cloned();
+        let being_written = |id: &str| env.open().any(|i| matches!(&i.action, Step::NovaService { service_id, .. } if service_id == id));
+        if let Some(service) = service.as_ref().filter(|s| being_written(&s.id)) {
+            // An inherited write may land at any time, also after what was remembered of the row before.
+            self.beats.own_write(&service.id);
+        }
         facts.beats = service.as_ref().map(|s| self.beats.of(&s.id)).unwrap_or_default();
         let service_id = service.as_ref().map(|s| s.id.as_str());
         let identity = matches!(depth, Depth::Full { identity: true, .. });

@@ -2,7 +2,7 @@
 
 use cloud::CloudApi;
 use controller::{ControllerConfig, Running, World};
-use engine::{Clock, Feed, Gate, Metrics};
+use engine::{Clock, Elders, Feed, Gate, Metrics};
 use power::PowerDriver;
 use registry::{Registry, parse_object};
 use schemas::{DynObject, kinds};
@@ -14,6 +14,14 @@ use std::{
 use store::{CONTROLLER_LEASE, Guard, KeyRing, ListQuery, SqlStore, Store, StoreConfig};
 use tokio_util::sync::CancellationToken;
 
+/// A controller that does not lead yet.
+struct Standby {
+    world: Arc<World>,
+    feed: Arc<Feed>,
+    stop: CancellationToken,
+    warm: CancellationToken,
+}
+
 /// A controller with its database, over a cloud and power devices.
 pub struct Rig {
     pub registry: Registry,
@@ -23,6 +31,9 @@ pub struct Rig {
     pub token: i64,
     /// How much lease the next controller has; without it, for ever.
     pub lease_left: Option<Duration>,
+    /// What the next controller knows of those before it.
+    pub elders: Elders,
+    standby: Option<Standby>,
     cloud: Arc<dyn CloudApi>,
     power: Arc<dyn PowerDriver>,
     running: Option<(Running, CancellationToken)>,
@@ -48,6 +59,8 @@ impl Rig {
             metrics: Metrics::default(),
             token: 0,
             lease_left: None,
+            elders: Elders::Unknown,
+            standby: None,
             cloud,
             power,
             running: None,
@@ -69,16 +82,61 @@ impl Rig {
     }
 
     async fn begin(&mut self) {
-        let stop = CancellationToken::new();
-        let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.expect("the feed");
-        let world = World::new(self.cloud.clone(), self.power.clone(), self.store.clone(), self.clock.clone(), self.metrics.clone());
+        let Standby { world, feed, stop, warm } = match self.standby.take() {
+            Some(standby) => standby,
+            None => self.cold().await,
+        };
+        warm.cancel();
         let halted = Arc::new(RwLock::new(None));
         let gate = match self.lease_left {
             Some(left) => Gate::lasting(self.token, left),
             None => Gate::always(self.token),
         };
+        let gate = gate.with_elders(self.elders);
         let running = controller::start(self.config.clone(), world, feed, gate, self.metrics.clone(), halted).await;
         self.running = Some((running.expect("a controller"), stop));
+    }
+
+    async fn cold(&self) -> Standby {
+        let stop = CancellationToken::new();
+        let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.expect("the feed");
+        let world = World::new(self.cloud.clone(), self.power.clone(), self.store.clone(), self.clock.clone(), self.metrics.clone());
+        Standby { world, feed, warm: stop.child_token(), stop }
+    }
+
+    /// Starts a standby beside whoever leads; the next controller is this one.
+    pub async fn stand_by(&mut self) {
+        let standby = self.cold().await;
+        let (world, feed, warm) = (standby.world.clone(), standby.feed.clone(), standby.warm.clone());
+        tokio::spawn(controller::stand_by(world, feed, self.config.node_sync_interval, warm));
+        self.standby = Some(standby);
+    }
+
+    /// Hands over as SIGTERM asks for: false if an act did not end in time.
+    pub async fn hand_over(&mut self) -> bool {
+        let (running, stop) = self.running.take().expect("a controller");
+        let drained = running.stop().await;
+        stop.cancel();
+        drained
+    }
+
+    /// Drops the controller as a lost lease does: when this returns none of its tasks is left.
+    pub async fn abandon(&mut self) {
+        let (running, stop) = self.running.take().expect("a controller");
+        running.abandon().await;
+        stop.cancel();
+    }
+
+    /// Takes the lease, and tries for `patience` to start a controller whose feed has ended: true if it started.
+    pub async fn leads_without_a_feed(&mut self, patience: Duration) -> bool {
+        let Standby { world, feed, stop, .. } = self.cold().await;
+        stop.cancel();
+        // Its tailer is gone once it has seen that, and shows nothing of what is written from now on.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.patch("ClusterPolicy", "default", json!({"maxPerHost": 7})).await;
+        let gate = Gate::always(self.token);
+        let start = controller::start(self.config.clone(), world, feed, gate, self.metrics.clone(), Arc::new(RwLock::new(None)));
+        tokio::time::timeout(patience, start).await.is_ok()
     }
 
     /// The cloud and the power devices as the next controller reaches them.

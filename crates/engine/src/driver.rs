@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 use store::{ClaimRequest, Evidence, Guard, ListQuery, Op, Store, StoreError};
+use tokio_util::sync::CancellationToken;
 
 /// Longest time one look at the world may take; then everything is unknown.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
@@ -98,6 +99,9 @@ pub struct Shared {
     pub actor: Arc<dyn Actor>,
     /// Longest time until a settled object is looked at again.
     pub resync: Live,
+    /// Cancelled when this controller is to hand over: looks at the world are broken off, nothing new is written down,
+    /// and only calls that were written down already are made and noted.
+    pub stop: CancellationToken,
     /// Writes events.
     pub recorder: Recorder,
     /// Metrics.
@@ -189,6 +193,10 @@ impl<R: Reconciler> Driver<R> {
         }
         let parse = |o: &DynObject| intents::parse(o, s.gate.token(), s.led_since, now).map_err(corrupt);
         env.intents = operations.values().map(parse).collect::<Result<Vec<Intent>, _>>()?;
+        let elders = s.gate.elders();
+        for intent in &mut env.intents {
+            intent.ex_leader = intent.ex_leader.filter(|token| !elders.is_gone(*token));
+        }
         env.intents.sort_by_key(|i| (i.issued_at, i.name.clone()));
         Ok(Some(Loaded { raw, object, host, env, evidence, operations }))
     }
@@ -196,9 +204,11 @@ impl<R: Reconciler> Driver<R> {
     async fn reconcile(&self, name: &str) -> Result<RunResult, StoreError> {
         let s = &self.shared;
         let Some(mut loaded) = self.load(name).await? else { return Ok(RunResult::Done) };
-        let seen = match tokio::time::timeout(OBSERVE_DEADLINE, self.reconciler.observe(&loaded.object, &loaded.env)).await {
-            Ok(seen) => seen,
-            Err(_) => self.reconciler.blind(&loaded.object, "the look at the world took too long"),
+        let look = tokio::time::timeout(OBSERVE_DEADLINE, self.reconciler.observe(&loaded.object, &loaded.env));
+        let seen = tokio::select! {
+            biased;
+            () = s.stop.cancelled() => return Ok(RunResult::Done),
+            seen = look => seen.unwrap_or_else(|_| self.reconciler.blind(&loaded.object, "the look at the world took too long")),
         };
         // Facts carry the times they were read; a decision must not be older than they are.
         let waited = s.clock.now().seconds_since(loaded.env.now);

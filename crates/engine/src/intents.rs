@@ -52,6 +52,7 @@ pub fn parse(object: &DynObject, my_token: i64, led_since: Time, now: Time) -> R
         step: operation.spec.step,
         attempt: operation.spec.attempt,
         action,
+        ex_leader: (operation.spec.token != my_token).then_some(operation.spec.token),
         state: operation.status.state,
         issued_at,
         closed_at: operation.status.closed_at,
@@ -129,6 +130,8 @@ mod tests {
         assert_eq!(past(8, 50, 60), -10, "inherited: ten of twenty seconds on our own clock");
         assert_eq!(past(8, 50, 70), 0);
         assert_eq!(past(8, -50, 30), 10, "written after we began to lead, by a controller whose clock is ahead");
+        assert_eq!(parse(&written, 7, at(0), at(1)).unwrap().ex_leader, None);
+        assert_eq!(parse(&written, 8, at(0), at(1)).unwrap().ex_leader, Some(7));
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Who leads (architecture 5). Renewal runs on a thread of its own; a stalled runtime loses the lease.
 
+pub use crate::gate::{Elders, Gate};
 use crate::{Clock, Metrics};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 use store::{CONTROLLER_LEASE, LeaseRow, Store, StoreResult};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+/// Longest pause between a standby's looks at the lease row, in milliseconds: a handover is noticed within it.
+/// One row by its key, four times a second.
+const LOOK_MS: u64 = 250;
 
 /// Timing of the lease, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -41,122 +41,30 @@ impl LeaseTiming {
     }
 }
 
-/// Whether this process may act now. Cheap to clone; asked before every outside call (S8).
-#[derive(Clone, Debug)]
-pub struct Gate(Arc<GateInner>);
-
-#[derive(Debug)]
-struct GateInner {
-    origin: Instant,
-    token: AtomicI64,
-    /// Milliseconds after `origin` until which the lease surely lasts; 0: not leading.
-    until_ms: AtomicU64,
-    /// By how much the wall clock was ahead of the monotonic one at the last renewal, in milliseconds.
-    wall_ahead_ms: AtomicI64,
-    /// Milliseconds after `origin` of the runtime's last sign of life.
-    runtime_ms: AtomicU64,
-    halted: AtomicBool,
-}
-
-impl Gate {
-    fn new() -> Self {
-        Gate(Arc::new(GateInner {
-            origin: Instant::now(),
-            token: AtomicI64::new(0),
-            until_ms: AtomicU64::new(0),
-            wall_ahead_ms: AtomicI64::new(0),
-            runtime_ms: AtomicU64::new(0),
-            halted: AtomicBool::new(false),
-        }))
-    }
-
-    /// A gate that is open for ever under `token`: for tests whose clock is simulated.
-    pub fn always(token: i64) -> Self {
-        let gate = Gate::new();
-        gate.0.token.store(token, Ordering::SeqCst);
-        gate.0.until_ms.store(u64::MAX, Ordering::SeqCst);
-        gate
-    }
-
-    /// A gate under `token` whose lease lasts `left` from now and is not renewed: for tests.
-    pub fn lasting(token: i64, left: Duration) -> Self {
-        let gate = Gate::new();
-        gate.0.token.store(token, Ordering::SeqCst);
-        gate.renewed(gate.clocks(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        gate
-    }
-
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// The token writes carry.
-    pub fn token(&self) -> i64 {
-        self.0.token.load(Ordering::SeqCst)
-    }
-
-    /// How long the lease surely lasts.
-    pub fn remaining(&self) -> Duration {
-        if self.0.halted.load(Ordering::SeqCst) {
-            return Duration::ZERO;
-        }
-        let until = self.0.until_ms.load(Ordering::SeqCst);
-        if until == u64::MAX {
-            return Duration::MAX;
-        }
-        let slept = asleep(self.wall_ahead(), self.0.wall_ahead_ms.load(Ordering::SeqCst));
-        Duration::from_millis(until.saturating_sub(self.elapsed()).saturating_sub(slept))
-    }
-
-    /// How far the wall clock is ahead of the monotonic one.
-    fn wall_ahead(&self) -> i64 {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = |d: u128| i64::try_from(d).unwrap_or(i64::MAX);
-        millis(wall.as_millis()).saturating_sub(millis(u128::from(self.elapsed())))
-    }
-
-    /// Whether more than 1 s of lease remains (S8).
-    pub fn may_act(&self) -> bool {
-        self.remaining() > Duration::from_secs(1)
-    }
-
-    /// Closes the gate for good: the lease is lost.
-    pub fn close(&self) {
-        self.0.halted.store(true, Ordering::SeqCst);
-    }
-
-    /// Both clocks, to be read before a renewal is sent.
-    fn clocks(&self) -> Clocks {
-        Clocks { elapsed: self.elapsed(), wall_ahead: self.wall_ahead() }
-    }
-
-    fn renewed(&self, sent: Clocks, lease_ms: u64) {
-        self.0.wall_ahead_ms.store(sent.wall_ahead, Ordering::SeqCst);
-        self.0.until_ms.store(sent.elapsed.saturating_add(lease_ms), Ordering::SeqCst);
-    }
-
-    fn runtime_alive(&self) {
-        self.0.runtime_ms.store(self.elapsed(), Ordering::SeqCst);
-    }
-
-    fn runtime_stalled(&self, limit_ms: u64) -> bool {
-        self.elapsed().saturating_sub(self.0.runtime_ms.load(Ordering::SeqCst)) > limit_ms
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Clocks {
-    elapsed: u64,
-    wall_ahead: i64,
-}
-
-/// Milliseconds for which the machine slept since the renewal: the monotonic clock stands still then, the lease runs on.
-/// A wall clock that was set forward looks the same, and closes the gate until the next renewal.
-fn asleep(ahead_now: i64, ahead_then: i64) -> u64 {
-    /// The two clocks drift and are read one after the other.
-    const TOLERANCE_MS: i64 = 500;
-    let jump = ahead_now.saturating_sub(ahead_then);
-    if jump > TOLERANCE_MS { u64::try_from(jump).unwrap_or(0) } else { 0 }
+/// What a controller process is doing about leading, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not looked yet.
+    #[default]
+    Starting,
+    /// It stands by while another one leads.
+    Waiting {
+        /// Who leads.
+        holder: String,
+        /// Under which token.
+        token: i64,
+        /// For how long the row has not moved, by our own clock; a live leader renews it every second.
+        still: Duration,
+        /// After so long it is taken over.
+        patience: Duration,
+    },
+    /// The lease row cannot be read or taken.
+    Unable(String),
+    /// It leads.
+    Leading {
+        /// Under which token.
+        token: i64,
+    },
 }
 
 /// A lease that is held.
@@ -169,6 +77,7 @@ pub struct Leadership {
     store: Arc<dyn Store>,
     stop: CancellationToken,
     thread: Option<std::thread::JoinHandle<()>>,
+    metrics: Metrics,
 }
 
 /// Waits until the lease is ours. With `at_once` (SQLite under an OS lock, S14) a stale row is taken without waiting.
@@ -181,8 +90,29 @@ pub async fn acquire(
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> StoreResult<Option<Leadership>> {
+    acquire_telling(store, clock, holder, timing, at_once, metrics, stop, &watch::channel(Standing::Starting).0).await
+}
+
+/// As [`acquire`], telling `told` how it stands.
+#[allow(clippy::too_many_arguments)] // `acquire`, and whom to tell
+pub async fn acquire_telling(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    holder: &str,
+    timing: LeaseTiming,
+    at_once: bool,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+    told: &watch::Sender<Standing>,
+) -> StoreResult<Option<Leadership>> {
     let mut seen: Option<(LeaseRow, tokio::time::Instant)> = None;
     loop {
+        let mut pause = timing.retry_ms.min(LOOK_MS);
+        let mut unable = |what: &str, error: store::StoreError| {
+            tracing::warn!(%error, "{what}; trying again");
+            pause = timing.retry_ms;
+            told.send_replace(Standing::Unable(format!("{what}: {error}")));
+        };
         match store.lease(CONTROLLER_LEASE).await {
             Ok(row) => {
                 let unchanged = seen.as_ref().filter(|(old, _)| old.token == row.token && old.renew_seq == row.renew_seq).map(|(_, at)| *at);
@@ -191,34 +121,45 @@ pub async fn acquire(
                 // The holder may have been configured with a longer lease than we are.
                 let theirs = u64::try_from(row.duration_ms).unwrap_or(0);
                 let patience = Duration::from_millis(timing.lease_ms.max(theirs).saturating_mul(5) / 4);
-                if at_once || row.holder.is_empty() || since.elapsed() >= patience {
+                let released = row.holder.is_empty();
+                if at_once || released || since.elapsed() >= patience {
                     let gate = Gate::new();
                     let sent = gate.clocks();
                     let lease_ms = i64::try_from(timing.lease_ms).unwrap_or(i64::MAX);
                     match store.lease_take(CONTROLLER_LEASE, holder, &row, lease_ms, clock.now()).await {
-                        Ok(Some(row)) => {
-                            gate.0.token.store(row.token, Ordering::SeqCst);
-                            gate.renewed(sent, timing.lease_ms);
+                        Ok(Some(taken)) => {
+                            let elders = match (at_once, released) {
+                                (true, _) => Elders::Gone,
+                                (false, true) => Elders::Released(row.token),
+                                (false, false) => Elders::Unknown,
+                            };
+                            gate.open(sent, taken.token, timing.lease_ms, elders);
                             metrics.leading.set(1);
-                            metrics.lease_token.set(row.token);
-                            return Ok(Some(lead(store, holder, gate, timing)));
+                            metrics.lease_token.set(taken.token);
+                            told.send_replace(Standing::Leading { token: taken.token });
+                            return Ok(Some(lead(store, holder, gate, timing, metrics.clone())));
                         }
                         Ok(None) => {}
                         // If it was taken after all, the row has moved, and is waited out like anyone else's.
-                        Err(error) => tracing::warn!(%error, "the lease could not be taken; trying again"),
+                        Err(error) => unable("the lease could not be taken", error),
                     }
+                } else {
+                    let waiting = Standing::Waiting { holder: row.holder, token: row.token, still: since.elapsed(), patience };
+                    told.send_replace(waiting);
                 }
             }
-            Err(error) => tracing::warn!(%error, "the lease cannot be read; trying again"),
+            Err(error) => unable("the lease cannot be read", error),
         }
+        // Spread, so that several standbys do not look in step.
+        let pause = Duration::from_millis(pause).mul_f64(rand::random_range(0.8..1.0));
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(Duration::from_millis(timing.retry_ms)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming) -> Leadership {
+fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming, metrics: Metrics) -> Leadership {
     let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
     gate.runtime_alive();
     tokio::spawn({
@@ -236,7 +177,7 @@ fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming) ->
         gate.close();
         lost.cancel();
     }
-    Leadership { gate, lost, holder: holder.into(), store, stop, thread: thread.ok() }
+    Leadership { gate, lost, holder: holder.into(), store, stop, thread: thread.ok(), metrics }
 }
 
 struct Keeper {
@@ -285,6 +226,7 @@ impl Keeper {
 impl Drop for Leadership {
     /// Without a release the lease is waited out: nobody renews it for a leader that is gone.
     fn drop(&mut self) {
+        self.metrics.leading.set(0);
         self.gate.close();
         self.stop.cancel();
     }
@@ -308,30 +250,6 @@ impl Leadership {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_machine_that_slept_counts_its_sleep_against_the_lease() {
-        assert_eq!(asleep(1_000, 1_000), 0);
-        assert_eq!(asleep(1_400, 1_000), 0, "clocks drift");
-        assert_eq!(asleep(9_000, 1_000), 8_000);
-        assert_eq!(asleep(-9_000, 1_000), 0, "a wall clock that was set back hides no lease");
-        assert_eq!(asleep(i64::MAX, i64::MIN), u64::try_from(i64::MAX).unwrap());
-        let gate = Gate::lasting(1, Duration::from_secs(6));
-        assert!(gate.may_act());
-        // As if the wall clock had run on for five seconds while the monotonic one stood still.
-        gate.0.wall_ahead_ms.fetch_sub(5_200, Ordering::SeqCst);
-        assert!(!gate.may_act(), "{:?} remain", gate.remaining());
-    }
-
-    #[test]
-    fn more_than_a_second_must_remain_and_a_closed_gate_stays_closed() {
-        assert!(!Gate::lasting(1, Duration::from_millis(900)).may_act());
-        assert!(!Gate::new().may_act());
-        let gate = Gate::always(7);
-        assert!(gate.may_act() && gate.token() == 7);
-        gate.clone().close();
-        assert!(!gate.may_act() && gate.remaining() == Duration::ZERO);
-    }
 
     #[test]
     fn timings_that_cannot_work_are_refused_and_named() {

@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod driver;
 pub mod feed;
+pub mod gate;
 pub mod intents;
 pub mod lease;
 pub mod live;
@@ -15,8 +16,9 @@ pub mod retry;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use driver::{ActOutcome, Driver, Reconciler, Shared};
 pub use feed::{Feed, FeedChange};
-pub use lease::{Gate, LeaseTiming, Leadership};
 pub use live::Live;
+pub use gate::{Elders, Gate};
+pub use lease::{LeaseTiming, Leadership, Standing};
 pub use metrics::Metrics;
 pub use queue::{Key, Queue};
 pub use recorder::Recorder;

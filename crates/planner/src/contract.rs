@@ -119,6 +119,8 @@ pub struct Intent {
     pub attempt: i64,
     /// The step.
     pub action: Step,
+    /// Token of the earlier leader that wrote it, unless that one's process is known to be gone (S8).
+    pub ex_leader: Option<i64>,
     /// Where it stands.
     pub state: OperationState,
     /// When it was written.

@@ -10,6 +10,7 @@ pub mod empty;
 pub mod evacuation;
 pub mod fact;
 pub mod facts;
+pub mod hold;
 pub mod host;
 pub mod host_operation;
 pub mod liveness;

@@ -59,6 +59,8 @@ pub struct EvidenceBody {
     pub latch: Option<Latch>,
     /// The Host's declared power-off disabled the service, so it enables it again (S12).
     pub disabled_for_power_off: bool,
+    /// Set while an earlier leader's power command may still arrive (S8).
+    pub hold: Option<crate::hold::Hold>,
 }
 
 /// Why there is no proof.
@@ -92,6 +94,7 @@ pub fn take_in(env: &Env, facts: &HostFacts) -> EvidenceBody {
     if under_way(|s| matches!(s, Step::Power { .. })) {
         command_sent(&mut new, env.now);
     }
+    crate::hold::take_in(&mut new, env);
     new
 }
 

@@ -75,6 +75,7 @@ impl IpmiDriver {
 
     /// Runs one command in a session of its own, with the suite that the device takes. `Ok` means there was a session.
     async fn run(&self, call: &Call<'_>, command: &[&str], deadline: Instant) -> Result<Output, PowerError> {
+        process::prepare().await;
         let target = call.target;
         let key = format!("{} {}", target.device_uid, endpoint(target));
         let mut why = Vec::new();

@@ -277,3 +277,39 @@ async fn the_machine_says_who_it_is() {
     let dead = Fake::new(&format!("echo 'Get Auth Capabilities error' >&2; {NO_SESSION}"));
     assert!(matches!(dead.driver.identify(&dead.target).await, Err(PowerError::NotSent(_))));
 }
+
+/// Names the fake `ipmitool` to the process that is killed by the test below.
+const VICTIM: &str = "POWER_TEST_VICTIM";
+
+/// Not a test by itself: what the process does that the next test kills.
+#[test]
+#[ignore = "started by the test below"]
+fn a_process_in_the_middle_of_a_command() {
+    let Some(program) = std::env::var_os(VICTIM) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let driver = IpmiDriver::new(program);
+    let ended = runtime.block_on(async move { driver.set(&target(Protocol::IPMI, 623), Command::ForceOff).await });
+    panic!("it should have been killed: {ended:?}");
+}
+
+#[tokio::test]
+async fn the_command_of_a_process_that_is_killed_dies_with_it() {
+    let fake = Fake::new("echo $$ >\"$dir/pid\"; exec sleep 600");
+    let program = fake.dir.path().join("ipmitool");
+    let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "a_process_in_the_middle_of_a_command", "--ignored"])
+        .env(VICTIM, program)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("a process to kill");
+    let pid = appears(&fake.file("pid")).await;
+    let stat = PathBuf::from(format!("/proc/{}/stat", pid.trim()));
+    // Gone, or dead and waiting for somebody to notice.
+    let dead = || fs::read_to_string(&stat).map_or(true, |text| text.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')));
+    assert!(!dead(), "it is at work");
+    victim.kill().expect("killed");
+    victim.wait().expect("its end");
+    // Its own time limit would end it after 8 s.
+    until("its end", Duration::from_secs(4), async || dead().then_some(())).await;
+}

@@ -64,6 +64,16 @@ pub enum InitialiseMethod {
     Attestation,
 }
 
+/// PowerOn, Enable: what is known of an earlier controller whose power command may still arrive (S8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum FormerLeader {
+    /// Nothing: the host is held for ten minutes.
+    #[default]
+    Unknown,
+    /// The person who creates this operation states that its process, and what it had started, has ended.
+    Gone,
+}
+
 /// Whether the operation is wanted any longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Cancel {
@@ -94,9 +104,18 @@ pub struct HostOperationSpec {
     /// Initialise: which link; may be left out if the host has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link_ref: Option<Ref>,
+    /// PowerOn, Enable: what is known of an earlier controller whose power command may still arrive (S8).
+    #[serde(default, skip_serializing_if = "FormerLeader::is_unknown")]
+    pub former_leader: FormerLeader,
     /// Whether it is wanted any longer.
     #[serde(default)]
     pub cancel: Cancel,
+}
+
+impl FormerLeader {
+    fn is_unknown(&self) -> bool {
+        *self == FormerLeader::Unknown
+    }
 }
 
 /// Observed.
@@ -151,6 +170,9 @@ impl Kind for HostOperation {
         }
         if spec.allow_off_vm == OffVm::Allow && spec.r#type != Shutdown {
             errors.push(FieldError::invalid("spec.allowOffVm", "applies to Shutdown only."));
+        }
+        if spec.former_leader == FormerLeader::Gone && !matches!(spec.r#type, PowerOn | Enable) {
+            errors.push(FieldError::invalid("spec.formerLeader", "applies to PowerOn and Enable only."));
         }
         if spec.link_ref.is_some() && spec.r#type != Initialise {
             errors.push(FieldError::invalid("spec.linkRef", "applies to Initialise only."));

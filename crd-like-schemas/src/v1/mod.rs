@@ -24,7 +24,7 @@ pub use host::{
     Schedulable, StoppedGuests, Waiting,
 };
 pub use host_operation::{
-    Cancel, HostOperation, HostOperationSpec, HostOperationStatus, HostOperationType, InitialiseMethod, OffVm, RunningGuests,
+    Cancel, FormerLeader, HostOperation, HostOperationSpec, HostOperationStatus, HostOperationType, InitialiseMethod, OffVm, RunningGuests,
 };
 pub use lease::{Lease, LeaseSpec, LeaseStatus};
 pub use operation::{Operation, OperationSpec, OperationState, OperationStatus};

@@ -45,6 +45,8 @@ reasons! {
     PROVING_EMPTY = "ProvingEmpty";
     /// A call may have happened and is looked at before it is repeated.
     SETTLING = "SettlingCall";
+    /// An earlier controller's power command may still arrive, because its process was not seen gone (S8).
+    EX_LEADER_POWER = "ExLeaderPowerIntent";
     /// Someone has to decide.
     NEEDS_HUMAN = "NeedsHuman";
     /// Fencing is needed and forbidden by the spec.

@@ -7,6 +7,7 @@ mod stage;
 
 mod limits;
 mod node_sync;
+mod pairs;
 mod partial;
 mod s02_liveness;
 mod s03_links;
@@ -15,6 +16,7 @@ mod s05_life;
 mod s06_moves;
 mod s07_adoption;
 mod s08_calls;
+mod s08_hold;
 mod s09_empty;
 mod s10_latch;
 mod s11_claims;

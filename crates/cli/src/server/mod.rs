@@ -6,6 +6,7 @@ mod database;
 mod doctor;
 mod health;
 mod keys;
+mod lead;
 mod node;
 mod reload;
 mod sandbox;

@@ -5,13 +5,14 @@ use super::{
     doctor::StateFile,
     health::{NodeHealth, NovaGuests},
     reload::Pace,
+    lead::{self, Parts},
 };
 use crate::config::Config;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use api_server::{ApiConfig, Backends};
 use cloud::CloudApi;
-use controller::{ControllerConfig, Running, World};
-use engine::{Clock, Feed, LeaseTiming, Leadership, Metrics, SystemClock, lease};
+use controller::{ControllerConfig, World};
+use engine::{Clock, Feed, LeaseTiming, Metrics, Standing, SystemClock};
 use registry::Registry;
 use schemas::v1::ClusterPolicySpec;
 use std::{
@@ -23,7 +24,7 @@ use std::{
     time::Duration,
 };
 use store::{DataDirLock, SqlStore, Store, StoreError};
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Pause between writes of the state file.
@@ -53,6 +54,11 @@ fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
     text.parse().with_context(|| format!("{key} {text:?} is not an address with a port, such as 127.0.0.1:9362"))
 }
 
+/// Whether the database is embedded: one process at a time, with an OS lock on its directory (S14).
+fn is_embedded(config: &Config) -> bool {
+    config.database.url.starts_with("sqlite://")
+}
+
 impl Node {
     /// Starts. `policy` is what ClusterPolicy `default` begins with in a new database.
     pub async fn start<C: CloudApi + 'static>(
@@ -72,7 +78,7 @@ impl Node {
         timing.check().map_err(anyhow::Error::msg)?;
         let path = database::path_of(config)?;
         database::prepare_directory(&path)?;
-        let lock = roles.controller.then(|| DataDirLock::take(&database::directory_of(&path))).transpose()?;
+        let lock = (roles.controller && is_embedded(config)).then(|| DataDirLock::take(&database::directory_of(&path))).transpose()?;
         let store = Arc::new(database::open(config, roles.migrate).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Registry::new(store.clone());
@@ -93,7 +99,13 @@ impl Node {
                 ended
             }
         });
-        let world = World::new(cloud.clone(), Arc::new(power::Drivers::new()), store.clone(), clock.clone(), metrics.clone());
+        // One set of drivers for the process: they keep each BMC to one command at a time.
+        let drivers = Arc::new(power::Drivers::new());
+        let world = {
+            let (cloud, store, clock, metrics) = (cloud.clone(), store.clone(), clock.clone(), metrics.clone());
+            move || World::new(cloud.clone(), drivers.clone(), store.clone(), clock.clone(), metrics.clone())
+        };
+        let told = watch::channel(Standing::Starting).0;
         let mut node = Node { registry: registry.clone(), api: None, stop: stop.clone(), servers: Vec::new(), controller: None, feed_task, _lock: lock };
         if roles.api {
             let api = ApiConfig { listen: address(&config.api.listen, "api.listen")?, public_endpoint: config.api.public_endpoint.clone(), ..ApiConfig::default() };
@@ -101,8 +113,8 @@ impl Node {
                 registry,
                 feed: feed.clone(),
                 identity: cloud,
-                guests: Arc::new(NovaGuests { world: world.clone(), store: store.clone() }),
-                health: Arc::new(NodeHealth { store: store.clone(), feed_alive }),
+                guests: Arc::new(NovaGuests { world: world(), store: store.clone() }),
+                health: Arc::new(NodeHealth { store: store.clone(), feed_alive, standing: roles.controller.then(|| told.subscribe()) }),
                 metrics: metrics.clone(),
                 clock: clock.clone(),
             };
@@ -121,8 +133,9 @@ impl Node {
                 resync: pace.resync,
                 ..ControllerConfig::default()
             };
-            let parts = Parts { store, clock, world, feed, metrics, halted, timing, settings };
-            node.controller = Some(tokio::spawn(lead(parts, stop)));
+            let alone = is_embedded(config);
+            let parts = Parts { store, clock, feed, metrics, halted, timing, settings, alone, outlives: roles.api, told };
+            node.controller = Some(tokio::spawn(lead::lead(parts, world, stop)));
         }
         Ok(node)
     }
@@ -144,50 +157,6 @@ impl Node {
         let feed = self.feed_task.await.context("the change feed died")?;
         outcome.and(feed.map_err(Into::into))
     }
-}
-
-struct Parts {
-    store: Arc<SqlStore>,
-    clock: Arc<dyn Clock>,
-    world: Arc<World>,
-    feed: Arc<Feed>,
-    metrics: Metrics,
-    halted: Arc<RwLock<Option<String>>>,
-    timing: LeaseTiming,
-    settings: ControllerConfig,
-}
-
-/// Leads until told to stop. A lost lease ends the process: what it knew may be wrong.
-async fn lead(p: Parts, stop: CancellationToken) -> anyhow::Result<()> {
-    let holder = format!("{}-{}", hostname(), uuid::Uuid::new_v4().simple());
-    // The lock on the data directory says that the last holder is gone, so its lease need not be waited out (S14).
-    let leadership = lease::acquire(p.store.clone(), p.clock.clone(), &holder, p.timing, true, &p.metrics, &stop).await?;
-    let Some(leadership) = leadership else { return Ok(()) };
-    tracing::info!(holder, token = leadership.gate.token(), "this process leads");
-    if let Some(why) = p.halted.read().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() {
-        tracing::error!(why, "all acts are frozen");
-    }
-    let running = controller::start(p.settings, p.world, p.feed, leadership.gate.clone(), p.metrics, p.halted).await?;
-    let lost = tokio::select! {
-        () = stop.cancelled() => false,
-        () = leadership.lost.cancelled() => true,
-        () = running.lost.cancelled() => true,
-    };
-    end(running, leadership, lost).await
-}
-
-async fn end(running: Running, leadership: Leadership, lost: bool) -> anyhow::Result<()> {
-    if lost {
-        bail!("the lease is lost: another controller leads, so this process ends");
-    }
-    running.stop().await;
-    leadership.release().await;
-    Ok(())
-}
-
-fn hostname() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "cloud-manager".into() } else { name.trim().to_string() }
 }
 
 /// Writes down how far history went, and freezes all acts if it ever goes back (S14).

@@ -7,7 +7,7 @@ use crate::{
     drain::{self, How},
     empty::{self, Gate},
     facts::{HostFacts, ServiceFacts},
-    power,
+    hold, power,
     proof::{self, state_of},
     service,
     settle::{Settled, settle_all},
@@ -34,6 +34,7 @@ pub fn decide(host: &HostObject, facts: &HostFacts, env: &Env) -> Decision<HostS
     let empty_since = status.empty_since.take();
     let mut run = Run { host, facts, env: &env, status, empty_since, evidence: env.evidence.clone(), events: Vec::new(), claim: ClaimWish::Keep };
     let next = run.next(&settled);
+    let next = hold::apply(next, facts, &env);
     let Run { mut status, mut evidence, mut events, claim, .. } = run;
     if let Next::Step(crate::Step::Power { .. }) = &next {
         proof::command_sent(&mut evidence, env.now);

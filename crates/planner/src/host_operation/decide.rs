@@ -7,7 +7,7 @@ use crate::{
     drain::{self, How},
     empty::{self, Gate},
     facts::{HostFacts, ServiceFacts},
-    power, proof, service,
+    hold, power, proof, service,
     settle::{Settled, Standing, settle_all},
     status,
 };
@@ -44,6 +44,10 @@ pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> D
     }
     let mut env = env.clone();
     env.evidence = proof::take_in(&env, facts);
+    if op.spec.former_leader == v1::FormerLeader::Gone {
+        // Stated by whoever created the operation (S8).
+        env.evidence.hold = None;
+    }
     let settled = settle_all(&env, facts);
     status.started_at = status.started_at.or(Some(env.now));
     // Only a pass that comes to the gate keeps the memory of the first one (S9).
@@ -62,7 +66,7 @@ pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> D
         Next::Finished
     };
     let next = match turn {
-        Turn::Next(next) => next,
+        Turn::Next(next) => hold::apply(next, facts, &env),
         Turn::Succeeded(message) => end(&mut status, true, reasons::SUCCEEDED, &message),
         Turn::Failed(reason, message) => end(&mut status, false, reason, &message),
         Turn::Cancelled => {

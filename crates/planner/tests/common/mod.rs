@@ -153,6 +153,7 @@ pub fn intent(action: Step, state: OperationState, age: i64) -> Intent {
         attempt: 1,
         past_end_of_life: age - action.end_of_life_seconds(),
         action,
+        ex_leader: None,
         state,
         issued_at: at(-age),
         closed_at: (!state.is_open()).then(|| at(-age + 1)),
@@ -185,6 +186,7 @@ pub fn operation(kind: v1::HostOperationType) -> Object<v1::HostOperation> {
         allow_off_vm: Default::default(),
         method: Default::default(),
         link_ref: None,
+        former_leader: Default::default(),
         cancel: Default::default(),
     })
 }
@@ -254,6 +256,7 @@ impl<K: Decides> Play<K> {
                 step: name,
                 attempt,
                 action: step.clone(),
+                ex_leader: None,
                 state: OperationState::Issued,
                 issued_at: self.env.now,
                 closed_at: None,

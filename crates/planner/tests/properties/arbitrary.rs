@@ -143,8 +143,9 @@ fn an_intent() -> impl Strategy<Value = Intent> {
     use OperationState::*;
     let state = select(vec![Issued, Accepted, Unknown, Observed, Refused, Failed]);
     let evidence = select(vec!["", "not sent: no lease", planner::settle::LOST]);
-    (a_step(), state, select(vec![1i64, 19, 21, 90, 400]), select(vec![UID, UID, "uid-other"]), evidence, 1..4i64).prop_map(
-        |(step, state, age, owner, evidence, attempt)| Intent {
+    (a_step(), state, select(vec![1i64, 19, 21, 90, 400]), select(vec![UID, UID, "uid-other"]), evidence, 1..4i64, select(vec![None, Some(3)])).prop_map(
+        |(step, state, age, owner, evidence, attempt, ex_leader)| Intent {
+            ex_leader,
             name: format!("op-{}-{owner}-{attempt}", step.name()),
             owner_uid: owner.into(),
             attempt,

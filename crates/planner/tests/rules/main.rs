@@ -6,5 +6,6 @@ mod s02_liveness;
 mod s03_links;
 mod s04_proof;
 mod s06_settling;
+mod s08_hold;
 mod s09_empty;
 mod s10_latch;
