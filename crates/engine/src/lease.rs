@@ -45,9 +45,24 @@ impl LeaseTiming {
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<GateInner>);
 
+/// Which clock measures a lease, and where it is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseTime {
+    /// The machine's clocks; renewed on a thread of its own.
+    Machine,
+    /// Tokio's clock; renewed by a task: for tests whose time is simulated.
+    Simulated,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Machine(Instant),
+    Simulated(tokio::time::Instant),
+}
+
 #[derive(Debug)]
 struct GateInner {
-    origin: Instant,
+    origin: Origin,
     token: AtomicI64,
     /// Milliseconds after `origin` until which the lease surely lasts; 0: not leading.
     until_ms: AtomicU64,
@@ -59,9 +74,13 @@ struct GateInner {
 }
 
 impl Gate {
-    fn new() -> Self {
+    fn new(time: LeaseTime) -> Self {
+        let origin = match time {
+            LeaseTime::Machine => Origin::Machine(Instant::now()),
+            LeaseTime::Simulated => Origin::Simulated(tokio::time::Instant::now()),
+        };
         Gate(Arc::new(GateInner {
-            origin: Instant::now(),
+            origin,
             token: AtomicI64::new(0),
             until_ms: AtomicU64::new(0),
             wall_ahead_ms: AtomicI64::new(0),
@@ -72,7 +91,7 @@ impl Gate {
 
     /// A gate that is open for ever under `token`: for tests whose clock is simulated.
     pub fn always(token: i64) -> Self {
-        let gate = Gate::new();
+        let gate = Gate::new(LeaseTime::Machine);
         gate.0.token.store(token, Ordering::SeqCst);
         gate.0.until_ms.store(u64::MAX, Ordering::SeqCst);
         gate
@@ -80,14 +99,18 @@ impl Gate {
 
     /// A gate under `token` whose lease lasts `left` from now and is not renewed: for tests.
     pub fn lasting(token: i64, left: Duration) -> Self {
-        let gate = Gate::new();
+        let gate = Gate::new(LeaseTime::Machine);
         gate.0.token.store(token, Ordering::SeqCst);
         gate.renewed(gate.clocks(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         gate
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let elapsed = match &self.0.origin {
+            Origin::Machine(origin) => origin.elapsed(),
+            Origin::Simulated(origin) => origin.elapsed(),
+        };
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The token writes carry.
@@ -110,6 +133,9 @@ impl Gate {
 
     /// How far the wall clock is ahead of the monotonic one.
     fn wall_ahead(&self) -> i64 {
+        if matches!(self.0.origin, Origin::Simulated(_)) {
+            return 0;
+        }
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = |d: u128| i64::try_from(d).unwrap_or(i64::MAX);
         millis(wall.as_millis()).saturating_sub(millis(u128::from(self.elapsed())))
@@ -181,6 +207,21 @@ pub async fn acquire(
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> StoreResult<Option<Leadership>> {
+    acquire_in(LeaseTime::Machine, store, clock, holder, timing, at_once, metrics, stop).await
+}
+
+/// As [`acquire`], on a chosen clock.
+#[allow(clippy::too_many_arguments)]
+pub async fn acquire_in(
+    time: LeaseTime,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    holder: &str,
+    timing: LeaseTiming,
+    at_once: bool,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> StoreResult<Option<Leadership>> {
     let mut seen: Option<(LeaseRow, tokio::time::Instant)> = None;
     loop {
         match store.lease(CONTROLLER_LEASE).await {
@@ -192,7 +233,7 @@ pub async fn acquire(
                 let theirs = u64::try_from(row.duration_ms).unwrap_or(0);
                 let patience = Duration::from_millis(timing.lease_ms.max(theirs).saturating_mul(5) / 4);
                 if at_once || row.holder.is_empty() || since.elapsed() >= patience {
-                    let gate = Gate::new();
+                    let gate = Gate::new(time);
                     let sent = gate.clocks();
                     let lease_ms = i64::try_from(timing.lease_ms).unwrap_or(i64::MAX);
                     match store.lease_take(CONTROLLER_LEASE, holder, &row, lease_ms, clock.now()).await {
@@ -201,7 +242,7 @@ pub async fn acquire(
                             gate.renewed(sent, timing.lease_ms);
                             metrics.leading.set(1);
                             metrics.lease_token.set(row.token);
-                            return Ok(Some(lead(store, holder, gate, timing)));
+                            return Ok(Some(lead(time, store, holder, gate, timing)));
                         }
                         Ok(None) => {}
                         // If it was taken after all, the row has moved, and is waited out like anyone else's.
@@ -218,7 +259,7 @@ pub async fn acquire(
     }
 }
 
-fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming) -> Leadership {
+fn lead(time: LeaseTime, store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming) -> Leadership {
     let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
     gate.runtime_alive();
     tokio::spawn({
@@ -231,6 +272,10 @@ fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming) ->
         }
     });
     let keeper = Keeper { store: store.clone(), holder: holder.into(), gate: gate.clone(), lost: lost.clone(), stop: stop.clone(), timing };
+    if time == LeaseTime::Simulated {
+        tokio::spawn(keeper.keep());
+        return Leadership { gate, lost, holder: holder.into(), store, stop, thread: None };
+    }
     let thread = std::thread::Builder::new().name("lease".into()).spawn(move || keeper.run());
     if thread.is_err() {
         gate.close();
@@ -254,25 +299,27 @@ impl Keeper {
             self.give_up("no thread runtime");
             return;
         };
-        runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_millis(self.timing.retry_ms)) => {}
-                }
-                if self.gate.runtime_stalled(self.timing.renew_deadline_ms) {
-                    // Not renewed: what does not run must not lead. The gate closes by itself when the lease runs out.
-                    tracing::warn!("the process stalls; the lease is not renewed");
-                    continue;
-                }
-                let sent = self.gate.clocks();
-                match self.store.lease_renew(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
-                    Ok(true) => self.gate.renewed(sent, self.timing.lease_ms),
-                    Ok(false) => return self.give_up("another controller took it"),
-                    Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
-                }
+        runtime.block_on(self.keep());
+    }
+
+    async fn keep(self) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(self.timing.retry_ms)) => {}
             }
-        });
+            if self.gate.runtime_stalled(self.timing.renew_deadline_ms) {
+                // Not renewed: what does not run must not lead. The gate closes by itself when the lease runs out.
+                tracing::warn!("the process stalls; the lease is not renewed");
+                continue;
+            }
+            let sent = self.gate.clocks();
+            match self.store.lease_renew(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
+                Ok(true) => self.gate.renewed(sent, self.timing.lease_ms),
+                Ok(false) => return self.give_up("another controller took it"),
+                Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
+            }
+        }
     }
 
     fn give_up(&self, why: &str) {
@@ -326,7 +373,7 @@ mod tests {
     #[test]
     fn more_than_a_second_must_remain_and_a_closed_gate_stays_closed() {
         assert!(!Gate::lasting(1, Duration::from_millis(900)).may_act());
-        assert!(!Gate::new().may_act());
+        assert!(!Gate::new(LeaseTime::Machine).may_act());
         let gate = Gate::always(7);
         assert!(gate.may_act() && gate.token() == 7);
         gate.clone().close();

@@ -1,6 +1,7 @@
 //! What drives reconcilers: work queue, driver loop, lease, change feed, events, metrics, clock.
 #![warn(missing_docs)]
 
+pub mod chance;
 pub mod clock;
 pub mod driver;
 pub mod feed;
@@ -14,7 +15,7 @@ pub mod retry;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use driver::{ActOutcome, Driver, Reconciler, Shared};
 pub use feed::{Feed, FeedChange};
-pub use lease::{Gate, LeaseTiming, Leadership};
+pub use lease::{Gate, LeaseTime, LeaseTiming, Leadership};
 pub use metrics::Metrics;
 pub use queue::{Key, Queue};
 pub use recorder::Recorder;
