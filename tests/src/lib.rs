@@ -1,4 +1,6 @@
-//! What workspace tests share: a whole controller over any cloud, in one process.
+//! What workspace tests share: a whole controller over any cloud, in one process; and schedules of two.
+
+pub mod schedule;
 
 use cloud::CloudApi;
 use controller::{ControllerConfig, Running, World};
