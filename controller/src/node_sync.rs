@@ -3,7 +3,7 @@
 use crate::World;
 use engine::{Key, Queue, driver::Shared, queue::priority};
 use schemas::{kinds, v1::ClusterPolicy};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, HashMap}, sync::Arc, time::Duration};
 use store::{Guard, Op, StoreError};
 
 /// Age up to which the list of hypervisors is good, in milliseconds.
@@ -25,12 +25,12 @@ pub(crate) struct NodeSync {
     pub world: Arc<World>,
     pub shared: Shared,
     pub queue: Arc<Queue>,
-    known: HashMap<String, Row>,
+    known: BTreeMap<String, Row>,
 }
 
 impl NodeSync {
     pub(crate) fn new(world: Arc<World>, shared: Shared, queue: Arc<Queue>) -> Self {
-        NodeSync { world, shared, queue, known: HashMap::new() }
+        NodeSync { world, shared, queue, known: BTreeMap::new() }
     }
 
     /// One pass. A list that could not be read changes nothing.
@@ -44,7 +44,7 @@ impl NodeSync {
         }
         let ironic = |host: &String| types.get(host).is_some_and(|t| t.eq_ignore_ascii_case("ironic"));
         let interval = self.report_interval().await?;
-        let mut seen: HashMap<String, Row> = HashMap::new();
+        let mut seen: BTreeMap<String, Row> = BTreeMap::new();
         for s in computes.into_iter().filter(|s| !ironic(&s.host)) {
             let beats = planner::liveness::beats(&self.world.beats.of(&s.id), interval);
             let row = Row { up: s.up, enabled: s.enabled, forced_down: s.forced_down, disabled_reason: s.disabled_reason.clone(), beats };

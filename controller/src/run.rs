@@ -7,7 +7,7 @@ use engine::{
     queue::priority,
 };
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -85,7 +85,7 @@ pub async fn start(
         gate: gate.clone(),
     };
     let light_ms = i64::try_from(config.node_sync_interval.get().as_millis()).unwrap_or(60_000);
-    let table: HashMap<&'static str, controllers::Controller> =
+    let table: BTreeMap<&'static str, controllers::Controller> =
         controllers::table(&shared, &world, light_ms).into_iter().map(|c| (c.driver.kind(), c)).collect();
     let table = Arc::new(table);
     let queue = Arc::new(Queue::default());
@@ -125,7 +125,7 @@ impl Running {
 }
 
 /// At the start everything is looked at once; correctness never depends on the queue.
-async fn enqueue_all(store: &dyn Store, queue: &Queue, table: &HashMap<&'static str, controllers::Controller>) -> StoreResult<()> {
+async fn enqueue_all(store: &dyn Store, queue: &Queue, table: &BTreeMap<&'static str, controllers::Controller>) -> StoreResult<()> {
     for kind in table.keys() {
         let open_only = matches!(*kind, "HostOperation" | "Evacuation");
         for object in store.list(kind, ListQuery { open_only, ..Default::default() }).await?.items {
@@ -137,7 +137,7 @@ async fn enqueue_all(store: &dyn Store, queue: &Queue, table: &HashMap<&'static 
 
 async fn worker(
     queue: Arc<Queue>,
-    table: Arc<HashMap<&'static str, controllers::Controller>>,
+    table: Arc<BTreeMap<&'static str, controllers::Controller>>,
     metrics: Metrics,
     stop: CancellationToken,
     lost: CancellationToken,
@@ -180,7 +180,7 @@ async fn dispatch(
     feed: Arc<Feed>,
     mut from: i64,
     queue: Arc<Queue>,
-    table: Arc<HashMap<&'static str, controllers::Controller>>,
+    table: Arc<BTreeMap<&'static str, controllers::Controller>>,
     stop: CancellationToken,
     lost: CancellationToken,
 ) {
@@ -224,6 +224,7 @@ async fn dispatch(
         }
         if changes.is_empty() {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 changed = newest.changed() => if changed.is_err() { return },
             }
@@ -242,6 +243,7 @@ async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) 
             tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(interval.get()) => {}
         }
@@ -251,6 +253,7 @@ async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) 
 async fn housekeeping(shared: Shared, stop: CancellationToken) {
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(GC_INTERVAL) => {}
         }

@@ -2,7 +2,7 @@
 //! rarely changing lists. It reads Nova, never a BMC, and writes nothing.
 
 use crate::World;
-use engine::{Feed, FeedChange};
+use engine::{Feed, FeedChange, Live};
 use std::{sync::Arc, time::Duration};
 use store::{StoreError, StoreResult};
 use tokio_util::sync::CancellationToken;
@@ -76,17 +76,17 @@ impl World {
 
 /// Keeps `world` warm until `stop`: follows the feed, and looks at Nova every `interval` (at its services more often, if
 /// that is long). For a controller that does not lead.
-pub async fn stand_by(world: Arc<World>, feed: Arc<Feed>, interval: Duration, stop: CancellationToken) {
+pub async fn stand_by(world: Arc<World>, feed: Arc<Feed>, interval: Live, stop: CancellationToken) {
     let looks = async {
-        let pause = interval.min(SERVICES);
         let mut lists_at: Option<tokio::time::Instant> = None;
         loop {
+            let interval = interval.get();
             let lists = lists_at.is_none_or(|at| at.elapsed() >= interval);
             if lists {
                 lists_at = Some(tokio::time::Instant::now());
             }
             world.look(lists).await;
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(interval.min(SERVICES)).await;
         }
     };
     let follows = async {

@@ -1,4 +1,6 @@
-//! What workspace tests share: a whole controller over any cloud, in one process.
+//! What workspace tests share: a whole controller over any cloud, in one process; and schedules of two.
+
+pub mod schedule;
 
 use cloud::CloudApi;
 use controller::{ControllerConfig, Running, World};
@@ -108,7 +110,7 @@ impl Rig {
     pub async fn stand_by(&mut self) {
         let standby = self.cold().await;
         let (world, feed, warm) = (standby.world.clone(), standby.feed.clone(), standby.warm.clone());
-        tokio::spawn(controller::stand_by(world, feed, self.config.node_sync_interval, warm));
+        tokio::spawn(controller::stand_by(world, feed, self.config.node_sync_interval.clone(), warm));
         self.standby = Some(standby);
     }
 

@@ -1,6 +1,6 @@
 //! The driver loop: the only place with the order load → observe → decide → commit → act → commit.
 
-use crate::{Clock, Gate, Live, Metrics, Recorder, intents, metrics::{ReconcileLabels, WaitLabels}, retry};
+use crate::{Clock, Gate, Live, Metrics, Recorder, chance, intents, metrics::{ReconcileLabels, WaitLabels}, retry};
 use async_trait::async_trait;
 use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
 use schemas::{
@@ -453,7 +453,7 @@ impl<R: Reconciler> Driver<R> {
 
 /// Plus or minus a fifth, so that a thousand objects do not come due at once.
 fn spread(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.8..1.2))
+    pause.mul_f64(chance::between(0.8, 1.2))
 }
 
 fn seconds(n: i64) -> Duration {

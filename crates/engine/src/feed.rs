@@ -78,6 +78,7 @@ impl Feed {
             match self.store.changes(last, BATCH).await {
                 Ok(changes) if changes.is_empty() => {
                     tokio::select! {
+                        biased;
                         () = stop.cancelled() => break,
                         _ = commits.changed() => {}
                         () = tokio::time::sleep(POLL) => self.same_history(last).await?,

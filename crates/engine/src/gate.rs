@@ -35,9 +35,24 @@ impl Elders {
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<GateInner>);
 
+/// Which clock measures a lease, and where it is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseTime {
+    /// The machine's clocks; renewed on a thread of its own.
+    Machine,
+    /// Tokio's clock; renewed by a task: for tests whose time is simulated.
+    Simulated,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Machine(Instant),
+    Simulated(tokio::time::Instant),
+}
+
 #[derive(Debug)]
 struct GateInner {
-    origin: Instant,
+    origin: Origin,
     token: AtomicI64,
     /// Milliseconds after `origin` until which the lease surely lasts; 0: not leading.
     until_ms: AtomicU64,
@@ -50,9 +65,13 @@ struct GateInner {
 }
 
 impl Gate {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(time: LeaseTime) -> Self {
+        let origin = match time {
+            LeaseTime::Machine => Origin::Machine(Instant::now()),
+            LeaseTime::Simulated => Origin::Simulated(tokio::time::Instant::now()),
+        };
         Gate(Arc::new(GateInner {
-            origin: Instant::now(),
+            origin,
             token: AtomicI64::new(0),
             until_ms: AtomicU64::new(0),
             wall_ahead_ms: AtomicI64::new(0),
@@ -83,7 +102,7 @@ impl Gate {
 
     /// A gate that is open for ever under `token`: for tests whose clock is simulated.
     pub fn always(token: i64) -> Self {
-        let gate = Gate::new();
+        let gate = Gate::new(LeaseTime::Machine);
         gate.0.token.store(token, Ordering::SeqCst);
         gate.0.until_ms.store(u64::MAX, Ordering::SeqCst);
         gate
@@ -91,14 +110,18 @@ impl Gate {
 
     /// A gate under `token` whose lease lasts `left` from now and is not renewed: for tests.
     pub fn lasting(token: i64, left: Duration) -> Self {
-        let gate = Gate::new();
+        let gate = Gate::new(LeaseTime::Machine);
         gate.0.token.store(token, Ordering::SeqCst);
         gate.renewed(gate.clocks(), u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         gate
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.0.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let elapsed = match &self.0.origin {
+            Origin::Machine(origin) => origin.elapsed(),
+            Origin::Simulated(origin) => origin.elapsed(),
+        };
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The token writes carry.
@@ -121,6 +144,9 @@ impl Gate {
 
     /// How far the wall clock is ahead of the monotonic one.
     fn wall_ahead(&self) -> i64 {
+        if matches!(self.0.origin, Origin::Simulated(_)) {
+            return 0;
+        }
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let millis = |d: u128| i64::try_from(d).unwrap_or(i64::MAX);
         millis(wall.as_millis()).saturating_sub(millis(u128::from(self.elapsed())))
@@ -192,7 +218,7 @@ mod tests {
     #[test]
     fn more_than_a_second_must_remain_and_a_closed_gate_stays_closed() {
         assert!(!Gate::lasting(1, Duration::from_millis(900)).may_act());
-        assert!(!Gate::new().may_act());
+        assert!(!Gate::new(LeaseTime::Machine).may_act());
         let gate = Gate::always(7);
         assert!(gate.may_act() && gate.token() == 7);
         gate.clone().close();
@@ -201,11 +227,11 @@ mod tests {
 
     #[test]
     fn an_earlier_leader_is_gone_only_if_something_says_so() {
-        assert_eq!(Gate::new().elders(), Elders::Unknown);
+        assert_eq!(Gate::new(LeaseTime::Machine).elders(), Elders::Unknown);
         assert!(!Elders::Unknown.is_gone(3));
         assert!(Elders::Released(3).is_gone(3) && !Elders::Released(3).is_gone(2), "what was released says nothing of the leader before it");
         assert!(Elders::Gone.is_gone(1) && Elders::Gone.is_gone(3));
-        let gate = Gate::new();
+        let gate = Gate::new(LeaseTime::Machine);
         gate.open(gate.clocks(), 4, 6_000, Elders::Released(3));
         assert!(gate.may_act() && gate.token() == 4 && gate.clone().elders() == Elders::Released(3));
     }

@@ -1,7 +1,7 @@
 //! Who leads (architecture 5). Renewal runs on a thread of its own; a stalled runtime loses the lease.
 
-pub use crate::gate::{Elders, Gate};
-use crate::{Clock, Metrics};
+pub use crate::gate::{Elders, Gate, LeaseTime};
+use crate::{Clock, Metrics, chance};
 use std::{sync::Arc, time::Duration};
 use store::{CONTROLLER_LEASE, LeaseRow, Store, StoreResult};
 use tokio::sync::watch;
@@ -90,76 +90,91 @@ pub async fn acquire(
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> StoreResult<Option<Leadership>> {
-    acquire_telling(store, clock, holder, timing, at_once, metrics, stop, &watch::channel(Standing::Starting).0).await
+    let told = watch::channel(Standing::Starting).0;
+    Candidate { store, clock, holder, timing, at_once, metrics, told: &told, time: LeaseTime::Machine }.acquire(stop).await
 }
 
-/// As [`acquire`], telling `told` how it stands.
-#[allow(clippy::too_many_arguments)] // `acquire`, and whom to tell
-pub async fn acquire_telling(
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    holder: &str,
-    timing: LeaseTiming,
-    at_once: bool,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-    told: &watch::Sender<Standing>,
-) -> StoreResult<Option<Leadership>> {
-    let mut seen: Option<(LeaseRow, tokio::time::Instant)> = None;
-    loop {
-        let mut pause = timing.retry_ms.min(LOOK_MS);
-        let mut unable = |what: &str, error: store::StoreError| {
-            tracing::warn!(%error, "{what}; trying again");
-            pause = timing.retry_ms;
-            told.send_replace(Standing::Unable(format!("{what}: {error}")));
-        };
-        match store.lease(CONTROLLER_LEASE).await {
-            Ok(row) => {
-                let unchanged = seen.as_ref().filter(|(old, _)| old.token == row.token && old.renew_seq == row.renew_seq).map(|(_, at)| *at);
-                let since = unchanged.unwrap_or_else(tokio::time::Instant::now);
-                seen = Some((row.clone(), since));
-                // The holder may have been configured with a longer lease than we are.
-                let theirs = u64::try_from(row.duration_ms).unwrap_or(0);
-                let patience = Duration::from_millis(timing.lease_ms.max(theirs).saturating_mul(5) / 4);
-                let released = row.holder.is_empty();
-                if at_once || released || since.elapsed() >= patience {
-                    let gate = Gate::new();
-                    let sent = gate.clocks();
-                    let lease_ms = i64::try_from(timing.lease_ms).unwrap_or(i64::MAX);
-                    match store.lease_take(CONTROLLER_LEASE, holder, &row, lease_ms, clock.now()).await {
-                        Ok(Some(taken)) => {
-                            let elders = match (at_once, released) {
-                                (true, _) => Elders::Gone,
-                                (false, true) => Elders::Released(row.token),
-                                (false, false) => Elders::Unknown,
-                            };
-                            gate.open(sent, taken.token, timing.lease_ms, elders);
-                            metrics.leading.set(1);
-                            metrics.lease_token.set(taken.token);
-                            told.send_replace(Standing::Leading { token: taken.token });
-                            return Ok(Some(lead(store, holder, gate, timing, metrics.clone())));
+/// Who wants to lead, and how.
+pub struct Candidate<'a> {
+    /// Where the lease row is.
+    pub store: Arc<dyn Store>,
+    /// Stamps the row, for people.
+    pub clock: Arc<dyn Clock>,
+    /// Who it will be held by.
+    pub holder: &'a str,
+    /// Timing.
+    pub timing: LeaseTiming,
+    /// Whether a stale row is taken without waiting (SQLite under an OS lock, S14).
+    pub at_once: bool,
+    /// Told of a lease that was taken.
+    pub metrics: &'a Metrics,
+    /// Told how it stands.
+    pub told: &'a watch::Sender<Standing>,
+    /// Which clock measures the lease.
+    pub time: LeaseTime,
+}
+
+impl Candidate<'_> {
+    /// Waits until the lease is ours; `None` if `stop` came first.
+    pub async fn acquire(self, stop: &CancellationToken) -> StoreResult<Option<Leadership>> {
+        let Candidate { store, clock, holder, timing, at_once, metrics, told, time } = self;
+        let mut seen: Option<(LeaseRow, tokio::time::Instant)> = None;
+        loop {
+            let mut pause = timing.retry_ms.min(LOOK_MS);
+            let mut unable = |what: &str, error: store::StoreError| {
+                tracing::warn!(%error, "{what}; trying again");
+                pause = timing.retry_ms;
+                told.send_replace(Standing::Unable(format!("{what}: {error}")));
+            };
+            match store.lease(CONTROLLER_LEASE).await {
+                Ok(row) => {
+                    let unchanged = seen.as_ref().filter(|(old, _)| old.token == row.token && old.renew_seq == row.renew_seq).map(|(_, at)| *at);
+                    let since = unchanged.unwrap_or_else(tokio::time::Instant::now);
+                    seen = Some((row.clone(), since));
+                    // The holder may have been configured with a longer lease than we are.
+                    let theirs = u64::try_from(row.duration_ms).unwrap_or(0);
+                    let patience = Duration::from_millis(timing.lease_ms.max(theirs).saturating_mul(5) / 4);
+                    let released = row.holder.is_empty();
+                    if at_once || released || since.elapsed() >= patience {
+                        let gate = Gate::new(time);
+                        let sent = gate.clocks();
+                        let lease_ms = i64::try_from(timing.lease_ms).unwrap_or(i64::MAX);
+                        match store.lease_take(CONTROLLER_LEASE, holder, &row, lease_ms, clock.now()).await {
+                            Ok(Some(taken)) => {
+                                let elders = match (at_once, released) {
+                                    (true, _) => Elders::Gone,
+                                    (false, true) => Elders::Released(row.token),
+                                    (false, false) => Elders::Unknown,
+                                };
+                                gate.open(sent, taken.token, timing.lease_ms, elders);
+                                metrics.leading.set(1);
+                                metrics.lease_token.set(taken.token);
+                                told.send_replace(Standing::Leading { token: taken.token });
+                                return Ok(Some(lead(time, store, holder, gate, timing, metrics.clone())));
+                            }
+                            Ok(None) => {}
+                            // If it was taken after all, the row has moved, and is waited out like anyone else's.
+                            Err(error) => unable("the lease could not be taken", error),
                         }
-                        Ok(None) => {}
-                        // If it was taken after all, the row has moved, and is waited out like anyone else's.
-                        Err(error) => unable("the lease could not be taken", error),
+                    } else {
+                        let waiting = Standing::Waiting { holder: row.holder, token: row.token, still: since.elapsed(), patience };
+                        told.send_replace(waiting);
                     }
-                } else {
-                    let waiting = Standing::Waiting { holder: row.holder, token: row.token, still: since.elapsed(), patience };
-                    told.send_replace(waiting);
                 }
+                Err(error) => unable("the lease cannot be read", error),
             }
-            Err(error) => unable("the lease cannot be read", error),
-        }
-        // Spread, so that several standbys do not look in step.
-        let pause = Duration::from_millis(pause).mul_f64(rand::random_range(0.8..1.0));
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(pause) => {}
+            // Spread, so that several standbys do not look in step.
+            let pause = Duration::from_millis(pause).mul_f64(chance::between(0.8, 1.0));
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(None),
+                () = tokio::time::sleep(pause) => {}
+            }
         }
     }
 }
 
-fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming, metrics: Metrics) -> Leadership {
+fn lead(time: LeaseTime, store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming, metrics: Metrics) -> Leadership {
     let (lost, stop) = (CancellationToken::new(), CancellationToken::new());
     gate.runtime_alive();
     tokio::spawn({
@@ -172,6 +187,10 @@ fn lead(store: Arc<dyn Store>, holder: &str, gate: Gate, timing: LeaseTiming, me
         }
     });
     let keeper = Keeper { store: store.clone(), holder: holder.into(), gate: gate.clone(), lost: lost.clone(), stop: stop.clone(), timing };
+    if time == LeaseTime::Simulated {
+        tokio::spawn(keeper.keep());
+        return Leadership { gate, lost, holder: holder.into(), store, stop, thread: None, metrics };
+    }
     let thread = std::thread::Builder::new().name("lease".into()).spawn(move || keeper.run());
     if thread.is_err() {
         gate.close();
@@ -195,25 +214,28 @@ impl Keeper {
             self.give_up("no thread runtime");
             return;
         };
-        runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    () = tokio::time::sleep(Duration::from_millis(self.timing.retry_ms)) => {}
-                }
-                if self.gate.runtime_stalled(self.timing.renew_deadline_ms) {
-                    // Not renewed: what does not run must not lead. The gate closes by itself when the lease runs out.
-                    tracing::warn!("the process stalls; the lease is not renewed");
-                    continue;
-                }
-                let sent = self.gate.clocks();
-                match self.store.lease_renew(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
-                    Ok(true) => self.gate.renewed(sent, self.timing.lease_ms),
-                    Ok(false) => return self.give_up("another controller took it"),
-                    Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
-                }
+        runtime.block_on(self.keep());
+    }
+
+    async fn keep(self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(self.timing.retry_ms)) => {}
             }
-        });
+            if self.gate.runtime_stalled(self.timing.renew_deadline_ms) {
+                // Not renewed: what does not run must not lead. The gate closes by itself when the lease runs out.
+                tracing::warn!("the process stalls; the lease is not renewed");
+                continue;
+            }
+            let sent = self.gate.clocks();
+            match self.store.lease_renew(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
+                Ok(true) => self.gate.renewed(sent, self.timing.lease_ms),
+                Ok(false) => return self.give_up("another controller took it"),
+                Err(error) => tracing::warn!(%error, "the lease could not be renewed; trying again"),
+            }
+        }
     }
 
     fn give_up(&self, why: &str) {

@@ -1,6 +1,7 @@
 //! What drives reconcilers: work queue, driver loop, lease, change feed, events, metrics, clock.
 #![warn(missing_docs)]
 
+pub mod chance;
 pub mod clock;
 pub mod driver;
 pub mod feed;
@@ -16,9 +17,9 @@ pub mod retry;
 pub use clock::{Clock, SystemClock, TokioClock};
 pub use driver::{ActOutcome, Driver, Reconciler, Shared};
 pub use feed::{Feed, FeedChange};
-pub use live::Live;
-pub use gate::{Elders, Gate};
+pub use gate::{Elders, Gate, LeaseTime};
 pub use lease::{LeaseTiming, Leadership, Standing};
+pub use live::Live;
 pub use metrics::Metrics;
 pub use queue::{Key, Queue};
 pub use recorder::Recorder;

@@ -1,5 +1,6 @@
 //! Pauses after failures. The only module that uses the crate `backoff` (unmaintained; see deny.toml).
 
+use crate::chance;
 use backoff::{ExponentialBackoffBuilder, backoff::Backoff};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ pub fn pause(failures: i64) -> Duration {
     let mut backoff = ExponentialBackoffBuilder::new()
         .with_initial_interval(Duration::from_secs(1))
         .with_multiplier(2.0)
-        .with_randomization_factor(0.5)
+        .with_randomization_factor(0.0)
         .with_max_interval(Duration::from_secs(300))
         .with_max_elapsed_time(None)
         .build();
@@ -16,7 +17,7 @@ pub fn pause(failures: i64) -> Duration {
     for _ in 0..failures.clamp(1, 12) {
         pause = backoff.next_backoff().unwrap_or(Duration::from_secs(300));
     }
-    pause.min(Duration::from_secs(300))
+    pause.mul_f64(chance::between(0.5, 1.5)).min(Duration::from_secs(300))
 }
 
 #[cfg(test)]

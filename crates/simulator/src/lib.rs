@@ -10,6 +10,7 @@
 
 mod http;
 pub mod model;
+mod store;
 mod topology;
 mod traits;
 
@@ -18,5 +19,6 @@ pub use model::{
     Answer, BmcFailure, Call, CallFault, CallKind, CallRecord, DoubleRun, Failure, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry,
     NoSuch, Reply, Room, Settings, VmState, World,
 };
+pub use self::store::ModelStore;
 pub use topology::Topology;
 pub use traits::{Clock, SimCloud, SimHooks, SimPower};

@@ -47,7 +47,7 @@ impl Base {
 
     /// One round trip: latency, effect, the call's own delay, latency. Gives up after the time-out, like a client.
     async fn trip<T>(&self, call: &str, effect: impl FnOnce(&mut World) -> Reply<T>) -> Result<T, Failure> {
-        tokio::time::sleep(self.latency / 2).await;
+        wait(self.latency / 2).await;
         if let Some(hooks) = &self.hooks {
             hooks.before(call);
             if hooks.is_dead() {
@@ -66,8 +66,15 @@ impl Base {
             tokio::time::sleep(self.timeout).await;
             return Err(Failure::NoAnswer);
         }
-        tokio::time::sleep(delay + self.latency / 2).await;
+        wait(delay + self.latency / 2).await;
         reply.result
+    }
+}
+
+/// Without latency a call is not even put off to the next tick: it acts where it is made.
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Leading, standing by, and what becomes of a controller that lost the lease.
 
 use controller::{ControllerConfig, Running, World};
-use engine::{Clock, Feed, LeaseTiming, Leadership, Metrics, Standing, lease};
+use engine::{Clock, Feed, LeaseTime, LeaseTiming, Leadership, Metrics, Standing, lease::Candidate};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::SqlStore;
 use tokio::sync::watch;
@@ -50,7 +50,7 @@ pub(super) async fn lead(p: Parts, world: impl Fn() -> Arc<World>, stop: Cancell
 }
 
 async fn term(p: &Parts, world: Arc<World>, stop: &CancellationToken) -> anyhow::Result<End> {
-    let holder = format!("{}-{}", hostname(), uuid::Uuid::new_v4().simple());
+    let holder = format!("{}-{}-{:08x}", hostname(), std::process::id(), rand::random::<u32>());
     let Some(leadership) = stand_by(p, &world, &holder, stop).await? else { return Ok(End::Stopped) };
     tracing::info!(holder, token = leadership.gate.token(), "this process leads");
     if let Some(why) = p.halted.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
@@ -90,8 +90,18 @@ async fn term(p: &Parts, world: Arc<World>, stop: &CancellationToken) -> anyhow:
 /// Keeps warm until the lease is ours; `None` if `stop` came first.
 async fn stand_by(p: &Parts, world: &Arc<World>, holder: &str, stop: &CancellationToken) -> anyhow::Result<Option<Leadership>> {
     let warm = stop.child_token();
-    let keeping = (!p.alone).then(|| tokio::spawn(controller::stand_by(world.clone(), p.feed.clone(), p.settings.node_sync_interval, warm.clone())));
-    let taken = lease::acquire_telling(p.store.clone(), p.clock.clone(), holder, p.timing, p.alone, &p.metrics, stop, &p.told).await;
+    let keeping = (!p.alone).then(|| tokio::spawn(controller::stand_by(world.clone(), p.feed.clone(), p.settings.node_sync_interval.clone(), warm.clone())));
+    let candidate = Candidate {
+        store: p.store.clone(),
+        clock: p.clock.clone(),
+        holder,
+        timing: p.timing,
+        at_once: p.alone,
+        metrics: &p.metrics,
+        told: &p.told,
+        time: LeaseTime::Machine,
+    };
+    let taken = candidate.acquire(stop).await;
     warm.cancel();
     if let Some(keeping) = keeping {
         // It ends at its next await; a panic in it costs only the warmth.

@@ -1,0 +1,168 @@
+//! Many schedules, one after the other: `make soak`. Stops at the first violation, and shows the shortest schedule that
+//! still has it.
+
+use std::{
+    io::Write,
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use workspace_tests::schedule::{Keep, Outcome, Plan, Sabotage, run, shrink};
+
+const USAGE: &str = "\
+soak [--from SEED] [--n COUNT] [--threads N]   runs schedules SEED, SEED+1, …
+soak --seed SEED [--keep f0,p0] [--trace]      runs one, or what is kept of it; --trace prints all of it
+     --sabotage token-check                    breaks the check of the lease token on purpose
+     --expect-violation                        succeeds only if a law is broken";
+
+struct Options {
+    from: u64,
+    n: u64,
+    threads: u64,
+    seed: Option<u64>,
+    keep: Option<Keep>,
+    trace: bool,
+    calm: bool,
+    sabotage: Sabotage,
+    expect: bool,
+}
+
+fn options() -> Result<Options, String> {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let mut o = Options { from: 0, n: 20_000, threads: cores, seed: None, keep: None, trace: false, calm: false, sabotage: Sabotage::None, expect: false };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} wants a value\n{USAGE}"));
+        let number = |text: String| text.parse::<u64>().map_err(|_| format!("{arg} {text}: not a number"));
+        match arg.as_str() {
+            "--from" => o.from = number(value()?)?,
+            "--n" => o.n = number(value()?)?,
+            "--threads" => o.threads = number(value()?)?.max(1),
+            "--seed" => o.seed = Some(number(value()?)?),
+            "--keep" => o.keep = Some(Keep::parse(&value()?)?),
+            "--trace" => o.trace = true,
+            "--calm" => o.calm = true,
+            "--expect-violation" => o.expect = true,
+            "--sabotage" => match value()?.as_str() {
+                "token-check" => o.sabotage = Sabotage::TokenCheck,
+                other => return Err(format!("--sabotage {other}: there is token-check only")),
+            },
+            _ => return Err(format!("{arg}: not known\n{USAGE}")),
+        }
+    }
+    Ok(o)
+}
+
+fn plan(o: &Options, seed: u64) -> Plan {
+    let mut plan = Plan::of(seed);
+    if let Some(keep) = &o.keep {
+        plan = keep.of(&plan);
+    }
+    if o.calm {
+        plan = plan.calm();
+    }
+    plan.sabotage = o.sabotage;
+    plan
+}
+
+fn show(plan: &Plan, outcome: &Outcome) {
+    println!("{plan}  {} lines, {} simulated seconds, hash {:016x}", outcome.lines, outcome.seconds, outcome.hash);
+    match &outcome.violation {
+        Some(violation) => println!("{}\n\nVIOLATION {violation}", outcome.tail),
+        None => println!("  every law held"),
+    }
+}
+
+/// Runs one; a panic of the schedule itself is as bad as a violation.
+fn attempt(plan: &Plan) -> Result<Outcome, String> {
+    std::panic::catch_unwind(|| run(plan, false)).map_err(|_| format!("the schedule of seed {} panicked", plan.seed))
+}
+
+fn one(o: &Options, seed: u64) -> bool {
+    let plan = plan(o, seed);
+    let outcome = run(&plan, o.trace);
+    show(&plan, &outcome);
+    outcome.violation.is_some()
+}
+
+/// Runs many; gives the seed of the first that broke a law.
+fn many(o: &Options) -> Option<u64> {
+    let (next, done, stop) = (AtomicU64::new(o.from), AtomicU64::new(0), AtomicBool::new(false));
+    let found: Mutex<Option<u64>> = Mutex::new(None);
+    let end = o.from + o.n;
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..o.threads {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= end {
+                        return;
+                    }
+                    let bad = attempt(&plan(o, seed)).map_or_else(|why| { eprintln!("{why}"); true }, |outcome| outcome.violation.is_some());
+                    if bad {
+                        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                        *found = Some(found.map_or(seed, |s| s.min(seed)));
+                        stop.store(true, Ordering::SeqCst);
+                    }
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut told = Instant::now();
+            while !stop.load(Ordering::SeqCst) && done.load(Ordering::SeqCst) < o.n {
+                std::thread::sleep(Duration::from_millis(50));
+                if told.elapsed() >= Duration::from_secs(10) {
+                    told = Instant::now();
+                    progress(o, done.load(Ordering::SeqCst), begun);
+                }
+            }
+        });
+    });
+    progress(o, done.load(Ordering::SeqCst), begun);
+    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn progress(o: &Options, done: u64, begun: Instant) {
+    let rate = done as f64 / begun.elapsed().as_secs_f64().max(0.001);
+    // Seeds are begun in order: what is below is done but for those that were under way.
+    let safe = done.saturating_sub(o.threads);
+    println!("{done} of {} schedules, {rate:.1}/s; go on later with: make soak FROM={} N={}", o.n, o.from + safe, o.n - safe);
+    // A pipe that is gone is no reason to stop.
+    let _ = std::io::stdout().flush();
+}
+
+fn main() -> ExitCode {
+    let o = match options() {
+        Ok(o) => o,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    let violated = match o.seed {
+        Some(seed) => one(&o, seed),
+        None => match many(&o) {
+            None => {
+                println!("{} schedules from seed {}: no violation", o.n, o.from);
+                false
+            }
+            Some(seed) => {
+                println!("seed {seed} breaks a law, after {} schedules; looking for the shortest schedule that does", seed - o.from + 1);
+                let whole = plan(&o, seed);
+                if let Ok(outcome) = attempt(&whole) {
+                    let (keep, outcome) = shrink(&whole, outcome);
+                    show(&keep.of(&whole), &outcome);
+                    let sabotage = if o.sabotage == Sabotage::TokenCheck { " --sabotage token-check" } else { "" };
+                    println!("again: cargo run --release -p workspace-tests --bin soak -- --seed {seed} --keep {keep} --trace{sabotage}");
+                }
+                true
+            }
+        },
+    };
+    if violated == o.expect { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

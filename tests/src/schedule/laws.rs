@@ -1,0 +1,265 @@
+//! What must hold at every step (P1–P10 of the crash proof), against what is really so in the cloud.
+
+use super::mirror::{Intent, Mirror};
+use planner::{Step, contract::PowerCommand, settle};
+use schemas::{Time, v1::OperationState};
+use simulator::{Call, World};
+use std::{collections::BTreeMap, fmt};
+use store::{Committed, Guard, LeaseRow, Op};
+
+/// A proof covers requests for so long (S5), and a call is on its way for a moment.
+const PROOF_MS: i64 = 5_000 + 1_500;
+
+/// A law that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which; stable, so that a shorter schedule can be seen to break the same one.
+    pub law: &'static str,
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.law, self.text)
+    }
+}
+
+/// A call that is about to act.
+pub struct Act<'a> {
+    pub call: &'a Call,
+    /// Token of the process that makes it.
+    pub token: i64,
+    pub may_act: bool,
+    /// Something held it up between the last look at the lease and the sending.
+    pub late: bool,
+    /// The clock of the process.
+    pub now: Time,
+}
+
+/// A request for an evacuation that reached Nova.
+#[derive(Debug)]
+struct Sent {
+    server: String,
+    destination: String,
+    at: Time,
+    /// Records of the guest before it.
+    records: usize,
+    landed: bool,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Laws {
+    pub mirror: Mirror,
+    broken: Option<Violation>,
+    sent: Vec<Sent>,
+    /// When a host's power was last seen off, in truth; and when its kernel or its nova-compute was last seen dead.
+    off_at: BTreeMap<String, i64>,
+    sick_at: BTreeMap<String, i64>,
+    twice: usize,
+    twins: bool,
+    lies: bool,
+    /// How often each law was looked at, to see that none is idle.
+    pub checks: BTreeMap<&'static str, u64>,
+}
+
+fn in_progress(status: &str) -> bool {
+    !matches!(status, "done" | "completed" | "error" | "failed" | "cancelled" | "confirmed" | "reverted")
+}
+
+impl Laws {
+    /// `twins`: requests may reach the cloud twice or late. `lies`: a BMC may say what is not so.
+    pub fn new(twins: bool, lies: bool) -> Laws {
+        Laws { twins, lies, ..Laws::default() }
+    }
+
+    /// The first law that was broken.
+    pub fn broken(&self) -> Option<&Violation> {
+        self.broken.as_ref()
+    }
+
+    pub fn check(&mut self, law: &'static str, holds: bool, text: impl FnOnce() -> String) {
+        *self.checks.entry(law).or_default() += 1;
+        if !holds && self.broken.is_none() {
+            self.broken = Some(Violation { law, text: text() });
+        }
+    }
+
+    /// After every step: the first law, and what later checks have to know of the past.
+    pub fn look(&mut self, world: &World) {
+        let twice = world.double_runs();
+        self.check("no guest runs twice", twice.len() == self.twice, || format!("{:?}", twice.last()));
+        self.twice = twice.len();
+        for host in super::plan::HOSTS {
+            if !world.power_is_on(host) {
+                self.off_at.insert(host.into(), world.now());
+            }
+        }
+    }
+
+    /// As [`Laws::look`], with what takes longer to find out.
+    pub fn look_closely(&mut self, world: &World) {
+        self.look(world);
+        for host in world.state().hosts.iter().filter(|h| !h.power || h.crashed || !h.nova_compute) {
+            self.sick_at.insert(host.name.clone(), world.now());
+        }
+    }
+
+    // ---- the database ---------------------------------------------------------------------
+
+    pub fn took_lease(&mut self, row: &LeaseRow) {
+        let old = self.mirror.token;
+        self.check("a token is used once", row.token > old, || format!("token {} after {old}", row.token));
+        self.mirror.token = row.token;
+    }
+
+    /// A transaction that was written.
+    pub fn wrote(&mut self, guard: Guard, ops: &[Op], done: &Committed) {
+        if let Guard::Lease(token) = guard {
+            let current = self.mirror.token;
+            self.check("no write by an old token", token == current, || format!("token {token} wrote at revision {}, when {current} was valid", done.revision));
+        }
+        let frozen = self.mirror.frozen();
+        let before: BTreeMap<String, OperationState> = self.mirror.intents.iter().map(|(n, i)| (n.clone(), i.state)).collect();
+        self.mirror.wrote(ops, &done.objects);
+        for object in done.objects.iter().filter(|o| o.kind == "Operation") {
+            let Some(intent) = self.mirror.intents.get(&object.metadata.name).cloned() else { continue };
+            match before.get(&object.metadata.name) {
+                None => self.began(&intent, frozen),
+                Some(old) if old.is_open() && !intent.state.is_open() => self.closed(&intent),
+                Some(_) => {}
+            }
+        }
+        let draining = self.mirror.claims.values().filter(|c| c.purpose == "drain").count() as i64;
+        let most = self.mirror.limit("maxHostsDraining");
+        self.check("P3 no more hosts are drained than may be", draining <= most, || format!("{draining} of {most}"));
+    }
+
+    fn began(&mut self, intent: &Intent, frozen: bool) {
+        let disruptive = intent.step.is_disruptive();
+        self.check("P10 nothing disruptive begins while frozen", !(frozen && disruptive), || format!("{intent:?}"));
+        let moves = |i: &Intent| matches!(i.step, Step::Evacuate { .. } | Step::LiveMigrate { .. });
+        if let Some(server) = intent.step.server().filter(|_| moves(intent)) {
+            let open: Vec<String> = self.mirror.open().filter(|(_, i)| moves(i) && i.step.server() == Some(server)).map(|(n, i)| format!("{n} {} by {}", i.step.name(), i.owner)).collect();
+            self.check("P2 one open move per guest", open.len() == 1, || open.join(", "));
+        }
+        if let Step::Evacuate { .. } = intent.step {
+            let open = |here: bool| self.mirror.open().filter(|(_, i)| matches!(i.step, Step::Evacuate { .. }) && (!here || i.host == intent.host)).count() as i64;
+            let (all, here) = (open(false), open(true));
+            let (most, most_here) = (self.mirror.limit("maxEvacuations"), self.mirror.limit("maxPerHost"));
+            self.check("P3 no more guests are rebuilt than may be", all <= most && here <= most_here, || format!("{all} of {most}, {here} of {most_here} on {}", intent.host));
+        }
+        if let Some(claim) = self.mirror.claims.get(&intent.host) {
+            let (ours, claim) = (claim.owner_uid == intent.owner_uid, claim.owner.clone());
+            self.check("P8 only who has the claim acts", ours, || format!("{} begins {}, the claim is {claim}'s", intent.owner, intent.step.name()));
+        } else {
+            self.check("P8 only who has the claim acts", false, || format!("{} begins {} on {} without a claim", intent.owner, intent.step.name(), intent.host));
+        }
+    }
+
+    /// What was judged never to have happened did not happen.
+    fn closed(&mut self, intent: &Intent) {
+        let Step::Evacuate { server, .. } = &intent.step else { return };
+        let lost = intent.state == OperationState::Failed && intent.evidence == settle::LOST;
+        let landed = self.sent.iter().any(|s| s.landed && s.server == *server && s.at >= intent.issued_at);
+        self.check("P5 what landed is not called lost", !(lost && landed), || format!("{} of {}: Nova had taken it", intent.step.name(), intent.owner));
+    }
+
+    // ---- the cloud ------------------------------------------------------------------------
+
+    /// A call that is about to act.
+    pub fn before(&mut self, act: &Act<'_>, world: &World) {
+        self.look_closely(world);
+        if !act.late {
+            let current = self.mirror.token;
+            self.check("no act by an old token", act.token == current, || format!("{:?} by token {} when {current} was valid", act.call, act.token));
+            self.check("no act without a lease", act.may_act, || format!("{:?}", act.call));
+        }
+        match act.call {
+            Call::Evacuate { server, destination, .. } => self.evacuate(act, world, server, destination.as_deref().unwrap_or_default()),
+            Call::LiveMigrate { server, .. } => self.no_move_under_way(act, world, server),
+            Call::UpdateService { id, change } => {
+                let host = world.services_shown().into_iter().find(|s| s.id == *id).map(|s| s.host).unwrap_or_default();
+                if !act.late && (change.enabled == Some(true) || change.forced_down == Some(false)) {
+                    let open: Vec<String> = self.evacuations_from(world, &host);
+                    self.check("P9 no return before the evacuation records are settled", open.is_empty(), || format!("{host}: {}", open.join(", ")));
+                }
+                if !act.late && change.forced_down == Some(true) {
+                    self.proven_off(world, &host, "it is forced down");
+                }
+            }
+            Call::Power { host, command } if *command != power::Command::On => self.power_off(act, world, host),
+            _ => {}
+        }
+    }
+
+    /// What a call came to.
+    pub fn after(&mut self, call: &Call, landed: bool, world: &World) {
+        if let Call::Evacuate { server, .. } = call
+            && let Some(last) = self.sent.iter_mut().rfind(|s| s.server == *server)
+        {
+            last.landed = landed;
+        }
+        self.look(world);
+    }
+
+    fn evacuations_from(&self, world: &World, host: &str) -> Vec<String> {
+        let of = |guest: &String| world.records_of(guest).into_iter().filter(|r| r.0 == "evacuation" && r.2 == host && matches!(r.1, "accepted" | "pre-migrating" | "done"));
+        world.guest_ids().iter().flat_map(|g| of(g).map(move |r| format!("{g} {}", r.1))).collect()
+    }
+
+    fn was_off(&self, world: &World, host: &str) -> bool {
+        self.off_at.get(host).is_some_and(|at| world.now() - at <= PROOF_MS)
+    }
+
+    fn proven_off(&mut self, world: &World, host: &str, what: &str) {
+        let off = self.was_off(world, host) || self.lies;
+        self.check("P1 nothing is started elsewhere before the source is off", off, || format!("power of {host} is on, and {what}"));
+    }
+
+    fn evacuate(&mut self, act: &Act<'_>, world: &World, server: &str, destination: &str) {
+        let source = world.show(server).and_then(|s| s.host).unwrap_or_default();
+        let records = world.records_of(server);
+        if !act.late {
+            self.proven_off(world, &source, &format!("{server} is evacuated"));
+            let body = self.mirror.evidence.get(&source).cloned().unwrap_or_default();
+            let young = body.off.iter().any(|r| r.is_twice() && (0..=PROOF_MS).contains(&act.now.millis_since(r.last_at)));
+            self.check("P1 the proof is young when something is sent on it", young, || format!("{source}: {:?} at {:?}", body.off, act.now));
+            self.no_move_under_way(act, world, server);
+        }
+        let runs: Vec<String> = world.running_on(server).into_iter().filter(|h| h != destination).collect();
+        self.check("P1 nothing is started elsewhere while it runs", runs.is_empty() || act.late, || format!("{server} runs on {runs:?}"));
+        if let Some(last) = self.sent.iter().rfind(|s| s.server == server) {
+            let failed = records.iter().skip(last.records).any(|r| matches!(r.1, "error" | "failed" | "completed" | "done"));
+            let same = last.destination == destination || failed || !last.landed && !self.twins;
+            let (there, at) = (last.destination.clone(), last.at);
+            self.check("P2 a repeat names the same destination", same, || format!("{server} was sent to {there} at {at:?}, now to {destination}"));
+        }
+        self.sent.push(Sent { server: server.into(), destination: destination.into(), at: act.now, records: records.len(), landed: false });
+    }
+
+    fn no_move_under_way(&mut self, act: &Act<'_>, world: &World, server: &str) {
+        let open: Vec<String> = world.records_of(server).into_iter().filter(|r| in_progress(r.1)).map(|r| format!("{} {} to {:?}", r.0, r.1, r.3)).collect();
+        let fine = open.is_empty() || act.late || self.twins;
+        self.check("P2 no second move of a guest that is moving", fine, || format!("{:?} while {}", act.call, open.join(", ")));
+    }
+
+    fn power_off(&mut self, act: &Act<'_>, world: &World, host: &str) {
+        let command = |i: &Intent| matches!(i.step, Step::Power { command, .. } if command != PowerCommand::On);
+        let Some(intent) = self.mirror.intents.values().filter(|i| i.host == host && command(i)).max_by_key(|i| i.issued_at).cloned() else {
+            return self.check("every act has an intent", false, || format!("{:?}", act.call));
+        };
+        let owner = self.mirror.objects.get(&intent.owner).map(|o| o.spec.clone()).unwrap_or_default();
+        let state = world.state();
+        let Some(truth) = state.hosts.iter().find(|h| h.name == host) else { return };
+        let running = truth.running.clone();
+        if intent.owner.starts_with("Evacuation/") {
+            let sick = self.sick_at.get(host).is_some_and(|at| world.now() - at <= 30_000);
+            let auto = owner["mode"] == "Auto";
+            self.check("P4 nobody fences a healthy host unasked", !auto || sick, || format!("{} fences {host}, which is well; {running:?} run there", intent.owner));
+            self.check("P4 nobody fences where it is forbidden", owner["fence"] != "Forbidden", || intent.owner.clone());
+        } else if owner["runningGuests"] != "Kill" && !act.late {
+            self.check("P6 a host with running guests is not switched off", running.is_empty(), || format!("{} switches {host} off; {running:?} run there", intent.owner));
+        }
+    }
+}

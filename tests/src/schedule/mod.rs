@@ -1,0 +1,25 @@
+//! Schedules: two whole controllers over one simulated cloud, on one thread and in simulated time, and everything that
+//! can go wrong between them, from a seed. Each call of a controller is numbered, and the schedule says what happens at
+//! it. The laws are checked at every call, and what all of it came to at the end.
+
+mod calls;
+mod chance;
+mod devices;
+mod end;
+mod laws;
+mod mirror;
+mod nova;
+mod observed;
+mod operator;
+mod plan;
+mod process;
+mod run;
+mod shrink;
+mod sql;
+mod trace;
+mod weather;
+
+pub use laws::Violation;
+pub use plan::{Plan, Sabotage};
+pub use run::{Outcome, run};
+pub use shrink::{Keep, shrink};

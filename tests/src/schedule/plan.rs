@@ -1,0 +1,389 @@
+//! A schedule: what is asked for, and what goes wrong when. All of it follows from the seed.
+
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use simulator::{CallFault, HostFault, Lie};
+use std::fmt;
+
+/// Hosts of every schedule; the first ones are worked on, the others take guests.
+pub const HOSTS: [&str; 5] = ["a", "b", "c", "d", "e"];
+/// Seconds after which faults stop, everything heals, and time runs on.
+pub const HORIZON: i64 = 900;
+
+/// Calls that a controller makes, as far as faults tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Outside calls that change something.
+    Act,
+    /// Transactions.
+    Commit,
+    /// The lease row.
+    Lease,
+    /// Reads of Nova and Placement.
+    Read,
+    /// Reads of power.
+    Power,
+    /// Reads of the store.
+    Load,
+    /// Reads of the clock.
+    Clock,
+}
+
+/// Where a process dies, in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    Before,
+    AfterEffect,
+    AfterAnswer,
+}
+
+/// How the database fails one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DbFault {
+    /// It cannot be used; nothing was written.
+    Unavailable,
+    /// It was written, and the answer was lost.
+    LostAnswer,
+    /// The answer is not waited for; it is written that many milliseconds later.
+    Late(u64),
+}
+
+/// What happens at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Crash(Moment),
+    /// The process gets no time for so many milliseconds, from just before the effect, or from just after it.
+    Pause { ms: u64, after: bool },
+    Cloud(CallFault),
+    Db(DbFault),
+}
+
+/// What happens at a time, to one of the controllers or to both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// No time for so many seconds.
+    Pause { slot: usize, seconds: u64 },
+    Kill { slot: usize },
+    /// Asked to end: the lease is given up.
+    Term { slot: usize },
+    /// The database cannot be reached by this one, or by both.
+    DbDown { slot: Option<usize>, seconds: u64 },
+    /// Only the lease row cannot be reached.
+    LeaseCut { slot: usize, seconds: u64 },
+    /// The wall clock jumps.
+    Jump { slot: usize, seconds: i64 },
+}
+
+/// What happens at a time to the cloud.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weather {
+    Host(&'static str, HostFault),
+    Bmc { host: &'static str, seconds: u64 },
+    Lie { host: &'static str, lie: Lie, seconds: u64 },
+    LateBmc { host: &'static str, ms: i64, seconds: u64 },
+    /// Conductor and scheduler are down.
+    Control { seconds: u64 },
+    /// A cell's database is down.
+    Cell { seconds: u64 },
+    /// Nova answers 500 to everything.
+    Nova500 { seconds: u64 },
+    /// Someone presses the power button.
+    PowerOn(&'static str),
+}
+
+/// One thing that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// At the n-th call of a class, from 1, of both controllers together.
+    At { class: Class, nth: u64, what: What },
+    /// So many seconds after the beginning.
+    Blow { at: u64, blow: Blow },
+    /// So many seconds after the beginning.
+    Weather { at: u64, weather: Weather },
+}
+
+/// What is asked for about one host. Each brings the host back at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// It crashes and is evacuated (Auto), and is powered on afterwards.
+    Crashed,
+    /// Only its nova-compute dies; it is evacuated by order (Rebuild).
+    ComputeDead,
+    /// It is alive, and rebuilt by order.
+    RebuiltAlive,
+    /// It is alive and evacuated (Auto): drained.
+    EvacuatedAlive,
+    Drain,
+    /// Declared off, then on.
+    DeclaredOff,
+    Shutdown,
+    /// Empty, and cycled.
+    PowerCycle,
+    /// Disabled, then enabled.
+    Disable,
+}
+
+/// A job on a host.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    pub host: &'static str,
+    pub job: Job,
+    /// Seconds after the beginning.
+    pub start: u64,
+    /// Guests on it, and how many of them are stopped.
+    pub guests: usize,
+    pub stopped: usize,
+    /// Cancelled so many seconds after it was asked for.
+    pub cancel: Option<u64>,
+}
+
+/// What is broken on purpose, to see that it is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    #[default]
+    None,
+    /// The database takes writes under any lease token.
+    TokenCheck,
+}
+
+/// A schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub seed: u64,
+    pub parts: Vec<Part>,
+    pub faults: Vec<Fault>,
+    /// On SQLite instead of the store in memory.
+    pub sqlite: bool,
+    pub sabotage: Sabotage,
+    pub rebuild_ms: i64,
+    pub live_migration_ms: i64,
+    pub max_per_host: i64,
+    pub max_evacuations: i64,
+    pub max_draining: i64,
+    /// The cluster is frozen from, for so many seconds.
+    pub freeze: Option<(u64, u64)>,
+}
+
+fn pick<T: Copy>(rng: &mut StdRng, from: &[T]) -> T {
+    *from.choose(rng).expect("something to choose from")
+}
+
+/// Small numbers are likelier: most of what happens, happens early.
+fn early(rng: &mut StdRng, most: u64) -> u64 {
+    let x: f64 = rng.random_range(0.0..1.0);
+    1 + ((most as f64).powf(x) - 1.0) as u64
+}
+
+impl Plan {
+    /// The schedule of a seed.
+    pub fn of(seed: u64) -> Plan {
+        let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_c0de);
+        let count = pick(&mut rng, &[1, 1, 2]);
+        let mut parts: Vec<Part> = (0..count).map(|n| part(&mut rng, HOSTS[n])).collect();
+        // One host is enough to be under way; a second one begins within the first one's time.
+        parts[0].start = 0;
+        let mut plan = Plan {
+            seed,
+            parts,
+            faults: Vec::new(),
+            sqlite: seed % 50 == 49,
+            sabotage: Sabotage::None,
+            rebuild_ms: pick(&mut rng, &[4_000, 4_000, 20_000, 45_000, 120_000]),
+            live_migration_ms: pick(&mut rng, &[5_000, 5_000, 30_000, 90_000]),
+            max_per_host: pick(&mut rng, &[8, 8, 2, 1]),
+            max_evacuations: pick(&mut rng, &[16, 16, 2]),
+            max_draining: pick(&mut rng, &[2, 1]),
+            freeze: (rng.random_range(0..12) == 0).then(|| (rng.random_range(1..150), rng.random_range(20..150))),
+        };
+        let mut faults = Vec::new();
+        for _ in 0..pick(&mut rng, &[1, 1, 2, 2, 3, 4, 6]) {
+            faults.push(fault(&mut rng, &plan));
+        }
+        // A machine of which power reads off and whose nova-compute is silent is dead as far as anyone can tell.
+        let lied: Vec<_> = faults.iter().filter_map(|f| if let Fault::Weather { weather: Weather::Lie { host, lie: Lie::SaysOff, .. }, .. } = f { Some(*host) } else { None }).collect();
+        faults.retain(|f| !matches!(f, Fault::Weather { weather: Weather::Host(host, HostFault::NovaComputeDown), .. } if lied.contains(host)));
+        plan.faults = faults;
+        plan
+    }
+
+    /// The same without anything that goes wrong.
+    pub fn calm(mut self) -> Plan {
+        self.faults.clear();
+        self.freeze = None;
+        self
+    }
+
+    /// Whether the end must be what was asked for. Where Nova itself was hurt, or someone was told to stop in the middle,
+    /// it is enough that nothing is stuck without a reason.
+    pub fn is_strict(&self) -> bool {
+        let gentle = |f: &Fault| match f {
+            Fault::At { what: What::Cloud(CallFault::Duplicate { .. } | CallFault::Late { .. }), .. } => false,
+            // Between the last look at the lease and the sending nothing can be done about it: what it sends is late.
+            Fault::At { class: Class::Act, what: What::Pause { .. }, .. } => false,
+            Fault::At { .. } | Fault::Blow { .. } => true,
+            Fault::Weather { weather, .. } => matches!(weather, Weather::Bmc { .. } | Weather::LateBmc { .. } | Weather::Nova500 { .. } | Weather::Cell { .. }),
+        };
+        self.faults.iter().all(gentle) && self.parts.iter().all(|p| p.cancel.is_none())
+    }
+
+    /// Whether a request may reach the cloud twice or long after it was made.
+    pub fn has_twins(&self) -> bool {
+        let twin = |f: &Fault| {
+            matches!(
+                f,
+                Fault::At { what: What::Cloud(CallFault::Duplicate { .. } | CallFault::Late { .. }), .. }
+                    | Fault::At { class: Class::Act, what: What::Pause { .. }, .. }
+            )
+        };
+        self.faults.iter().any(twin)
+    }
+
+    /// Whether a BMC says what is not so.
+    pub fn has_lies(&self) -> bool {
+        self.faults.iter().any(|f| matches!(f, Fault::Weather { weather: Weather::Lie { lie: Lie::SaysOff, .. }, .. }))
+    }
+}
+
+fn part(rng: &mut StdRng, host: &'static str) -> Part {
+    use Job::*;
+    let jobs = [Crashed, Crashed, Crashed, Crashed, ComputeDead, RebuiltAlive, EvacuatedAlive, Drain, DeclaredOff, DeclaredOff, Shutdown, PowerCycle, Disable];
+    let job = pick(rng, &jobs);
+    let guests = pick(rng, &[1, 2, 3, 4]);
+    let stopped = if rng.random_range(0..4) == 0 { 1 } else { 0 };
+    let cancel = (job != DeclaredOff && rng.random_range(0..8) == 0).then(|| rng.random_range(0..120));
+    Part { host, job, start: rng.random_range(0..120), guests, stopped, cancel }
+}
+
+fn cloud_fault(rng: &mut StdRng, class: Class) -> CallFault {
+    let ms = |rng: &mut StdRng, most: i64| rng.random_range(500..most);
+    match class {
+        Class::Act => match rng.random_range(0..9) {
+            0..3 => CallFault::LostAnswer,
+            3 => CallFault::LostRequest,
+            // How late something may arrive depends on the call; see `nova`.
+            4 => CallFault::Late { after_ms: ms(rng, 75_000) },
+            5 => CallFault::Duplicate { after_ms: ms(rng, 75_000) },
+            6 => CallFault::Status { status: pick(rng, &[500, 503, 429]), retry_after_s: None },
+            7 => CallFault::Nonsense,
+            _ => CallFault::NotSent,
+        },
+        _ => match rng.random_range(0..6) {
+            0..2 => CallFault::Partial,
+            2 => CallFault::LostAnswer,
+            3 => CallFault::Status { status: pick(rng, &[500, 503, 429]), retry_after_s: None },
+            4 => CallFault::Slow { ms: ms(rng, 15_000) },
+            _ => CallFault::Nonsense,
+        },
+    }
+}
+
+fn fault(rng: &mut StdRng, plan: &Plan) -> Fault {
+    match rng.random_range(0..10) {
+        0..6 => {
+            use Class::*;
+            let class = pick(rng, &[Act, Act, Act, Act, Act, Commit, Commit, Commit, Lease, Read, Read, Power, Load, Clock]);
+            let most = match class {
+                Act => 12,
+                Commit => 250,
+                Lease => 400,
+                Read | Power => 500,
+                Load => 8_000,
+                Clock => 20_000,
+            };
+            Fault::At { class, nth: early(rng, most), what: what(rng, class) }
+        }
+        6..8 => Fault::Blow { at: rng.random_range(1..260), blow: blow(rng) },
+        _ => Fault::Weather { at: rng.random_range(1..260), weather: weather(rng, plan) },
+    }
+}
+
+fn what(rng: &mut StdRng, class: Class) -> What {
+    let moment = pick(rng, &[Moment::Before, Moment::AfterEffect, Moment::AfterAnswer]);
+    let pause = What::Pause { ms: rng.random_range(2_000..60_000), after: rng.random_range(0..2) == 0 };
+    match class {
+        Class::Clock => What::Crash(moment),
+        Class::Act | Class::Read | Class::Power => match rng.random_range(0..8) {
+            0..4 => What::Crash(moment),
+            4 => pause,
+            _ => What::Cloud(cloud_fault(rng, class)),
+        },
+        Class::Commit | Class::Lease | Class::Load => match rng.random_range(0..8) {
+            0..3 => What::Crash(moment),
+            3..6 => pause,
+            _ => What::Db(match rng.random_range(0..3) {
+                0 => DbFault::Unavailable,
+                1 => DbFault::LostAnswer,
+                _ => DbFault::Late(rng.random_range(5_000..40_000)),
+            }),
+        },
+    }
+}
+
+fn blow(rng: &mut StdRng) -> Blow {
+    let (slot, seconds) = (rng.random_range(0..2), rng.random_range(2..90));
+    match rng.random_range(0..8) {
+        0..2 => Blow::Pause { slot, seconds },
+        2..4 => Blow::Kill { slot },
+        4 => Blow::Term { slot },
+        5 => Blow::DbDown { slot: [Some(slot), Some(slot), None][rng.random_range(0..3)], seconds },
+        6 => Blow::LeaseCut { slot, seconds },
+        _ => Blow::Jump { slot, seconds: rng.random_range(-30..30) },
+    }
+}
+
+fn weather(rng: &mut StdRng, plan: &Plan) -> Weather {
+    let part = plan.parts[rng.random_range(0..plan.parts.len())];
+    let host = part.host;
+    let seconds = rng.random_range(5..150);
+    match rng.random_range(0..14) {
+        0..2 => Weather::PowerOn(host),
+        2..4 => Weather::Bmc { host, seconds },
+        4 => Weather::LateBmc { host, ms: rng.random_range(500..12_000), seconds },
+        5 => Weather::Control { seconds },
+        6 => Weather::Cell { seconds },
+        7..9 => Weather::Nova500 { seconds },
+        9 => Weather::Host(pick(rng, &HOSTS), HostFault::NovaComputeDown),
+        10 => Weather::Host(pick(rng, &HOSTS), HostFault::Crash),
+        11 => Weather::Lie { host, lie: Lie::NoEffect, seconds },
+        12 => Weather::Lie { host, lie: Lie::SaysOn, seconds },
+        // A machine whose only link says off and whose nova-compute is silent, while its guests run, cannot be told from
+        // a dead one. One that reports can.
+        _ if matches!(part.job, Job::Crashed | Job::Drain | Job::EvacuatedAlive | Job::Disable) => Weather::Lie { host, lie: Lie::SaysOff, seconds },
+        _ => Weather::Bmc { host, seconds },
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "seed {}{}: rebuild {} ms, live migration {} ms, maxPerHost {}, maxEvacuations {}, maxHostsDraining {}{}",
+            self.seed,
+            if self.sqlite { " on SQLite" } else { "" },
+            self.rebuild_ms,
+            self.live_migration_ms,
+            self.max_per_host,
+            self.max_evacuations,
+            self.max_draining,
+            self.freeze.map(|(at, s)| format!(", frozen at {at} s for {s} s")).unwrap_or_default()
+        )?;
+        for p in &self.parts {
+            let cancel = p.cancel.map(|s| format!(", cancelled after {s} s")).unwrap_or_default();
+            writeln!(f, "  {:?} on {} at {} s with {} guests, {} stopped{cancel}", p.job, p.host, p.start, p.guests, p.stopped)?;
+        }
+        for fault in &self.faults {
+            writeln!(f, "  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::At { class, nth, what } => write!(f, "at {class:?} call {nth}: {what:?}"),
+            Fault::Blow { at, blow } => write!(f, "at {at} s: {blow:?}"),
+            Fault::Weather { at, weather } => write!(f, "at {at} s: {weather:?}"),
+        }
+    }
+}
