@@ -72,7 +72,7 @@ async fn a_backup_is_whole_while_others_write_and_is_never_written_over_somethin
     let config = StoreConfig::sqlite(dir.path().join("cm.db"));
     let store = Arc::new(open(dir.path(), "key").await);
     let object = |n: i64| {
-        let mut object = DynObject::new("FailureDomain", &format!("o{n}"), json!({"n": n}));
+        let mut object = DynObject::new("FailureDomain", format!("o{n}"), json!({"n": n}));
         object.metadata.uid = format!("u{n}");
         object
     };

@@ -32,9 +32,10 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
         bail!("there is no database at {}; check database.url", path.display());
     }
     let mut report = Report::default();
+    let mark = format!("fingerprint {} (of a pair, the same on both)", loaded.fingerprint());
     match loaded.notices.len() {
-        0 => report.ok("config", "every value is known and fits"),
-        n => report.warn("config", format!("{n} parameter(s) of the INI files have no effect"), "See the end of: cloud-manager config dump"),
+        0 => report.ok("config", format!("every value is known and fits, {mark}")),
+        n => report.warn("config", format!("{n} parameter(s) of the INI files have no effect, {mark}"), "See the end of: cloud-manager config dump"),
     }
     let key_file = database::key_file(config)?;
     let keys = keys::load(&key_file, &mut report);
