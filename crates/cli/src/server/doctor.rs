@@ -5,7 +5,7 @@ use crate::{args::DoctorArgs, config, output};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use store::{ListQuery, Revision, Store};
+use store::{Level, ListQuery, Revision, SqlStore, Store};
 
 /// How far history went, outside the database: a restore does not turn it back.
 #[derive(Clone, Debug)]
@@ -63,13 +63,18 @@ impl StateFile {
 /// `cloud-manager doctor [--accept]`.
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<()> {
     let config = config::load(&args.server)?.config;
-    let path = database::path_of(&config)?;
-    if !path.exists() {
+    let place = database::store_config(&config)?;
+    if let Some(path) = place.sqlite_path().filter(|p| !p.exists()) {
         bail!("there is no database at {}; check database.url", path.display());
     }
+    let found = SqlStore::inspect(&place).await?;
+    output::data(&format!("{} {}", found.backend, found.version));
+    for note in found.notes.iter().filter(|n| n.level != Level::Ok) {
+        output::data(&format!("  {}: {}; {}", if note.level == Level::Fail { "FAIL" } else { "warn" }, note.what, note.way_out));
+    }
     let store = database::open(&config, false).await?;
-    let (state, revision) = (StateFile::beside(&path), store.revision().await?);
-    output::data(&format!("database {} at revision {}, cluster {}", path.display(), revision.current, revision.cluster_uuid));
+    let (state, revision) = (StateFile::beside(&database::state_base(&config)?), store.revision().await?);
+    output::data(&format!("{place} at revision {}, cluster {}", revision.current, revision.cluster_uuid));
     let open = store.list("Operation", ListQuery { open_only: true, ..Default::default() }).await?.items;
     output::data(&format!("{} call(s) may have happened and are not settled:", open.len()));
     for operation in &open {

@@ -1,0 +1,9 @@
+//! The statements, over `super::Conn` of whichever database this is compiled for.
+
+pub(crate) mod lease;
+pub(crate) mod read;
+pub(crate) mod require;
+pub(crate) mod side;
+pub(crate) mod write;
+
+use super::Conn;
