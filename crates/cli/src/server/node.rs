@@ -70,14 +70,15 @@ impl Node {
             retry_ms: config.controller.retry_millis,
         };
         timing.check().map_err(anyhow::Error::msg)?;
-        let path = database::path_of(config)?;
-        database::prepare_directory(&path)?;
-        let lock = roles.controller.then(|| DataDirLock::take(&database::directory_of(&path))).transpose()?;
+        database::prepare_directories(config)?;
+        let lock = if roles.controller { database::lock(config)? } else { None };
+        // Whoever holds the lock knows that the last holder of the lease is gone (S14); on a shared database it is waited out.
+        let at_once = lock.is_some();
         let store = Arc::new(database::open(config, roles.migrate).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Registry::new(store.clone());
         registry.ensure_defaults(policy, clock.now()).await?;
-        let state = StateFile::beside(&path);
+        let state = StateFile::beside(&database::state_base(config)?);
         let halted = Arc::new(RwLock::new(state.check(&store.revision().await?)));
         let (feed, tail) = Feed::start(store.clone(), stop.clone()).await?;
         let feed_alive = Arc::new(AtomicBool::new(true));
@@ -121,7 +122,7 @@ impl Node {
                 resync: pace.resync,
                 ..ControllerConfig::default()
             };
-            let parts = Parts { store, clock, world, feed, metrics, halted, timing, settings };
+            let parts = Parts { store, clock, world, feed, metrics, halted, timing, settings, at_once };
             node.controller = Some(tokio::spawn(lead(parts, stop)));
         }
         Ok(node)
@@ -155,13 +156,13 @@ struct Parts {
     halted: Arc<RwLock<Option<String>>>,
     timing: LeaseTiming,
     settings: ControllerConfig,
+    at_once: bool,
 }
 
 /// Leads until told to stop. A lost lease ends the process: what it knew may be wrong.
 async fn lead(p: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     let holder = format!("{}-{}", hostname(), uuid::Uuid::new_v4().simple());
-    // The lock on the data directory says that the last holder is gone, so its lease need not be waited out (S14).
-    let leadership = lease::acquire(p.store.clone(), p.clock.clone(), &holder, p.timing, true, &p.metrics, &stop).await?;
+    let leadership = lease::acquire(p.store.clone(), p.clock.clone(), &holder, p.timing, p.at_once, &p.metrics, &stop).await?;
     let Some(leadership) = leadership else { return Ok(()) };
     tracing::info!(holder, token = leadership.gate.token(), "this process leads");
     if let Some(why) = p.halted.read().unwrap_or_else(std::sync::PoisonError::into_inner).as_ref() {
