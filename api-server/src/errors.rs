@@ -300,7 +300,7 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%error, "a write has an unknown outcome");
                 ApiError::new(Code::OutcomeUnknown, "The database did not say whether it took the write; read the object before you repeat it.")
             }
-            StoreError::Unavailable(_) | StoreError::Schema(_) => {
+            StoreError::Unavailable(_) | StoreError::Contended(_) | StoreError::ReadOnly(_) | StoreError::Schema(_) | StoreError::Config(_) => {
                 // The chain may name files and servers: it goes to the log only.
                 tracing::warn!(%error, "the database cannot be used");
                 ApiError::new(Code::Unavailable, "The database cannot be used now; nothing was written. Try again later.")

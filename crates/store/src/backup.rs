@@ -1,6 +1,9 @@
 //! A copy of a SQLite database that is in use.
 
-use crate::{StoreConfig, StoreError, StoreResult, conn::single};
+use crate::{
+    StoreConfig, StoreError, StoreResult,
+    connect::{Single, single},
+};
 use diesel::{sql_query, sql_types::Text};
 use diesel_async::RunQueryDsl;
 use std::{fs::File, os::unix::fs::OpenOptionsExt, path::Path};
@@ -18,7 +21,9 @@ pub async fn backup(config: &StoreConfig, target: &Path) -> StoreResult<()> {
         _ => fail(&e),
     })?;
     let copied = async {
-        let mut conn = single(config).await?;
+        let Single::Sqlite(mut conn) = single(config).await? else {
+            return Err(fail(&format!("{config} has tools of its own for that")));
+        };
         // VACUUM INTO takes an empty file that is there, reads one snapshot, and needs no pause of the writers.
         sql_query("VACUUM INTO ?").bind::<Text, _>(text).execute(&mut conn).await.map_err(|e| fail(&e))?;
         file.sync_all().map_err(|e| fail(&e))?;

@@ -58,6 +58,15 @@ pub enum StoreError {
     /// The database cannot be used now; nothing was written.
     #[error("the database cannot be used: {0}")]
     Unavailable(String),
+    /// Two transactions were in each other's way and this one gave way; nothing was written.
+    #[error("the database is busy: {0}")]
+    Contended(String),
+    /// The database takes no writes: a standby, a failover, or somebody's setting; nothing was written.
+    #[error("the database is read-only: {0}")]
+    ReadOnly(String),
+    /// The settings of the database make no sense.
+    #[error("{0}")]
+    Config(String),
     /// The deadline passed or the connection broke during a write: it may have been committed.
     #[error("it is not known whether the database took the write: {0}")]
     OutcomeUnknown(String),
@@ -75,16 +84,26 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may be made again as it is.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, StoreError::Unavailable(_))
+        matches!(self, StoreError::Unavailable(_) | StoreError::Contended(_) | StoreError::ReadOnly(_))
     }
-}
 
-impl From<diesel::result::Error> for StoreError {
-    fn from(error: diesel::result::Error) -> Self {
-        use diesel::result::{DatabaseErrorKind, Error};
-        match error {
-            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, info) => StoreError::AlreadyExists(info.message().to_string()),
-            other => StoreError::Unavailable(other.to_string()),
+    /// Whether the connection that gave this answer still works: the answer is about what is stored.
+    pub(crate) fn is_about_data(&self) -> bool {
+        use StoreError::*;
+        !matches!(self, Unavailable(_) | ReadOnly(_) | OutcomeUnknown(_) | Schema(_) | Config(_))
+    }
+
+    /// Names the database in errors that are about it.
+    pub(crate) fn at(self, place: &str) -> Self {
+        use StoreError::*;
+        let named = |why: String| if why.starts_with(place) { why } else { format!("{place}: {why}") };
+        match self {
+            Unavailable(why) => Unavailable(named(why)),
+            Contended(why) => Contended(named(why)),
+            ReadOnly(why) => ReadOnly(named(why)),
+            OutcomeUnknown(why) => OutcomeUnknown(named(why)),
+            Schema(why) => Schema(named(why)),
+            other => other,
         }
     }
 }

@@ -4,22 +4,33 @@
 //! row, then checks the lease token if it is a controller's, then compare-and-sets. One bump is one
 //! row in `changes`, so the history is gapless and in commit order. A transaction is a list of
 //! [`Op`]s: no outside call can sit in it.
+//!
+//! `sql/` has the statements, compiled once for each database; `sqlite.rs`, `postgres.rs` and `mysql.rs`
+//! say how each is opened and what it does in its own way.
 #![warn(missing_docs)]
+#![allow(clippy::duplicate_mod, reason = "sql/ is compiled once for each database")]
 
 mod api;
 mod backup;
+mod config;
 mod conn;
-mod dialect;
+mod connect;
 mod error;
+mod inspect;
 mod keyfile;
 mod keys;
 mod lease;
 mod lock;
 mod migrate;
-mod read;
+mod mysql;
+mod postgres;
 mod rekey;
 mod schema;
 mod side;
+mod sqlite;
+mod tls;
+mod trouble;
+mod url;
 mod write;
 
 pub use api::{
@@ -27,8 +38,10 @@ pub use api::{
     TextPage,
 };
 pub use backup::backup;
-pub use conn::{SqlStore, StoreConfig};
+pub use config::{Backend, Place, StoreConfig, TlsMode};
+pub use conn::SqlStore;
 pub use error::{StoreError, StoreResult};
+pub use inspect::{DatabaseReport, Finding, Level};
 pub use keyfile::KeyFile;
 pub use keys::KeyRing;
 pub use lock::DataDirLock;

@@ -1,8 +1,6 @@
 //! Which key sealed what, and sealing anew after a rotation. Off the revision counter, as secrets are.
 
-use crate::{SqlStore, StoreError, StoreResult, conn::with_conn, dialect::write_transaction, keys::Sealed, schema::secrets};
-use diesel::prelude::*;
-use diesel_async::RunQueryDsl;
+use crate::{SqlStore, StoreError, StoreResult, conn::with_conn};
 use std::collections::BTreeMap;
 
 /// What a pass over all sealed data did.
@@ -20,9 +18,7 @@ impl SqlStore {
     /// # Errors
     /// The database does not answer.
     pub async fn sealed_by(&self) -> StoreResult<BTreeMap<String, Vec<String>>> {
-        let rows: Vec<(String, String)> = self
-            .reading(async { Ok(with_conn!(self.db, c => secrets::table.order(secrets::name).select((secrets::key_id, secrets::name)).load(c).await?)) })
-            .await?;
+        let rows = self.reading(async { with_conn!(self.db, c, sql => sql::rekey::all(c).await) }).await?;
         let mut by_key: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (key, name) in rows {
             by_key.entry(key).or_default().push(name);
@@ -69,31 +65,22 @@ impl SqlStore {
     }
 
     async fn reseal_one(&self, name: &str) -> StoreResult<()> {
-        let (db, writer, keys, name) = (self.db.clone(), self.writer.clone(), self.keys.clone(), name.to_string());
-        self.writing(async move {
-            loop {
-                let found = with_conn!(db, c => secrets::table
-                    .find(&name)
-                    .select((secrets::key_id, secrets::nonce, secrets::ciphertext))
-                    .first::<(String, Vec<u8>, Vec<u8>)>(c)
-                    .await
-                    .optional()?);
-                let Some((key_id, nonce, ciphertext)) = found else { return Ok(()) };
-                let old = Sealed { key_id, nonce, ciphertext };
-                let new = keys.seal(&name, &keys.open(&name, &old)?)?;
-                // Written only over what was read: data that was changed meanwhile is looked at again.
-                let row = name.clone();
-                let _turn = writer.lock().await;
-                let changed: StoreResult<usize> = with_conn!(db, conn => write_transaction!(conn, async move |c| {
-                    let seen = secrets::table.find(row).filter(secrets::key_id.eq(old.key_id)).filter(secrets::nonce.eq(old.nonce));
-                    let set = (secrets::key_id.eq(new.key_id), secrets::nonce.eq(new.nonce), secrets::ciphertext.eq(new.ciphertext));
-                    Ok(diesel::update(seen).set(set).execute(c).await?)
-                }));
-                if changed? == 1 {
-                    return Ok(());
-                }
+        loop {
+            let Some(old) = self.reading(async { with_conn!(self.db, c, sql => sql::side::secret(c, name).await) }).await? else { return Ok(()) };
+            let new = self.keys.seal(name, &self.keys.open(name, &old)?)?;
+            // Written only over what was read: data that was changed meanwhile is looked at again.
+            let name = name.to_string();
+            let replaced = self
+                .writing_once(move |store, sent| async move {
+                    with_conn!(store.db, c, sql => {
+                        sent.mark();
+                        sql::rekey::replace(c, &name, &old, &new).await
+                    })
+                })
+                .await?;
+            if replaced {
+                return Ok(());
             }
-        })
-        .await
+        }
     }
 }

@@ -109,11 +109,15 @@ pub struct Controller {
     /// Pause between tries to renew or to take over, in milliseconds; less than the deadline.
     #[serde(deserialize_with = "number")]
     pub retry_millis: u64,
+    /// Directory of what is kept outside the database (how far history went, the credential key);
+    /// empty: beside the SQLite file, with another database /var/lib/cloud-manager.
+    #[serde(deserialize_with = "optional")]
+    pub state_dir: Option<String>,
 }
 
 impl Default for Controller {
     fn default() -> Self {
-        Controller { node_sync_interval_seconds: 60, resync_seconds: 300, lease_millis: 6_000, renew_deadline_millis: 4_000, retry_millis: 1_000 }
+        Controller { node_sync_interval_seconds: 60, resync_seconds: 300, lease_millis: 6_000, renew_deadline_millis: 4_000, retry_millis: 1_000, state_dir: None }
     }
 }
 
@@ -236,7 +240,7 @@ impl Default for OpenStack {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Keys {
-    /// File with the key that encrypts Credential data; empty: beside the database.
+    /// File with the key that encrypts Credential data; empty: `credential.key` in `controller.state_dir`.
     #[serde(deserialize_with = "optional")]
     pub credential_key_file: Option<String>,
 }

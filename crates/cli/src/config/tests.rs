@@ -366,12 +366,21 @@ fn of_a_changed_configuration_each_key_is_named_with_when_it_counts() {
     assert_eq!(Changes::between(&old, &old), Changes::default());
 }
 
+#[test]
+fn the_fingerprint_of_a_pair_differs_where_it_matters_and_nowhere_else() {
+    let mark = |text: &str| Setup::new().file(text).load().unwrap().fingerprint();
+    let one = mark("[openstack]\npassword = \"a\"\n[api]\nlisten = \"127.0.0.1:1\"\n");
+    assert_eq!(one, mark("[openstack]\npassword = \"b\"\n[log]\nlevel = \"debug\"\n"));
+    assert_ne!(one, mark("[controller]\nlease_millis = 9000\n"));
+    assert_ne!(one, mark("[openstack]\nauth_url = \"http://k\"\n"));
+}
+
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGURATION.md");
 
 #[test]
 fn the_reference_has_every_key_with_its_default_and_whether_it_changes_at_once() {
     let text = std::fs::read_to_string(REFERENCE).unwrap();
-    let rows: Vec<String> = text.lines().filter_map(|l| Some(l.strip_prefix("| `")?.rsplitn(2, " | ").nth(1)?.to_string())).filter(|l| l.contains('.') && !l.starts_with('[')).collect();
+    let rows: Vec<String> = text.lines().filter_map(|l| Some(l.strip_prefix("| `")?.rsplit_once(" | ")?.0.to_string())).filter(|l| l.contains('.') && !l.starts_with('[')).collect();
     let mut expected = Vec::new();
     for (section, keys) in serde_json::to_value(Config::default()).unwrap().as_object().unwrap() {
         for (name, value) in keys.as_object().unwrap() {

@@ -7,7 +7,6 @@ use crate::{
     output::{self, Failure},
 };
 use std::path::Path;
-use store::StoreConfig;
 
 /// `cloud-manager db backup FILE`.
 pub(super) async fn run(args: BackupArgs) -> anyhow::Result<()> {
@@ -15,12 +14,12 @@ pub(super) async fn run(args: BackupArgs) -> anyhow::Result<()> {
     if let Some(command) = other_tool(&config, &args.file) {
         return Err(Failure::usage(command).into());
     }
-    let path = database::path_of(&config)?;
-    if !path.exists() {
+    let place = database::store_config(&config)?;
+    if let Some(path) = place.sqlite_path().filter(|p| !p.exists()) {
         return Err(Failure::usage(format!("there is no database at {}; check database.url", path.display())).into());
     }
-    store::backup(&StoreConfig::sqlite(&path), &args.file).await?;
-    output::note(&format!("{} was copied to {}.", path.display(), args.file.display()));
+    store::backup(&place, &args.file).await?;
+    output::note(&format!("{place} was copied to {}.", args.file.display()));
     let key = database::key_file(&config)?;
     output::note(&format!("It needs the key file to be of use: keep a copy of {} as well, but not beside it.", key.display()));
     Ok(())

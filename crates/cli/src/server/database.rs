@@ -7,40 +7,69 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
-use store::{KeyRing, MigrationStatus, SqlStore, StoreConfig, migrate, migration_status};
+use store::{DataDirLock, KeyRing, MigrationStatus, SqlStore, StoreConfig, migrate, migration_status};
 
-/// The file of a `sqlite://` URL.
-pub(super) fn path_of(config: &Config) -> anyhow::Result<PathBuf> {
-    let url = &config.database.url;
-    match url.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => bail!("database.url {:?} is not supported; write sqlite:///path/to/cloud-manager.db", url.split('@').next_back().unwrap_or_default()),
-    }
+/// Where things are kept that must not go back with a restored database, if nothing else is said and it is no file.
+const STATE_DIR: &str = "/var/lib/cloud-manager";
+
+/// How to reach the database.
+pub(super) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
+    StoreConfig::parse(&config.database.url).context("database.url")
 }
 
 pub(super) fn directory_of(path: &Path) -> PathBuf {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// Makes the directory, so that a first start needs no preparation.
-pub(super) fn prepare_directory(path: &Path) -> anyhow::Result<()> {
+/// The directory of what is kept outside the database.
+pub(super) fn state_dir(config: &Config) -> anyhow::Result<PathBuf> {
+    Ok(match (&config.controller.state_dir, store_config(config)?.sqlite_path()) {
+        (Some(dir), _) => PathBuf::from(dir),
+        (None, Some(path)) => directory_of(path),
+        (None, None) => PathBuf::from(STATE_DIR),
+    })
+}
+
+/// What the state file is named after: the SQLite file, or what stands for it.
+pub(super) fn state_base(config: &Config) -> anyhow::Result<PathBuf> {
+    let store = store_config(config)?;
+    let name = store.sqlite_path().and_then(Path::file_name).unwrap_or("cloud-manager.db".as_ref());
+    Ok(state_dir(config)?.join(name))
+}
+
+/// Where the keys are that seal Credentials.
+pub(super) fn key_file(config: &Config) -> anyhow::Result<PathBuf> {
+    match &config.keys.credential_key_file {
+        Some(file) => Ok(PathBuf::from(file)),
+        None => Ok(state_dir(config)?.join("credential.key")),
+    }
+}
+
+/// The lock on an embedded database (S14); other databases are shared.
+pub(super) fn lock(config: &Config) -> anyhow::Result<Option<DataDirLock>> {
+    let store = store_config(config)?;
+    Ok(store.sqlite_path().map(|path| DataDirLock::take(&directory_of(path))).transpose()?)
+}
+
+/// Makes the directories, so that a first start needs no preparation.
+pub(super) fn prepare_directories(config: &Config) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let dir = directory_of(path);
-    if !dir.exists() {
+    let store = store_config(config)?;
+    for dir in store.sqlite_path().map(directory_of).into_iter().chain([state_dir(config)?]).filter(|dir| !dir.exists()) {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-        made.with_context(|| format!("{} cannot be made; make it, or set another database.url", dir.display()))?;
+        made.with_context(|| format!("{} cannot be made; make it, or set another database.url or controller.state_dir", dir.display()))?;
     }
     Ok(())
 }
 
-/// Opens the database. With `may_migrate` a schema that is behind is brought up, after a backup.
+/// Opens the database. With `may_migrate` the schema of a SQLite file that is behind is brought up, after a backup;
+/// that of a server is shared with other processes, and brought up by `db migrate` only.
 pub(super) async fn open(config: &Config, may_migrate: bool) -> anyhow::Result<SqlStore> {
-    let path = path_of(config)?;
-    let store_config = StoreConfig::sqlite(&path);
-    if may_migrate {
+    let store_config = store_config(config)?;
+    if let Some(path) = store_config.sqlite_path().filter(|_| may_migrate) {
         let pending = migration_status(&store_config).await?.iter().filter(|m| !m.applied).count();
         if pending > 0 {
-            backup(&path)?;
+            backup(path)?;
             for done in migrate(&store_config, None).await? {
                 tracing::info!(migration = done, "migrated");
             }
@@ -52,19 +81,6 @@ pub(super) async fn open(config: &Config, may_migrate: bool) -> anyhow::Result<S
     let store = SqlStore::open(&store_config, keys).await?;
     check_keys(&store, &key_file, is_new).await?;
     Ok(store)
-}
-
-/// Where the keys are that seal Credentials.
-pub(super) fn key_file(config: &Config) -> anyhow::Result<PathBuf> {
-    match &config.keys.credential_key_file {
-        Some(file) => Ok(PathBuf::from(file)),
-        None => Ok(directory_of(&path_of(config)?).join("credential.key")),
-    }
-}
-
-/// How to reach the database.
-pub(super) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
-    Ok(StoreConfig::sqlite(path_of(config)?))
 }
 
 /// Names Credentials that cannot be opened. A key file that was made just now, beside a database that other keys
@@ -100,16 +116,17 @@ pub(super) async fn command(command: DbCommand) -> anyhow::Result<()> {
         DbCommand::Backup(args) => &args.server,
     };
     let config = config::load(args)?.config;
-    let path = path_of(&config)?;
-    prepare_directory(&path)?;
-    let store_config = StoreConfig::sqlite(&path);
+    let store_config = store_config(&config)?;
+    if store_config.sqlite_path().is_some() {
+        prepare_directories(&config)?;
+    }
     match command {
         DbCommand::Migrate { migration, .. } => {
             let done = migrate(&store_config, migration.map(i64::from)).await?;
             for line in &done {
                 output::data(line);
             }
-            output::note(&format!("{} migration(s) run on {}", done.len(), path.display()));
+            output::note(&format!("{} migration(s) run on {store_config}", done.len()));
         }
         DbCommand::List(_) => {
             for m in migration_status(&store_config).await? {

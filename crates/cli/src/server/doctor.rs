@@ -17,7 +17,7 @@ use ::client::Exit;
 use anyhow::bail;
 use report::{Level, Report};
 pub(super) use state::StateFile;
-use store::{ListQuery, Revision, SqlStore, Store};
+use store::{ListQuery, Revision, SqlStore, Store, StoreConfig};
 
 /// What a person has to look at before acts may go on.
 const LOOK_FIRST: &str = "Calls made after the backup are not in this database. Look in Nova for evacuations and live migrations under way, \
@@ -27,18 +27,20 @@ const LOOK_FIRST: &str = "Calls made after the backup are not in this database. 
 pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     let loaded = config::load(&args.server)?;
     let config = &loaded.config;
-    let path = database::path_of(config)?;
-    if !path.exists() {
+    let place = database::store_config(config)?;
+    if let Some(path) = place.sqlite_path().filter(|p| !p.exists()) {
         bail!("there is no database at {}; check database.url", path.display());
     }
     let mut report = Report::default();
+    let mark = format!("fingerprint {} (of a pair, the same on both)", loaded.fingerprint());
     match loaded.notices.len() {
-        0 => report.ok("config", "every value is known and fits"),
-        n => report.warn("config", format!("{n} parameter(s) of the INI files have no effect"), "See the end of: cloud-manager config dump"),
+        0 => report.ok("config", format!("every value is known and fits, {mark}")),
+        n => report.warn("config", format!("{n} parameter(s) of the INI files have no effect, {mark}"), "See the end of: cloud-manager config dump"),
     }
     let key_file = database::key_file(config)?;
     let keys = keys::load(&key_file, &mut report);
-    let store = match SqlStore::open(&database::store_config(config)?, keys).await {
+    server(&place, &mut report).await;
+    let store = match SqlStore::open(&place, keys).await {
         Ok(store) => Some(store),
         Err(error) => {
             report.fail("database", error.to_string(), "Correct database.url, or the database");
@@ -48,9 +50,9 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     let mut cluster = None;
     if let Some(store) = &store {
         let revision = store.revision().await?;
-        report.ok("database", format!("{} at revision {}, cluster {}", path.display(), revision.current, revision.cluster_uuid));
+        report.ok("database", format!("{place} at revision {}, cluster {}", revision.current, revision.cluster_uuid));
         open_calls(store, &mut report).await?;
-        history(&StateFile::beside(&path), &revision, args.accept, &mut report)?;
+        history(&StateFile::beside(&database::state_base(config)?), &revision, args.accept, &mut report)?;
         cluster = Some(revision.cluster_uuid);
     }
     // Who accepts has looked already, and waits for acts to go on.
@@ -69,6 +71,22 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
         DoctorFormat::Json => report.json(),
     });
     Ok(if report.worst() == Level::Fail { Exit::False } else { Exit::Ok })
+}
+
+/// What the database itself says of how it keeps things.
+async fn server(place: &StoreConfig, report: &mut Report) {
+    // That it cannot be reached is told when it is opened.
+    let Ok(found) = SqlStore::inspect(place).await else { return };
+    if found.level() == store::Level::Ok {
+        report.ok("database", format!("{} {}, set up to keep what it acknowledged", found.backend, found.version));
+    }
+    for note in found.notes {
+        match note.level {
+            store::Level::Ok => {}
+            store::Level::Warn => report.warn("database", note.what, note.way_out),
+            store::Level::Fail => report.fail("database", note.what, note.way_out),
+        }
+    }
 }
 
 /// Calls that may have happened and are not settled: after a restore, the place to begin looking.

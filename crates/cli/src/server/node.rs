@@ -54,11 +54,6 @@ fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
     text.parse().with_context(|| format!("{key} {text:?} is not an address with a port, such as 127.0.0.1:9362"))
 }
 
-/// Whether the database is embedded: one process at a time, with an OS lock on its directory (S14).
-fn is_embedded(config: &Config) -> bool {
-    config.database.url.starts_with("sqlite://")
-}
-
 impl Node {
     /// Starts. `policy` is what ClusterPolicy `default` begins with in a new database.
     pub async fn start<C: CloudApi + 'static>(
@@ -76,14 +71,15 @@ impl Node {
             retry_ms: config.controller.retry_millis,
         };
         timing.check().map_err(anyhow::Error::msg)?;
-        let path = database::path_of(config)?;
-        database::prepare_directory(&path)?;
-        let lock = (roles.controller && is_embedded(config)).then(|| DataDirLock::take(&database::directory_of(&path))).transpose()?;
+        database::prepare_directories(config)?;
+        let lock = if roles.controller { database::lock(config)? } else { None };
+        // Whoever holds the lock knows that the last holder of the lease is gone (S14); on a shared database it is waited out.
+        let alone = lock.is_some();
         let store = Arc::new(database::open(config, roles.migrate).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Registry::new(store.clone());
         registry.ensure_defaults(policy, clock.now()).await?;
-        let state = StateFile::beside(&path);
+        let state = StateFile::beside(&database::state_base(config)?);
         let halted = Arc::new(RwLock::new(state.check(&store.revision().await?)));
         let (feed, tail) = Feed::start(store.clone(), stop.clone()).await?;
         let feed_alive = Arc::new(AtomicBool::new(true));
@@ -133,7 +129,6 @@ impl Node {
                 resync: pace.resync,
                 ..ControllerConfig::default()
             };
-            let alone = is_embedded(config);
             let parts = Parts { store, clock, feed, metrics, halted, timing, settings, alone, outlives: roles.api, told };
             node.controller = Some(tokio::spawn(lead::lead(parts, world, stop)));
         }

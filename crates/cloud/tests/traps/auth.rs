@@ -1,10 +1,10 @@
 //! Our token, others' tokens, the catalogue.
 
 use crate::support::*;
-use cloud::openstack::{CloudConfig, OpenStack};
+use cloud::openstack::{CloudConfig, Credentials, OpenStack};
 use cloud::{CloudError, Compute, Identity, Placement};
 use serde_json::{Value, json};
-use wiremock::matchers::{header, method, path, query_param};
+use wiremock::matchers::{body_string_contains, header, method, path, query_param};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 #[tokio::test]
@@ -181,4 +181,60 @@ async fn an_application_credential_is_sent_without_a_scope() {
     ];
     let config = CloudConfig::from_env(&env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()).unwrap();
     assert_eq!(OpenStack::connect(config).await.unwrap().max_microversion().await.unwrap(), (2, 93));
+}
+
+#[tokio::test]
+async fn a_changed_login_is_used_from_the_next_call_on_and_another_keystone_is_refused() {
+    let server = MockServer::start().await;
+    let catalog = json!([{"type": "compute", "endpoints": [endpoint(json!("RegionOne"), &format!("{}/compute", server.uri()))]}]);
+    let with = |password: &str| {
+        Mock::given(method("POST")).and(path("/v3/auth/tokens")).and(body_string_contains(format!("\"{password}\"")))
+    };
+    with("newer").respond_with(token("fresh", catalog.clone())).mount(&server).await;
+    Mock::given(method("POST")).and(path("/v3/auth/tokens")).respond_with(token("first", catalog)).with_priority(9).mount(&server).await;
+    for (given, version) in [("first", "2.90"), ("fresh", "2.93")] {
+        let body = json!({"version": {"id": "v2.1", "version": version}});
+        let asked = Mock::given(method("GET")).and(path("/compute/v2.1/")).and(header("x-auth-token", given));
+        asked.respond_with(ResponseTemplate::new(200).set_body_json(body)).mount(&server).await;
+    }
+    let services = ResponseTemplate::new(200).set_body_json(json!({"services": []}));
+    let fresh = Mock::given(method("GET")).and(path("/compute/v2.1/os-services")).and(header("x-auth-token", "fresh"));
+    let fresh = fresh.respond_with(services.clone()).expect(1);
+    fresh.mount(&server).await;
+    let first = Mock::given(method("GET")).and(path("/compute/v2.1/os-services")).and(header("x-auth-token", "first"));
+    first.respond_with(services).expect(1).mount(&server).await;
+    let mut config: CloudConfig = config(&server.uri());
+    let cloud = OpenStack::connect(config.clone()).await.unwrap();
+    cloud.services().await.unwrap();
+    let Credentials::Password { password, .. } = &mut config.auth.credentials else { panic!("the fixture logs in by password") };
+    *password = "newer".into();
+    cloud.set_login(&config.auth).unwrap();
+    cloud.services().await.unwrap();
+    config.auth.url = "http://127.0.0.1:1/v3".into();
+    assert!(cloud.set_login(&config.auth).unwrap_err().to_string().contains("restart"));
+}
+
+#[tokio::test]
+async fn a_checkup_tells_keystones_clock_who_we_are_and_placements_version() {
+    let server = MockServer::start().await;
+    let catalog = json!([{"type": "placement", "endpoints": [endpoint(json!("RegionOne"), &format!("{}/placement", server.uri()))]}]);
+    answer(&server, "POST", "/v3/auth/tokens", token("ours", catalog)).await;
+    let in_an_hour = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3_600);
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&in_an_hour).unwrap();
+    answer(&server, "GET", "/v3", ResponseTemplate::new(200).insert_header("date", date.as_str()).set_body_json(json!({}))).await;
+    let ours = json!({"token": {"user": {"id": "u1", "name": "cm"}, "project": {"id": "p1"}, "roles": [{"name": "member"}], "expires_at": "2099-01-01T00:00:00Z"}});
+    Mock::given(method("GET"))
+        .and(path("/v3/auth/tokens"))
+        .and(header("x-subject-token", "ours"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(ours))
+        .mount(&server)
+        .await;
+    let versions = json!({"versions": [{"id": "v1.0", "max_version": "1.39", "min_version": "1.0", "status": "CURRENT"}]});
+    answer(&server, "GET", "/placement/", ResponseTemplate::new(200).set_body_json(versions)).await;
+    let cloud = OpenStack::connect(config(&server.uri())).await.unwrap();
+    let ahead = cloud.keystone_ahead_seconds().await.unwrap().unwrap();
+    assert!((3_500..=3_602).contains(&ahead), "{ahead}");
+    let who = cloud.whoami().await.unwrap().unwrap();
+    assert_eq!((who.user_name.as_str(), who.roles.as_slice()), ("cm", &["member".to_string()][..]));
+    assert_eq!(cloud.placement_version().await.unwrap(), (1, 39));
 }

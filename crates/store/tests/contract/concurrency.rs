@@ -1,6 +1,6 @@
 //! Several writers at once, in one process and in two.
 
-use crate::{at, host, object, open};
+use crate::{at, host, object, site::on_each_database};
 use serde_json::json;
 use std::collections::BTreeSet;
 use store::{ClaimRequest, Guard, Op, SqlStore, Store, StoreError};
@@ -19,85 +19,81 @@ async fn add_one(store: &SqlStore, guard: Guard) -> Result<(), StoreError> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_update_is_lost_and_history_has_no_hole_with_writers_in_two_processes() {
-    let dir = tempfile::tempdir().unwrap();
-    // Two stores over one file share nothing but the database, as two processes do.
-    let (one, other) = (open(dir.path()).await, open(dir.path()).await);
-    one.commit(Guard::Open, at(0), vec![Op::Create(object("Host", "counter", json!({"n": 0})))]).await.unwrap();
-    let mut writers = tokio::task::JoinSet::new();
-    for n in 0..8 {
-        let store = if n % 2 == 0 { one.clone() } else { other.clone() };
-        writers.spawn(async move {
-            for i in 0..10 {
-                add_one(&store, Guard::Open).await.unwrap();
-                // Transactions that fail, and such that write no object, take no number.
-                let failing = vec![Op::Create(host(&format!("h{n}-{i}"))), Op::Create(host("counter"))];
-                assert!(matches!(store.commit(Guard::Open, at(0), failing).await, Err(StoreError::AlreadyExists(_))));
-                store.commit(Guard::Open, at(0), vec![Op::RequireNotFrozen]).await.unwrap();
-            }
-        });
-    }
-    while let Some(done) = writers.join_next().await {
-        done.unwrap();
-    }
-    let counter = one.get("Host", "counter").await.unwrap().unwrap();
-    assert_eq!((counter.spec["n"].as_i64(), counter.metadata.revision()), (Some(80), 81));
-    let history = other.changes(0, 1_000).await.unwrap();
-    assert_eq!(history.iter().map(|c| c.revision).collect::<Vec<_>>(), (1..=81).collect::<Vec<_>>());
-    assert_eq!(history.iter().map(|c| c.object.spec["n"].as_i64().unwrap()).collect::<Vec<_>>(), (0..=80).collect::<Vec<_>>());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_takeover_the_old_token_commits_nothing_however_the_writes_race_with_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let (old, new) = (open(dir.path()).await, open(dir.path()).await);
-    old.commit(Guard::Open, at(0), vec![Op::Create(object("Host", "counter", json!({"n": 0})))]).await.unwrap();
-    let mut row = old.lease("controller").await.unwrap();
-    for round in 0..10 {
-        row = old.lease_take("controller", "old", &row, 6_000, at(0)).await.unwrap().expect("nobody else");
-        let (token, writer) = (row.token, old.clone());
-        let writing = tokio::spawn(async move {
-            let mut last = 0;
-            loop {
-                match add_one(&writer, Guard::Lease(token)).await {
-                    Ok(()) => last += 1,
-                    Err(StoreError::LeaseLost { mine, current }) => return (last, mine, current),
-                    Err(other) => panic!("{other}"),
+on_each_database! {
+    async fn no_update_is_lost_and_history_has_no_hole_with_writers_in_two_processes(site) {
+        // Two stores over one file share nothing but the database, as two processes do.
+        let (one, other) = (site.open().await, site.open().await);
+        one.commit(Guard::Open, at(0), vec![Op::Create(object("Host", "counter", json!({"n": 0})))]).await.unwrap();
+        let mut writers = tokio::task::JoinSet::new();
+        for n in 0..8 {
+            let store = if n % 2 == 0 { one.clone() } else { other.clone() };
+            writers.spawn(async move {
+                for i in 0..10 {
+                    add_one(&store, Guard::Open).await.unwrap();
+                    // Transactions that fail, and such that write no object, take no number.
+                    let failing = vec![Op::Create(host(&format!("h{n}-{i}"))), Op::Create(host("counter"))];
+                    assert!(matches!(store.commit(Guard::Open, at(0), failing).await, Err(StoreError::AlreadyExists(_))));
+                    store.commit(Guard::Open, at(0), vec![Op::RequireNotFrozen]).await.unwrap();
                 }
-            }
-        });
-        tokio::task::yield_now().await;
-        let seen = new.lease("controller").await.unwrap();
-        row = new.lease_take("controller", "new", &seen, 6_000, at(1)).await.unwrap().expect("nobody renewed");
-        let takeover = new.changes(0, 10_000).await.unwrap().into_iter().rfind(|c| c.object.kind == "Lease").unwrap();
-        let (_, mine, current) = writing.await.unwrap();
-        assert_eq!((mine, current), (token, row.token), "round {round}");
-        let after = new.changes(takeover.revision, 10_000).await.unwrap();
-        assert!(after.is_empty(), "round {round}: the old token wrote after the takeover: {after:?}");
+            });
+        }
+        while let Some(done) = writers.join_next().await {
+            done.unwrap();
+        }
+        let counter = one.get("Host", "counter").await.unwrap().unwrap();
+        assert_eq!((counter.spec["n"].as_i64(), counter.metadata.revision()), (Some(80), 81));
+        let history = other.changes(0, 1_000).await.unwrap();
+        assert_eq!(history.iter().map(|c| c.revision).collect::<Vec<_>>(), (1..=81).collect::<Vec<_>>());
+        assert_eq!(history.iter().map(|c| c.object.spec["n"].as_i64().unwrap()).collect::<Vec<_>>(), (0..=80).collect::<Vec<_>>());
     }
-}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_who_want_a_host_or_the_last_place_one_gets_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let stores = [open(dir.path()).await, open(dir.path()).await];
-    let wanted = |host: String, n: usize, max| {
-        let request = ClaimRequest { host, owner: format!("HostOperation/{n}"), owner_uid: format!("uid-{n}"), rank: 30, purpose: "drain".into(), max };
-        let store = stores[n % 2].clone();
-        tokio::spawn(async move { store.commit(Guard::Open, at(0), vec![Op::TakeClaim(request)]).await.is_ok() })
-    };
-    let same_host: Vec<_> = (0..8).map(|n| wanted("h".into(), n, None)).collect();
-    let mut winners = 0;
-    for task in same_host {
-        winners += usize::from(task.await.unwrap());
+    async fn after_a_takeover_the_old_token_commits_nothing_however_the_writes_race_with_it(site) {
+        let (old, new) = (site.open().await, site.open().await);
+        old.commit(Guard::Open, at(0), vec![Op::Create(object("Host", "counter", json!({"n": 0})))]).await.unwrap();
+        let mut row = old.lease("controller").await.unwrap();
+        for round in 0..10 {
+            row = old.lease_take("controller", "old", &row, 6_000, at(0)).await.unwrap().expect("nobody else");
+            let (token, writer) = (row.token, old.clone());
+            let writing = tokio::spawn(async move {
+                let mut last = 0;
+                loop {
+                    match add_one(&writer, Guard::Lease(token)).await {
+                        Ok(()) => last += 1,
+                        Err(StoreError::LeaseLost { mine, current }) => return (last, mine, current),
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+            tokio::task::yield_now().await;
+            let seen = new.lease("controller").await.unwrap();
+            row = new.lease_take("controller", "new", &seen, 6_000, at(1)).await.unwrap().expect("nobody renewed");
+            let takeover = new.changes(0, 10_000).await.unwrap().into_iter().rfind(|c| c.object.kind == "Lease").unwrap();
+            let (_, mine, current) = writing.await.unwrap();
+            assert_eq!((mine, current), (token, row.token), "round {round}");
+            let after = new.changes(takeover.revision, 10_000).await.unwrap();
+            assert!(after.is_empty(), "round {round}: the old token wrote after the takeover: {after:?}");
+        }
     }
-    assert_eq!(winners, 1);
-    let two_places: Vec<_> = (0..8).map(|n| wanted(format!("h{n}"), n, Some(3))).collect();
-    for task in two_places {
-        task.await.unwrap();
+
+    async fn of_many_who_want_a_host_or_the_last_place_one_gets_it(site) {
+        let stores = [site.open().await, site.open().await];
+        let wanted = |host: String, n: usize, max| {
+            let request = ClaimRequest { host, owner: format!("HostOperation/{n}"), owner_uid: format!("uid-{n}"), rank: 30, purpose: "drain".into(), max };
+            let store = stores[n % 2].clone();
+            tokio::spawn(async move { store.commit(Guard::Open, at(0), vec![Op::TakeClaim(request)]).await.is_ok() })
+        };
+        let same_host: Vec<_> = (0..8).map(|n| wanted("h".into(), n, None)).collect();
+        let mut winners = 0;
+        for task in same_host {
+            winners += usize::from(task.await.unwrap());
+        }
+        assert_eq!(winners, 1);
+        let two_places: Vec<_> = (0..8).map(|n| wanted(format!("h{n}"), n, Some(3))).collect();
+        for task in two_places {
+            task.await.unwrap();
+        }
+        let claims = stores[0].claims().await.unwrap();
+        assert_eq!(claims.iter().filter(|c| c.purpose == "drain").count(), 3);
+        assert_eq!(claims.iter().map(|c| &c.host).collect::<BTreeSet<_>>().len(), claims.len());
     }
-    let claims = stores[0].claims().await.unwrap();
-    assert_eq!(claims.iter().filter(|c| c.purpose == "drain").count(), 3);
-    assert_eq!(claims.iter().map(|c| &c.host).collect::<BTreeSet<_>>().len(), claims.len());
 }

@@ -1,28 +1,28 @@
-//! A database that does not answer: an error, never a guess.
+//! A SQLite file that does not answer: an error, never a guess. (For servers: `tests/tests/db`.)
 
-use crate::{at, config, host, keys, open};
+use crate::{at, host, keys, site::Site};
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 use store::{Guard, Op, SqlStore, Store, StoreConfig, StoreError};
 
 /// Another process that holds the write lock.
-fn blocker(dir: &Path) -> SqliteConnection {
-    let mut conn = SqliteConnection::establish(&config(dir).path.to_string_lossy()).unwrap();
+fn blocker(site: &Site) -> SqliteConnection {
+    let mut conn = SqliteConnection::establish(&site.config().sqlite_path().unwrap().to_string_lossy()).unwrap();
     conn.batch_execute("BEGIN IMMEDIATE").unwrap();
     conn
 }
 
-async fn hasty(dir: &Path, connections: usize) -> SqlStore {
-    drop(open(dir).await);
-    let config = StoreConfig { deadline: Duration::from_millis(300), connections, ..config(dir) };
+async fn hasty(site: &Site, connections: usize) -> SqlStore {
+    drop(site.open().await);
+    let config = StoreConfig { deadline: Duration::from_millis(300), connections, ..site.config() };
     SqlStore::open(&config, keys()).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_write_whose_deadline_passes_is_of_unknown_outcome_and_may_land_later() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = hasty(dir.path(), 4).await;
-    let mut other = blocker(dir.path());
+    let site = Site::sqlite();
+    let store = hasty(&site, 4).await;
+    let mut other = blocker(&site);
 
     let result = store.commit(Guard::Open, at(0), vec![Op::Create(host("late"))]).await;
 
@@ -38,9 +38,9 @@ async fn a_write_whose_deadline_passes_is_of_unknown_outcome_and_may_land_later(
 
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_no_half_of_a_transaction() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let mut other = blocker(dir.path());
+    let site = Site::sqlite();
+    let store = site.open().await;
+    let mut other = blocker(&site);
     let ops = vec![Op::Create(host("a")), Op::Create(host("b"))];
     let call = tokio::time::timeout(Duration::from_millis(50), store.commit(Guard::Open, at(0), ops)).await;
     assert!(call.is_err(), "the caller has left");
@@ -52,9 +52,9 @@ async fn a_caller_that_goes_away_leaves_no_half_of_a_transaction() {
 
 #[tokio::test]
 async fn a_read_that_gets_no_connection_in_time_says_that_the_database_cannot_be_used() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = hasty(dir.path(), 1).await;
-    let mut other = blocker(dir.path());
+    let site = Site::sqlite();
+    let store = hasty(&site, 1).await;
+    let mut other = blocker(&site);
     let writing = tokio::spawn({
         let store = store.clone();
         async move { store.commit(Guard::Open, at(0), vec![Op::Create(host("a"))]).await }
@@ -70,11 +70,11 @@ async fn a_read_that_gets_no_connection_in_time_says_that_the_database_cannot_be
 
 #[tokio::test]
 async fn a_full_disk_is_an_error_and_the_store_lives_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = StoreConfig { connections: 1, ..config(dir.path()) };
-    drop(open(dir.path()).await);
+    let site = Site::sqlite();
+    let config = StoreConfig { connections: 1, ..site.config() };
+    drop(site.open().await);
     let store = SqlStore::open(&config, keys()).await.unwrap();
-    let mut other = SqliteConnection::establish(&config.path.to_string_lossy()).unwrap();
+    let mut other = SqliteConnection::establish(&config.sqlite_path().unwrap().to_string_lossy()).unwrap();
     // A trigger stands in for the disk: it fails the write of the change row.
     other.batch_execute("CREATE TRIGGER full BEFORE INSERT ON changes BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END").unwrap();
     let result = store.commit(Guard::Open, at(0), vec![Op::Create(host("a"))]).await;

@@ -3,7 +3,8 @@
 use crate::{
     at,
     model::{Model, bare},
-    object, open,
+    object,
+    site::Site,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use schemas::DynObject;
@@ -11,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use std::collections::BTreeMap;
 use store::{ClaimRequest, Guard, LeaseRow, ListQuery, Op, SqlStore, Store, StoreError};
+use test_databases::Kind;
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 const KINDS: [&str; 4] = ["Host", "HostOperation", "Operation", "ClusterPolicy"];
@@ -97,7 +99,9 @@ fn name(kind: &str, n: usize) -> &'static str {
 fn made(kind: &str, n: usize, x: u8) -> DynObject {
     let spec = match kind {
         "ClusterPolicy" => json!({"operations": if x.is_multiple_of(4) { "Frozen" } else { "Normal" }}),
-        "Operation" => json!({"host": HOSTS[usize::from(x) % 3], "step": if x.is_multiple_of(2) { "Evacuate/g" } else { "Power/On" }, "ownerUid": format!("o{}", x % 3)}),
+        "Operation" => {
+            json!({"host": HOSTS[usize::from(x) % 3], "step": if x.is_multiple_of(2) { "Evacuate/g" } else { "Power/On" }, "ownerUid": format!("o{}", x % 3)})
+        }
         "HostOperation" => json!({"hostRef": {"name": HOSTS[usize::from(x) % 3]}}),
         _ => json!({"title": format!("{x}")}),
     };
@@ -143,7 +147,9 @@ impl Run {
                 let present = self.model.evidence.get(HOSTS[*host]).map_or(0, |e| e.version);
                 Op::PutEvidence { host: HOSTS[*host].into(), expected: version_of(present, *v), body: json!({"x": x}) }
             }
-            Wish::Secret(n, x) => Op::PutSecret { name: HOSTS[*n].into(), data: BTreeMap::from([("password".into(), SecretString::from(format!("p{x}")))]) },
+            Wish::Secret(n, x) => {
+                Op::PutSecret { name: HOSTS[*n].into(), data: BTreeMap::from([("password".into(), SecretString::from(format!("p{x}")))]) }
+            }
             Wish::NoSecret(n) => Op::DeleteSecret { name: HOSTS[*n].into() },
         }
     }
@@ -231,15 +237,14 @@ fn version_of(present: i64, version: Version) -> i64 {
     }
 }
 
-async fn play(commands: &[Command]) -> Result<(), TestCaseError> {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = open(dir.path()).await;
+async fn play(site: Site, commands: &[Command]) -> Result<(), TestCaseError> {
+    let mut store = site.open().await;
     let cluster = store.revision().await.unwrap().cluster_uuid;
     let mut run = Run { model: Model::default(), tokens: [0; CONTROLLERS], looked: Default::default(), seconds: 0 };
     for command in commands {
         if let Command::Restart = command {
             drop(store);
-            store = open(dir.path()).await;
+            store = site.open().await;
             prop_assert_eq!(&store.revision().await.unwrap().cluster_uuid, &cluster);
         }
         run.step(&store, command).await?;
@@ -253,7 +258,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(20), failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn the_database_and_the_model_agree_on_every_answer_and_on_everything_that_is_kept(commands in vec(command(), 1..40)) {
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(play(&commands))?;
+    fn sqlite_and_the_model_agree_on_every_answer_and_on_everything_that_is_kept(commands in vec(command(), 1..40)) {
+        run(Site::sqlite(), &commands)?;
     }
+
+    #[test]
+    fn postgresql_and_the_model_agree_on_every_answer_and_on_everything_that_is_kept(commands in vec(command(), 1..40)) {
+        let Some(site) = Site::server(Kind::Postgres) else { return Ok(()) };
+        run(site, &commands)?;
+    }
+
+    #[test]
+    fn mariadb_and_the_model_agree_on_every_answer_and_on_everything_that_is_kept(commands in vec(command(), 1..40)) {
+        let Some(site) = Site::server(Kind::Mariadb) else { return Ok(()) };
+        run(site, &commands)?;
+    }
+}
+
+fn run(site: Site, commands: &[Command]) -> Result<(), TestCaseError> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(play(site, commands))
 }

@@ -4,13 +4,16 @@ use super::report::Report;
 use std::path::Path;
 use store::{KeyFile, KeyRing, SqlStore};
 
+const COPY: &str = "Of a pair, copy it from the other controller (mode 0600, owner as there); else restore it from its backup";
+
 /// Reads the key file. Without one the rest can still be looked at.
 pub(super) fn load(path: &Path, report: &mut Report) -> KeyRing {
     match KeyRing::load(path) {
         Ok(ring) => ring,
+        // Whether that is bad depends on the database.
+        Err(_) if !path.exists() => KeyRing::none(path),
         Err(error) => {
-            let way_out = "Of a pair, copy it from the other controller (mode 0600, owner as there); else restore it from its backup";
-            report.fail("keys", error.to_string(), way_out);
+            report.fail("keys", error.to_string(), COPY);
             KeyRing::none(path)
         }
     }
@@ -18,6 +21,17 @@ pub(super) fn load(path: &Path, report: &mut Report) -> KeyRing {
 
 /// Compares the file with what the database was sealed with.
 pub(super) async fn sealed(store: &SqlStore, path: &Path, report: &mut Report) {
+    if !path.exists() {
+        return match store.sealed_by().await {
+            Ok(sealed) if sealed.is_empty() => report.warn("keys", format!("there is no key file {} yet, and nothing is sealed", path.display()), "A server makes it at its first start"),
+            Ok(sealed) => {
+                let ids: Vec<String> = sealed.into_keys().collect();
+                let what = format!("there is no key file {}, and Credentials are sealed with {}", path.display(), ids.join(", "));
+                report.fail("keys", what, COPY);
+            }
+            Err(error) => report.fail("keys", error.to_string(), ""),
+        };
+    }
     let Ok(ids) = KeyFile::read(path).map(|file| file.ids()) else { return };
     let (sealed, lost) = match (store.sealed_by().await, store.unopenable().await) {
         (Ok(sealed), Ok(lost)) => (sealed, lost),

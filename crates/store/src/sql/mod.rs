@@ -1,0 +1,10 @@
+//! The statements, over `super::Conn` of whichever database this is compiled for.
+
+pub(crate) mod lease;
+pub(crate) mod read;
+pub(crate) mod rekey;
+pub(crate) mod require;
+pub(crate) mod side;
+pub(crate) mod write;
+
+use super::Conn;
