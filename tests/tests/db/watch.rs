@@ -1,0 +1,145 @@
+//! The change feed on each database: each change once and in order, also over restarts and compaction.
+
+use crate::{at, eventually, host, open, patient};
+use engine::Feed;
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use store::{Change, ChangeOp, Guard, ListQuery, Op, SqlStore, Store, StoreConfig, StoreError};
+use test_databases::{Kind, Options, Server};
+use tokio_util::sync::CancellationToken;
+
+const CHANGES: i64 = 900;
+
+/// Makes changes until there are [`CHANGES`]: objects come, change and go. Restarts cost it nothing but time.
+async fn work(store: SqlStore) {
+    let mut n = 0;
+    loop {
+        let current = eventually("a revision", || store.revision()).await.current;
+        if current >= CHANGES {
+            return;
+        }
+        n += 1;
+        let name = format!("h{}", n % 17);
+        let op = match eventually("a read", || store.get("Host", &name)).await {
+            None => Op::Create(host(&name)),
+            Some(old) if n % 5 == 0 => Op::Delete { kind: "Host".into(), name, expected: old.metadata.revision() },
+            Some(mut object) => {
+                let expected = object.metadata.revision();
+                object.spec = json!({"n": n});
+                Op::Update { object, expected }
+            }
+        };
+        match store.commit(Guard::Open, at(n), vec![op]).await {
+            // It is read again anyway, so what became of it is seen.
+            Ok(_) | Err(StoreError::Unavailable(_) | StoreError::OutcomeUnknown(_) | StoreError::Contended(_)) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// Follows a feed from `from` to [`CHANGES`].
+async fn follow(feed: Arc<Feed>, from: i64) -> Vec<Change> {
+    let (mut seen, mut last, mut newest) = (Vec::new(), from, feed.subscribe());
+    while last < CHANGES {
+        let more = match feed.after(last, 10).await {
+            Ok(more) => more,
+            Err(error @ StoreError::Compacted { .. }) => panic!("{error}"),
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        if more.is_empty() {
+            tokio::time::timeout(Duration::from_secs(120), newest.changed()).await.expect("the feed goes on").unwrap();
+        }
+        for change in more {
+            last = change.change.revision;
+            seen.push(change.change.clone());
+        }
+    }
+    seen
+}
+
+fn replay(changes: &[Change]) -> BTreeMap<String, (String, serde_json::Value)> {
+    let mut state = BTreeMap::new();
+    for change in changes {
+        let object = &change.object;
+        match change.op {
+            ChangeOp::Deleted => drop(state.remove(&object.metadata.name)),
+            _ => drop(state.insert(object.metadata.name.clone(), (object.metadata.resource_version.clone(), object.spec.clone()))),
+        }
+    }
+    state
+}
+
+async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Server>) {
+    let (writer, watched) = (open(&config).await, Arc::new(open(&config).await));
+    let stop = CancellationToken::new();
+    // A small ring, so that slow readers go to the database.
+    let (feed, tail) = Feed::with_ring(watched.clone(), stop.clone(), 32).await.unwrap();
+    let fast = tokio::spawn(follow(feed.clone(), 0));
+    let working = tokio::spawn(work(writer.clone()));
+    let (mut restarts, mut late) = (0, Vec::new());
+    for mark in [200, 400, 600] {
+        feed.subscribe().wait_for(|newest| *newest >= mark).await.unwrap();
+        if let Some(server) = &server {
+            tokio::task::block_in_place(|| {
+                server.kill();
+                server.start_again();
+            });
+            restarts += 1;
+        }
+        // Everybody here is past this; who comes from before it is told.
+        let compacted = mark - 150;
+        while eventually("compaction", || writer.compact(compacted)).await > 0 {}
+        assert!(matches!(eventually_compacted(&watched, compacted - 1).await, StoreError::Compacted { .. }));
+        // One who begins here, with a feed of its own, as another process would.
+        let store = Arc::new(eventually("a store", || SqlStore::open(&config, crate::keys())).await);
+        let (feed, tail) = eventually("a feed", || Feed::start(store.clone(), stop.clone())).await;
+        late.push((feed.newest(), tokio::spawn(follow(feed.clone(), feed.newest())), tail));
+    }
+    working.await.unwrap();
+    let seen = fast.await.unwrap();
+    let current = writer.revision().await.unwrap();
+    assert_eq!(seen.iter().map(|c| c.revision).collect::<Vec<_>>(), (1..=current.current).collect::<Vec<_>>(), "each once and in order");
+    let kept = writer.changes(current.compacted, 10_000).await.unwrap();
+    assert_eq!(seen[usize::try_from(current.compacted).unwrap()..], kept, "the feed and the table differ");
+    let listed = writer.list("Host", ListQuery::default()).await.unwrap().items;
+    let table: BTreeMap<_, _> = listed.into_iter().map(|o| (o.metadata.name.clone(), (o.metadata.resource_version.clone(), o.spec.clone()))).collect();
+    assert_eq!(replay(&seen), table);
+    stop.cancel();
+    tail.await.unwrap().unwrap();
+    for (from, following, tail) in late {
+        assert_eq!(following.await.unwrap(), seen[usize::try_from(from).unwrap()..], "from {from}");
+        tail.await.unwrap().unwrap();
+    }
+    assert_eq!(restarts, if server.is_some() { 3 } else { 0 });
+}
+
+async fn eventually_compacted(store: &SqlStore, after: i64) -> StoreError {
+    eventually("an answer", || async {
+        match store.changes(after, 1).await {
+            Err(error @ StoreError::Compacted { .. }) => Ok(error),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_sqlite_a_watcher_sees_each_change_once_and_in_order_over_compaction() {
+    let dir = tempfile::tempdir().unwrap();
+    each_change_once_and_in_order(StoreConfig { deadline: Duration::from_secs(60), ..StoreConfig::sqlite(dir.path().join("db")) }, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgresql_a_watcher_sees_each_change_once_and_in_order_over_restarts_and_compaction() {
+    let Some(server) = Server::start(Kind::Postgres, Options::default()) else { return };
+    each_change_once_and_in_order(patient(&server.url(&server.create_database())), Some(server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_mariadb_a_watcher_sees_each_change_once_and_in_order_over_restarts_and_compaction() {
+    let Some(server) = Server::start(Kind::Mariadb, Options::default()) else { return };
+    each_change_once_and_in_order(patient(&server.url(&server.create_database())), Some(server)).await;
+}
