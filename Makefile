@@ -5,7 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: test quick check tests deny arrows schemas smoke lab bench audit peers help
+.PHONY: test quick check tests deny arrows schemas smoke lab bench soak mutants audit peers help
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,3 +47,13 @@ lab: ## The matrix on a real OpenStack
 bench: ## The table of speed and size in README.md (release build)
 	$(CARGO) build --release --locked -p cloud-manager
 	$(CARGO) run --release --locked -p workspace-tests --bin bench
+
+FROM ?= 0
+N ?= 20000
+
+soak: ## N random schedules of two controllers from seed FROM (release build; says how to go on later)
+	$(CARGO) build --release --locked -p workspace-tests --bin soak
+	target/release/soak --from $(FROM) --n $(N)
+
+mutants: ## Three rules broken on purpose, each in a copy of the tree, are found out by soak
+	tests/tools/mutants

@@ -140,7 +140,9 @@ impl Laws {
         self.check("P10 nothing disruptive begins while frozen", !(frozen && disruptive), || format!("{intent:?}"));
         let moves = |i: &Intent| matches!(i.step, Step::Evacuate { .. } | Step::LiveMigrate { .. });
         if let Some(server) = intent.step.server().filter(|_| moves(intent)) {
-            let open: Vec<String> = self.mirror.open().filter(|(_, i)| moves(i) && i.step.server() == Some(server)).map(|(n, i)| format!("{n} {} by {}", i.step.name(), i.owner)).collect();
+            // Where it has arrived it may be moved on, though where it came from nobody has looked yet.
+            let same = |i: &Intent| moves(i) && i.host == intent.host && i.step.server() == Some(server);
+            let open: Vec<String> = self.mirror.open().filter(|(_, i)| same(i)).map(|(n, i)| format!("{n} {} by {}", i.step.name(), i.owner)).collect();
             self.check("P2 one open move per guest", open.len() == 1, || open.join(", "));
         }
         if let Step::Evacuate { .. } = intent.step {

@@ -180,6 +180,10 @@ impl Plan {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_c0de);
         let count = pick(&mut rng, &[1, 1, 2]);
         let mut parts: Vec<Part> = (0..count).map(|n| part(&mut rng, HOSTS[n])).collect();
+        // A host to which another one's guests may move is not empty.
+        for part in parts.iter_mut().filter(|p| count > 1 && p.job == Job::PowerCycle) {
+            part.job = Job::Shutdown;
+        }
         // One host is enough to be under way; a second one begins within the first one's time.
         parts[0].start = 0;
         let mut plan = Plan {
@@ -224,6 +228,27 @@ impl Plan {
             Fault::Weather { weather, .. } => matches!(weather, Weather::Bmc { .. } | Weather::LateBmc { .. } | Weather::Nova500 { .. } | Weather::Cell { .. }),
         };
         self.faults.iter().all(gentle) && self.parts.iter().all(|p| p.cancel.is_none())
+    }
+
+    /// Seconds after the beginning when the last fault that comes by itself is over.
+    pub fn last_blow(&self) -> u64 {
+        let end = |f: &Fault| match f {
+            Fault::At { .. } => 0,
+            Fault::Blow { at, blow } => {
+                at + match blow {
+                    Blow::Pause { seconds, .. } | Blow::DbDown { seconds, .. } | Blow::LeaseCut { seconds, .. } => *seconds,
+                    Blow::Kill { .. } | Blow::Term { .. } | Blow::Jump { .. } => 0,
+                }
+            }
+            Fault::Weather { at, weather } => {
+                at + match weather {
+                    Weather::Bmc { seconds, .. } | Weather::Lie { seconds, .. } | Weather::LateBmc { seconds, .. } => *seconds,
+                    Weather::Control { seconds } | Weather::Cell { seconds } | Weather::Nova500 { seconds } => *seconds,
+                    Weather::Host(..) | Weather::PowerOn(_) => 0,
+                }
+            }
+        };
+        self.faults.iter().map(end).max().unwrap_or(0)
     }
 
     /// Whether a request may reach the cloud twice or long after it was made.

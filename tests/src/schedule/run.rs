@@ -83,7 +83,7 @@ async fn play(plan: Plan, loud: bool) -> Outcome {
         violation: laws.broken().cloned(),
         hash: trace.hash(),
         lines: trace.lines,
-        tail: trace.tail(150),
+        tail: trace.tail(80),
         seconds: stage.elapsed() / 1_000,
         checks: laws.checks.clone(),
     }
@@ -119,12 +119,18 @@ async fn acts(stage: &Arc<Stage>, operator: &Operator) {
     let frozen = AbortOnDropHandle::new(tokio::spawn(freeze(operator.clone())));
     join_all(plan.parts.iter().map(|p| operator.play(*p))).await;
     // Faults that come after the work still come, and what they leave must be nothing.
-    if !plan.faults.is_empty() {
-        let _ = weather.await;
-        tokio::time::sleep(Duration::from_secs(150)).await;
-    }
     let _ = frozen.await;
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    tokio::time::sleep_until(stage.began + Duration::from_secs(plan.last_blow())).await;
+    drop(weather);
+    weather::heal(stage).await;
+    for _ in 0..30 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let laws = lock(&stage.laws);
+        if laws.mirror.open().next().is_none() && laws.mirror.claims.is_empty() {
+            break;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
     stage.judge(|laws, world| laws.look_closely(world));
     end::judge(stage, operator.store.as_ref(), &guests, &bystanders).await;
     drop(lives);

@@ -18,7 +18,7 @@ pub async fn pass(stage: Arc<Stage>, mut strike: impl FnMut(usize, bool)) {
         }
     }
     due.sort_by_key(|(at, _)| *at);
-    let begin = Instant::now();
+    let begin = stage.began;
     for (at, fault) in due {
         tokio::time::sleep_until(begin + Duration::from_secs(at)).await;
         stage.say("", &fault.to_string());
@@ -93,7 +93,7 @@ fn weather_at(stage: &Arc<Stage>, weather: Weather) {
 }
 
 /// Faults stop. Whoever keeps the machines starts what died, but for hosts that are off: that may be as it should.
-async fn heal(stage: &Arc<Stage>) {
+pub async fn heal(stage: &Arc<Stage>) {
     stage.open.store(false, Ordering::SeqCst);
     stage.say("", "faults stop");
     let now = Instant::now();
