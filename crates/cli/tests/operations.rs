@@ -39,7 +39,7 @@ async fn a_restored_database_freezes_acts_and_what_was_sent_after_the_backup_is_
     assert!(evacuations(&site).is_empty(), "nothing is sent without proof");
     let revision = |text: &str| text.split("at revision ").nth(1).and_then(|t| t.split([',', ' ']).next()).and_then(|n| n.parse::<i64>().ok());
     let (_, findings) = site.doctor(&["--no-bmc"]);
-    let at_backup = findings.iter().find(|f| f.1 == "database").and_then(|f| revision(&f.2)).unwrap();
+    let at_backup = findings.iter().filter(|f| f.1 == "database").find_map(|f| revision(&f.2)).unwrap();
 
     site.world().set_bmc_reachable(host, true);
     until("an evacuation was sent", || (!evacuations(&site).is_empty()).then_some(()));

@@ -4,6 +4,7 @@ mod concurrency;
 mod deadlines;
 mod model;
 mod property;
+mod rekey;
 mod schema;
 mod secrets;
 mod site;
