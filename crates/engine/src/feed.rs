@@ -19,6 +19,8 @@ const RING: usize = 512;
 const BATCH: i64 = 500;
 /// Longest pause between polls; local commits wake the tailer at once.
 const POLL: Duration = Duration::from_millis(500);
+/// The same where other processes write too: what they change is told within it.
+const SHARED_POLL: Duration = Duration::from_millis(40);
 
 /// A change, and what a selector needs to know about the object before it.
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ impl Feed {
     async fn tail(self: Arc<Self>, from: i64, stop: CancellationToken) -> StoreResult<()> {
         let mut last = from;
         let mut commits = self.store.commits();
+        let poll = if self.store.is_shared() { SHARED_POLL } else { POLL };
+        let mut compared = tokio::time::Instant::now();
         while !stop.is_cancelled() {
             match self.store.changes(last, BATCH).await {
                 Ok(changes) if changes.is_empty() => {
@@ -81,7 +85,10 @@ impl Feed {
                         biased;
                         () = stop.cancelled() => break,
                         _ = commits.changed() => {}
-                        () = tokio::time::sleep(POLL) => self.same_history(last).await?,
+                        () = tokio::time::sleep(poll) => if compared.elapsed() >= POLL {
+                            self.same_history(last).await?;
+                            compared = tokio::time::Instant::now();
+                        },
                     }
                 }
                 Ok(changes) => {

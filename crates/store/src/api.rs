@@ -283,6 +283,11 @@ pub trait Store: Send + Sync + 'static {
     /// Removes history up to `upto`, at most 500 rows; gives the number of rows removed.
     async fn compact(&self, upto: i64) -> StoreResult<i64>;
 
+    /// Whether other processes write to it as well.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Wakes up after each local commit with the newest revision.
     fn commits(&self) -> tokio::sync::watch::Receiver<i64>;
 

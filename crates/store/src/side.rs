@@ -2,7 +2,7 @@
 
 use crate::{
     Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, SqlStore, Store, StoreResult, TextPage,
-    conn::with_conn,
+    conn::{Db, with_conn},
 };
 use async_trait::async_trait;
 use schemas::{DynObject, Time};
@@ -67,6 +67,10 @@ impl Store for SqlStore {
             })
         })
         .await
+    }
+
+    fn is_shared(&self) -> bool {
+        !matches!(self.db, Db::Sqlite(_))
     }
 
     fn commits(&self) -> watch::Receiver<i64> {
