@@ -41,7 +41,7 @@ schemas: ## Write the JSON Schemas that are checked in
 smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8 min)
 	tests/openstack/smoke
 
-lab: ## The matrix on a real OpenStack
+lab: peers ## The matrix on a real OpenStack: every scenario, and pairs on PostgreSQL, MariaDB and Galera
 	tests/openstack/e2e --runs 3 all
 
 bench: ## The table of speed and size in README.md (release build)

@@ -8,7 +8,7 @@ import time
 
 from . import lab
 from .common import HOST, all_elsewhere, drained_and_off, fenced_in_one_write, nobody_ran_twice, one_record_each, rebuilt_elsewhere, wait_off
-from .databases import MariaDB, PostgreSQL, free_port
+from .databases import Galera, MariaDB, PostgreSQL, free_port
 from .program import Program
 from .wait import CheckFailed, check, until
 
@@ -227,17 +227,17 @@ def _drain(ctx, how):
 def _scenario(what, work, server, how):
     def scenario(ctx):
         took = work(ctx, how)
+        ctx.program.server.end_checks()
         if how == "kill":
             check(max(took) <= TAKEOVER_SECONDS, f"a takeover took {max(took):.1f} s; want at most {TAKEOVER_SECONDS} s")
     did = "killed" if how == "kill" else "stopped, and continued after the takeover,"
-    scenario.__doc__ = f"Two controllers on {server.package}: the active one is {did} at several moments of {what}."
+    scenario.__doc__ = f"Two controllers on {server.name}: the active one is {did} at several moments of {what}."
     scenario.program = lambda binary, directory: Pair(binary, directory, server)
     return scenario
 
 
+WORK = {"evacuate": ("an evacuation", _evacuation), "drain": ("a drain", _drain)}
+MATRIX = [(work, server, how) for server in (PostgreSQL, MariaDB) for work in WORK for how in ("kill", "pause")]
 SCENARIOS = {
-    f"pair-{name}-{server.scheme}-{how}": _scenario(what, work, server, how)
-    for server in (PostgreSQL, MariaDB)
-    for name, what, work in (("evacuate", "an evacuation", _evacuation), ("drain", "a drain", _drain))
-    for how in ("kill", "pause")
+    f"pair-{work}-{server.name.lower()}-{how}": _scenario(*WORK[work], server, how) for work, server, how in [*MATRIX, ("evacuate", Galera, "kill")]
 }
