@@ -165,7 +165,7 @@ impl Server {
             Kind::Postgres => format!("host={}", self.dir.path().display()),
             Kind::Mariadb => format!("unix_socket={}", self.socket().display()),
         };
-        format!("{}?{socket}", self.url_with(&format!("{USER}:{PASSWORD}"), "", database))
+        format!("{}?{socket}", self.url_with(&format!("{USER}:{PASSWORD}"), &format!(":{}", self.port), database))
     }
 
     /// Runs SQL as the superuser and gives what it printed: rows as lines, columns parted by tabs. An empty name: no database of ours.
@@ -182,6 +182,10 @@ impl Server {
                 let mut mariadb = Command::new(find("mariadb").expect("mariadb was there"));
                 mariadb.arg("--no-defaults").arg("--batch").arg("--skip-column-names").arg("-uroot");
                 mariadb.arg(format!("--socket={}", self.socket().display())).arg("-e").arg(sql);
+                if sql.starts_with("CREATE TRIGGER") {
+                    // Its body has semicolons of its own.
+                    mariadb.arg("--delimiter=//");
+                }
                 if !database.is_empty() {
                     mariadb.arg(database);
                 }

@@ -51,7 +51,7 @@ async fn a_server_that_wants_tls_is_used_with_it_and_one_that_has_none_is_not_us
         let Some(server) = Server::start(kind, Options { require_tls: true, ..Options::default() }) else { continue };
         let name = server.create_database();
         let text = refused(&url(&server, "127.0.0.1", &name, "")).await;
-        assert!(text.contains("sslmode=verify-full"), "{text}");
+        assert!(text.contains("sslmode"), "{text}");
         let ca = match kind {
             Kind::Postgres => format!("sslrootcert={}", server.ca_file().display()),
             Kind::Mariadb => format!("ssl_ca={}", server.ca_file().display()),
