@@ -12,6 +12,10 @@ use schemas::{
 /// A lost evacuation is repeated at the earliest so many seconds after the call's end of life (S7).
 pub const REPEAT_AFTER_SECONDS: i64 = 60;
 
+/// A move whose record does not end so many seconds after the call's end of life is for a person: Nova has no time-out, and
+/// work that died with a nova-compute leaves its record as it is. A rebuild takes seconds, copying memory may take long.
+const STUCK_SECONDS: [(&str, i64); 2] = [("evacuation", 900), ("live-migration", 3_600)];
+
 /// Evidence of a request that left no trace.
 pub const LOST: &str = "no record appeared";
 /// Evidence of a request whose guest Nova does not know any longer.
@@ -127,6 +131,9 @@ fn migration(
         let silent = |host: &str| host != facts.host && facts.others_up.seen().is_some_and(|up| !up.iter().any(|u| u == host));
         if running.destination.as_deref().is_some_and(silent) {
             return human(format!("{message}, whose nova-compute is down: Nova does not end it by itself; bring {to} back, or settle it in Nova (S6)"));
+        }
+        if STUCK_SECONDS.iter().any(|(k, most)| *k == kind && intent.past_end_of_life > *most) {
+            return human(format!("{message} for long; look at it in Nova: what died with a nova-compute is not ended by itself (S6)"));
         }
         return open(reasons::WAITING_FOR_MOVES, message);
     }

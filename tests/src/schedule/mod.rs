@@ -20,6 +20,6 @@ mod trace;
 mod weather;
 
 pub use laws::Violation;
-pub use plan::{Plan, Sabotage};
+pub use plan::{Blow, Class, DbFault, Fault, Job, Moment, Part, Plan, Sabotage, Weather, What};
 pub use run::{Outcome, run};
 pub use shrink::{Keep, shrink};

@@ -9,13 +9,16 @@ use registry::{Registry, RegistryError, parse_object};
 use schemas::{DynObject, kinds};
 use serde_json::{Value, json};
 use simulator::{GuestSpec, HostFault};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use store::{Store, StoreError};
 
 /// After the horizon, nothing may take longer than this many seconds.
 const PATIENCE: i64 = 2_400;
-/// What was cancelled has ended after this many seconds.
-const CANCELLED: i64 = 900;
+/// What was cancelled has ended after this many seconds: a migration that does not end is given up after an hour.
+const CANCELLED: i64 = 4_200;
 
 /// The operator: reaches the database always, and never dies.
 #[derive(Clone)]
@@ -122,6 +125,7 @@ impl Operator {
                 self.broken("P5 it converges", format!("{} did not end: {:#}", object.id(), object.status));
                 return None;
             }
+            self.stage.gave_up.store(true, Ordering::SeqCst);
             self.stage.say("op", &format!("gives {kind}/{name} up: {}", object.status["waiting"]));
             self.patch(kind, name, json!({"cancel": "Requested"})).await;
             if !self.until(CANCELLED, is_over).await {

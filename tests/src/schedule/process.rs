@@ -44,6 +44,8 @@ pub struct Stage {
     /// Faults strike only in the middle: not while the scene is set, and not after the horizon.
     pub open: AtomicBool,
     pub nova_500_until: Mutex<Instant>,
+    /// The operator gave something up that says why it stands still.
+    pub gave_up: AtomicBool,
     /// The run ends: a law was broken, or all is done.
     pub over: CancellationToken,
 }
@@ -68,6 +70,7 @@ impl Stage {
             calls: AtomicU64::new(0),
             open: AtomicBool::new(false),
             nova_500_until: Mutex::new(began),
+            gave_up: AtomicBool::new(false),
             over: CancellationToken::new(),
             plan,
         }

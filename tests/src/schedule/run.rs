@@ -40,6 +40,8 @@ pub struct Outcome {
     pub tail: String,
     /// Simulated seconds it took.
     pub seconds: i64,
+    /// Something was stuck for a reason that a person has to look into, and was cancelled.
+    pub gave_up: bool,
     /// How often each law was looked at.
     pub checks: BTreeMap<&'static str, u64>,
 }
@@ -85,6 +87,7 @@ async fn play(plan: Plan, loud: bool) -> Outcome {
         lines: trace.lines,
         tail: trace.tail(80),
         seconds: stage.elapsed() / 1_000,
+        gave_up: stage.gave_up.load(Ordering::SeqCst),
         checks: laws.checks.clone(),
     }
 }

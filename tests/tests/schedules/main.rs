@@ -1,5 +1,7 @@
 //! Schedules of two controllers: hundreds at random, and those that once broke a law.
 
+mod found;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use workspace_tests::schedule::{Keep, Outcome, Plan, Sabotage, run, shrink};
 

@@ -1,0 +1,19 @@
+//! Schedules that once broke a law.
+
+use workspace_tests::schedule::{Job, Part, Plan, run};
+
+/// The destination of a rebuild dies and comes back: Nova leaves the record as it is for ever. The evacuation waited for it
+/// for ever as well, could not be cancelled, and kept its host from being brought back.
+#[test]
+fn a_rebuild_that_died_with_its_destination_is_for_a_person_and_holds_no_cancellation_up() {
+    let mut plan = Plan::simple(203, Job::RebuiltAlive);
+    plan.rebuild_ms = 120_000;
+    plan.parts[0].guests = 4;
+    // Whichever host is chosen, one of them dies in the middle.
+    for (n, host) in ["b", "c"].into_iter().enumerate() {
+        plan.parts.push(Part { host, job: Job::RebuiltAlive, start: 60 + 20 * n as u64, guests: 1, stopped: 0, cancel: None });
+    }
+    let outcome = run(&plan, false);
+    assert_eq!(outcome.violation, None, "{plan}{}", outcome.tail);
+    assert!(outcome.gave_up, "a destination died in the middle:\n{}", outcome.tail);
+}
