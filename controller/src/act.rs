@@ -64,6 +64,8 @@ impl Actor for WorldActor {
             }
             Step::LiveMigrate { server, .. } => accepted(world.cloud.live_migrate(server, None).await),
             Step::Evacuate { server, destination, leave_stopped, .. } => accepted(world.cloud.evacuate(server, destination, *leave_stopped).await),
+            Step::ColdMigrate { server, .. } => accepted(world.cloud.cold_migrate(server, None).await),
+            Step::ConfirmResize { server, .. } => accepted(world.cloud.confirm_resize(server).await),
             Step::StopGuest { server } => accepted(world.cloud.stop(server).await),
             Step::Power { link, command } => self.power(host, link, *command, gate).await,
         }

@@ -8,6 +8,7 @@ mod controllers;
 mod gc;
 mod links;
 mod node_sync;
+mod others;
 mod run;
 mod warm;
 mod world;

@@ -179,7 +179,7 @@ impl World {
     }
 
     /// The row of a host's nova-compute in a list of services.
-    fn service_fact(services: &[Service], host: &str, at: Time) -> Fact<ServiceFacts> {
+    pub(crate) fn service_fact(services: &[Service], host: &str, at: Time) -> Fact<ServiceFacts> {
         let rows: Vec<&Service> = services.iter().filter(|s| s.binary == "nova-compute" && s.host == host).collect();
         match rows.as_slice() {
             [] => Fact::Absent(at),
@@ -275,6 +275,9 @@ impl World {
                 };
                 facts.disks = aggregates;
                 self.elsewhere(&mut facts, env, named).await;
+                if destinations {
+                    facts.others_off = self.destinations_off(&facts, env).await;
+                }
                 if provider {
                     facts.provider = self.provider_facts(host, &facts.guests).await;
                 }

@@ -45,6 +45,13 @@ pub trait Compute: Send + Sync {
     /// Live-migrates a server; without a destination the scheduler chooses. Not idempotent.
     async fn live_migrate(&self, server: &str, destination: Option<&str>) -> CloudResult<Accepted>;
 
+    /// Moves a stopped server with its disk to another host; without a destination, which needs Nova 2.56, the scheduler
+    /// chooses. It ends in `VERIFY_RESIZE`, still stopped, until it is confirmed. Not idempotent.
+    async fn cold_migrate(&self, server: &str, destination: Option<&str>) -> CloudResult<Accepted>;
+
+    /// Confirms a cold migration (or a resize: look whose it is) that is `VERIFY_RESIZE`: the copy on the source is deleted.
+    async fn confirm_resize(&self, server: &str) -> CloudResult<Accepted>;
+
     /// Starts a stopped server.
     async fn start(&self, server: &str) -> CloudResult<Accepted>;
 

@@ -113,6 +113,8 @@ mod tests {
             Step::Evacuate { server: "g".into(), destination: "b".into(), leave_stopped: true, records_before: vec![1, 2] },
             Step::LiveMigrate { server: "g".into(), records_before: Vec::new() },
             Step::StopGuest { server: "g".into() },
+            Step::ColdMigrate { server: "g".into(), records_before: vec![3] },
+            Step::ConfirmResize { server: "g".into(), record: 4 },
         ];
         for step in steps {
             let written = new(&owner(), "a", &step, 2, 7, at(0));

@@ -48,6 +48,20 @@ pub enum Step {
         /// Records the guest had just before (S7).
         records_before: Vec<i64>,
     },
+    /// Cold migration of a stopped guest; the scheduler chooses where to.
+    ColdMigrate {
+        /// Server id.
+        server: String,
+        /// Records the guest had just before (S7).
+        records_before: Vec<i64>,
+    },
+    /// Confirmation of a cold migration of ours.
+    ConfirmResize {
+        /// Server id.
+        server: String,
+        /// Its record.
+        record: i64,
+    },
     /// Shut a guest down.
     StopGuest {
         /// Server id.
@@ -78,6 +92,8 @@ impl Step {
             Step::Power { link, command } => format!("Power/{command:?}/{link}"),
             Step::LiveMigrate { server, .. } => format!("LiveMigrate/{server}"),
             Step::Evacuate { server, .. } => format!("Evacuate/{server}"),
+            Step::ColdMigrate { server, .. } => format!("ColdMigrate/{server}"),
+            Step::ConfirmResize { server, .. } => format!("ConfirmResize/{server}"),
             Step::StopGuest { server } => format!("StopGuest/{server}"),
         }
     }
@@ -87,7 +103,9 @@ impl Step {
         match self {
             Step::NovaService { enabled, forced_down, .. } => *enabled == Some(false) || *forced_down == Some(true),
             Step::Power { command, .. } => *command != PowerCommand::On,
-            Step::LiveMigrate { .. } | Step::Evacuate { .. } | Step::StopGuest { .. } => true,
+            Step::LiveMigrate { .. } | Step::ColdMigrate { .. } | Step::Evacuate { .. } | Step::StopGuest { .. } => true,
+            // It ends what was begun.
+            Step::ConfirmResize { .. } => false,
         }
     }
 
@@ -100,7 +118,8 @@ impl Step {
     /// The server it concerns.
     pub fn server(&self) -> Option<&str> {
         match self {
-            Step::LiveMigrate { server, .. } | Step::Evacuate { server, .. } | Step::StopGuest { server } => Some(server),
+            Step::LiveMigrate { server, .. } | Step::ColdMigrate { server, .. } | Step::ConfirmResize { server, .. } => Some(server),
+            Step::Evacuate { server, .. } | Step::StopGuest { server } => Some(server),
             _ => None,
         }
     }

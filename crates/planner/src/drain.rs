@@ -1,11 +1,12 @@
-//! Getting running guests off a live host, one step at a time.
+//! Getting guests off a live host, one step at a time: running ones first.
 
 use crate::{
     Env, Intent, Step,
     facts::{Guest, HostFacts},
-    settle::{Settled, Standing},
+    service,
+    settle::{self, Settled, Standing},
 };
-use schemas::v1::{OperationState, reasons};
+use schemas::v1::{OperationState, StoppedGuests, reasons};
 
 /// What happens to running guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum Verdict {
     Blocked(Vec<String>),
     /// Nothing can be said.
     Unknown(String),
-    /// No guest runs here, and none is leaving.
+    /// No guest runs here, none is leaving, and with `ColdMigrate` none is left.
     Drained,
 }
 
@@ -50,21 +51,26 @@ enum Fate {
 }
 
 /// Decides the next step of a drain.
-pub fn drain(facts: &HostFacts, env: &Env, settled: &Settled, how: How) -> Verdict {
+pub fn drain(facts: &HostFacts, env: &Env, settled: &Settled, how: How, stopped: StoppedGuests) -> Verdict {
     let Some(guests) = facts.guests.seen() else { return Verdict::Unknown(format!("guests: {}", facts.guests.why())) };
     if facts.moves.seen().is_none() {
         return Verdict::Unknown(format!("migration records: {}", facts.moves.why()));
     }
     let (mut moving, mut blocked, mut candidate, mut in_flight) = (Vec::new(), Vec::new(), None, 0);
-    for (intent, standing) in settled.moving() {
+    if let Some(step) = finish(facts, env, settled) {
+        return Verdict::Step(step);
+    }
+    let concerns = |g: &&Guest| g.may_run() || stopped == StoppedGuests::ColdMigrate;
+    for (intent, standing) in settled.moving().filter(|(i, _)| !matches!(i.action, Step::ConfirmResize { .. })) {
         in_flight += 1;
         if let Standing::Open { message, .. } = standing
-            && !guests.iter().any(|g| Some(g.id.as_str()) == intent.action.server() && g.may_run())
+            && !guests.iter().filter(concerns).any(|g| Some(g.id.as_str()) == intent.action.server())
         {
             moving.push(message.clone());
         }
     }
-    for guest in guests.iter().filter(|g| g.may_run()) {
+    let (running, parked): (Vec<&Guest>, Vec<&Guest>) = guests.iter().filter(concerns).partition(|g| g.may_run());
+    for guest in running.into_iter().chain(parked) {
         match fate(guest, facts, env, settled, how) {
             Fate::Moving(message) => moving.push(message),
             Fate::Try(step) => candidate = candidate.or(Some(step)),
@@ -84,6 +90,27 @@ pub fn drain(facts: &HostFacts, env: &Env, settled: &Settled, how: How) -> Verdi
         return Verdict::Blocked(blocked);
     }
     Verdict::Drained
+}
+
+/// The confirmation that ends a cold migration of ours (or one that we inherited), once the guest has arrived. Whatever is
+/// wanted of the host by then: until it is confirmed the guest is held in `VERIFY_RESIZE`.
+pub fn finish(facts: &HostFacts, env: &Env, settled: &Settled) -> Option<Step> {
+    let source = facts.service.seen().filter(|s| s.up && service::foreign(s, &env.cluster_uuid).is_none());
+    // It is the source's nova-compute that does it.
+    source.filter(|_| env.halted.is_none())?;
+    let ours = settled.moving().filter(|(i, _)| matches!(i.action, Step::ColdMigrate { .. }));
+    ours.filter_map(|(intent, _)| {
+        let record = settle::adopted(intent, facts).filter(|r| r.status == "finished" && r.source.as_deref() == Some(&facts.host))?;
+        let guest = facts.guest(&record.server).seen().cloned()?;
+        let arrived = guest.vm_state == "resized" && guest.task_state.is_none() && guest.host == record.destination && guest.host.as_deref() != Some(&facts.host);
+        let step = Step::ConfirmResize { server: guest.id.clone(), record: record.id };
+        let sent = settled.open.iter().any(|(i, _)| i.step == step.name());
+        match attempt(step, &guest, env) {
+            Fate::Try(step) if arrived && !sent => Some(step),
+            _ => None,
+        }
+    })
+    .next()
 }
 
 fn shorten(messages: &[String]) -> String {
@@ -114,6 +141,13 @@ fn fate(guest: &Guest, facts: &HostFacts, env: &Env, settled: &Settled, how: How
         server: guest.id.clone(),
         records_before: moves.iter().filter(|m| m.server == guest.id).map(|m| m.id).collect(),
     };
+    if !guest.may_run() {
+        let records_before = moves.iter().filter(|m| m.server == guest.id).map(|m| m.id).collect();
+        return match guest.vm_state.as_str() {
+            "stopped" => attempt(Step::ColdMigrate { server: guest.id.clone(), records_before }, guest, env),
+            state => Fate::Blocked(format!("{label} is {state}, which cannot be cold-migrated; resolve that in Nova, or let such guests stay (stoppedGuests: Leave)")),
+        };
+    }
     let stop = Step::StopGuest { server: guest.id.clone() };
     let movable = matches!(guest.vm_state.as_str(), "active" | "paused");
     match how {

@@ -148,6 +148,8 @@ pub struct HostFacts {
     pub beats: Vec<Beat>,
     /// Other nova-compute services that are up, by host.
     pub others_up: Fact<Vec<String>>,
+    /// Hosts to which a move from here was under way and that are proven off, each by its own proof (S6).
+    pub others_off: Vec<String>,
     /// Guests Nova shows on it; a whole list, with the cell's service row read in the same pass.
     pub guests: Fact<Vec<Guest>>,
     /// Guests named by open intents or records that are not on the host, by id.
@@ -174,6 +176,7 @@ impl HostFacts {
             service: Fact::Unknown(why.into()),
             beats: Vec::new(),
             others_up: Fact::Unknown(why.into()),
+            others_off: Vec::new(),
             guests: Fact::Unknown(why.into()),
             elsewhere: BTreeMap::new(),
             moves: Fact::Unknown(why.into()),
@@ -183,6 +186,19 @@ impl HostFacts {
             disks: Fact::Unknown(why.into()),
             microversion: Fact::Unknown(why.into()),
         }
+    }
+
+    /// Whether nothing can come of an open move any more because its destination is proven off (S6). Not so while the
+    /// request may wait in a message queue and be taken up when the destination comes back (an evacuation that is
+    /// `accepted`), nor of a cold migration, whose disk may be at either end.
+    pub fn died_with_its_destination(&self, record: &Move) -> bool {
+        let begun = match record.kind.as_str() {
+            "live-migration" => true,
+            "evacuation" => record.status == "pre-migrating",
+            _ => false,
+        };
+        let to_one_that_is_off = record.destination.as_ref().is_some_and(|d| *d != self.host && self.others_off.contains(d));
+        begun && !record.is_final() && record.source.as_deref() == Some(&self.host) && to_one_that_is_off
     }
 
     /// A guest by id, on the host or elsewhere.
@@ -221,6 +237,6 @@ impl Move {
 
     /// Whether it failed.
     pub fn has_failed(&self) -> bool {
-        matches!(self.status.as_str(), "error" | "failed" | "cancelled")
+        matches!(self.status.as_str(), "error" | "failed" | "cancelled" | "reverted")
     }
 }

@@ -201,6 +201,18 @@ pub fn proven_off(evidence: &EvidenceBody, facts: &HostFacts, now: Time, max_age
     if missing.is_empty() { Err(Gap::SecondReading(1)) } else { Err(Gap::Unreadable(missing.join("; "))) }
 }
 
+/// Whether a host that is not the one being decided about is proven off now: by its own evidence, as its own decisions left
+/// it, and by what its own links read in this very pass (S6). `facts` are that host's.
+pub fn proven_off_elsewhere(evidence: &EvidenceBody, facts: &HostFacts, policy: &schemas::v1::ClusterPolicySpec, now: Time) -> bool {
+    // A first reading is one of its own reconciler's, in its present epoch; what is read now may only be the later one.
+    let known: Vec<&str> = evidence.off.iter().map(|r| r.link_uid.as_str()).collect();
+    let mut new = absorb(evidence, facts, now);
+    new.off.retain(|r| known.contains(&r.link_uid.as_str()));
+    new.epoch == evidence.epoch
+        && still_reports(&new, policy.nova_report_interval_seconds, now).is_none()
+        && proven_off(&new, facts, now, policy.proof_max_age_seconds).is_ok()
+}
+
 impl OffReading {
     /// Whether there were two readings far enough apart (S4).
     pub fn is_twice(&self) -> bool {

@@ -83,7 +83,26 @@ pub fn standing(intent: &Intent, facts: &HostFacts, now: Time) -> Standing {
             Fact::Unknown(why) => open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: {why}", intent.step)),
         },
         Step::LiveMigrate { server, records_before } => migration(intent, facts, server, records_before, "live-migration", (told, stale)),
+        Step::ColdMigrate { server, records_before } => migration(intent, facts, server, records_before, "migration", (told, stale)),
+        Step::ConfirmResize { server, record } => match (&facts.moves, facts.guest(server)) {
+            (_, Fact::Absent(at)) if told(at) => closed(OperationState::Observed, GONE),
+            (Fact::Seen(_, at), _) if !told(*at) => stale(),
+            (Fact::Seen(moves, _), _) => confirmation(intent, moves.iter().find(|m| m.id == *record)),
+            _ => open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: migration records: {}", intent.step, facts.moves.why())),
+        },
         Step::Evacuate { server, records_before, .. } => migration(intent, facts, server, records_before, "evacuation", (told, stale)),
+    }
+}
+
+/// What became of a confirmation, as the record that it confirms tells it.
+fn confirmation(intent: &Intent, record: Option<&Move>) -> Standing {
+    match record {
+        Some(m) if m.status == "confirmed" => closed(OperationState::Observed, format!("record {} is confirmed", m.id)),
+        Some(m) if m.is_final() => closed(OperationState::Failed, format!("record {} is {}", m.id, m.status)),
+        // Nova sets `confirming` before it answers.
+        Some(m) if m.status == "finished" && intent.past_end_of_life >= 0 => closed(OperationState::Failed, format!("record {} is still finished", m.id)),
+        Some(m) => open(reasons::WAITING_FOR_MOVES, format!("record {} of server {} is {}", m.id, m.server, m.status)),
+        None => open(reasons::SETTLING, format!("{}: Nova does not list that record", intent.step)),
     }
 }
 
@@ -96,6 +115,7 @@ fn new_records<'a>(moves: &'a [Move], server: &str, before: &[i64], kind: &str) 
 pub fn adopted<'a>(intent: &Intent, facts: &'a HostFacts) -> Option<&'a Move> {
     let (server, before, kind) = match &intent.action {
         Step::LiveMigrate { server, records_before } => (server, records_before, "live-migration"),
+        Step::ColdMigrate { server, records_before } => (server, records_before, "migration"),
         Step::Evacuate { server, records_before, .. } => (server, records_before, "evacuation"),
         _ => return None,
     };
@@ -125,9 +145,13 @@ fn migration(
     };
     let ours = new_records(moves, server, before, kind);
     let label = guest.label();
+    let left_host = guest.host.as_deref().is_some_and(|h| h != facts.host);
     if let Some(running) = ours.iter().find(|m| !m.is_final()) {
         let to = running.destination.as_deref().unwrap_or("a host yet to be chosen");
         let message = format!("{label}: Nova's record {} is {} to {to}", running.id, running.status);
+        if facts.died_with_its_destination(running) && !left_host {
+            return closed(OperationState::Failed, format!("{message}, which is proven off (S6)"));
+        }
         let silent = |host: &str| host != facts.host && facts.others_up.seen().is_some_and(|up| !up.iter().any(|u| u == host));
         if running.destination.as_deref().is_some_and(silent) {
             return human(format!("{message}, whose nova-compute is down: Nova does not end it by itself; bring {to} back, or settle it in Nova (S6)"));
@@ -137,7 +161,6 @@ fn migration(
         }
         return open(reasons::WAITING_FOR_MOVES, message);
     }
-    let left_host = guest.host.as_deref().is_some_and(|h| h != facts.host);
     if let Some(done) = ours.iter().find(|m| !m.has_failed()) {
         if left_host && guest.task_state.is_none() {
             return closed(OperationState::Observed, format!("record {} is {}; the guest is on {}", done.id, done.status, guest.host.as_deref().unwrap_or("?")));

@@ -213,6 +213,15 @@ impl Compute for SimCloud {
         self.accepted("live-migrate", server, call).await
     }
 
+    async fn cold_migrate(&self, server: &str, destination: Option<&str>) -> CloudResult<Accepted> {
+        let call = Call::ColdMigrate { server: server.into(), destination: destination.map(str::to_string) };
+        self.accepted("cold-migrate", server, call).await
+    }
+
+    async fn confirm_resize(&self, server: &str) -> CloudResult<Accepted> {
+        self.accepted("confirm resize", server, Call::ConfirmResize { server: server.into() }).await
+    }
+
     async fn start(&self, server: &str) -> CloudResult<Accepted> {
         self.accepted("start", server, Call::Start { server: server.into() }).await
     }

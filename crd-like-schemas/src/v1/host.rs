@@ -72,6 +72,14 @@ pub enum StoppedGuests {
     /// They stay and are listed.
     #[default]
     Leave,
+    /// They are cold-migrated and stay stopped; one that cannot be holds the host.
+    ColdMigrate,
+}
+
+impl StoppedGuests {
+    pub(crate) fn are_left(&self) -> bool {
+        *self == StoppedGuests::Leave
+    }
 }
 
 /// Desired state of a host. Node synchronisation owns no field of it.

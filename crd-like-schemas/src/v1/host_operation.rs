@@ -1,6 +1,6 @@
 //! HostOperation: one thing done once to one host.
 
-use super::host::{Retry, Waiting};
+use super::host::{Retry, StoppedGuests, Waiting};
 use crate::{Condition, FieldError, Kind, Time, meta::Ref};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,9 @@ pub struct HostOperationSpec {
     /// Shutdown: what about guests that cannot be moved.
     #[serde(default)]
     pub allow_off_vm: OffVm,
+    /// Drain, Shutdown: what about stopped guests.
+    #[serde(default, skip_serializing_if = "StoppedGuests::are_left")]
+    pub stopped_guests: StoppedGuests,
     /// Initialise: how.
     #[serde(default)]
     pub method: InitialiseMethod,
@@ -173,6 +176,9 @@ impl Kind for HostOperation {
         }
         if spec.former_leader == FormerLeader::Gone && !matches!(spec.r#type, PowerOn | Enable) {
             errors.push(FieldError::invalid("spec.formerLeader", "applies to PowerOn and Enable only."));
+        }
+        if spec.stopped_guests != StoppedGuests::Leave && !matches!(spec.r#type, Drain | Shutdown) {
+            errors.push(FieldError::invalid("spec.stoppedGuests", "applies to Drain and Shutdown only."));
         }
         if spec.link_ref.is_some() && spec.r#type != Initialise {
             errors.push(FieldError::invalid("spec.linkRef", "applies to Initialise only."));

@@ -17,6 +17,7 @@ mod s06_moves;
 mod s07_adoption;
 mod s08_calls;
 mod s08_hold;
+mod s09_cold;
 mod s09_empty;
 mod s10_latch;
 mod s11_claims;

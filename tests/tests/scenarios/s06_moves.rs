@@ -252,3 +252,62 @@ async fn a_guest_whose_live_migration_was_broken_off_is_started_nowhere_but_wher
     let (outcome, _, message) = s.outcome(&ev, &guest).await;
     assert!(outcome == "Failed" && message.contains("may be running on b"), "{outcome}: {message}\n{}", s.story());
 }
+
+/// A live migration from a to b in the middle of which both hosts crash; b is fenced first, or not.
+async fn both_ends_die(fence_b: bool) -> (crate::stage::Stage, String, String) {
+    let s = given(&["a", "b", "c", "d"]).with(|c| c.live_migration_ms = 600_000).start().await;
+    let guest = s.guest("web", "a");
+    s.with(|w| w.call(Call::LiveMigrate { server: guest.clone(), destination: Some("b".into()) })).result.expect("accepted");
+    s.until("running", |w| w.records_of(&guest).iter().any(|r| r.1 == "running")).await;
+    s.hurt("a", HostFault::Crash);
+    s.crash_host("b").await;
+    if fence_b {
+        let other = s.evacuate("b", json!({})).await;
+        s.succeeds("Evacuation", &other).await;
+    }
+    let ev = s.evacuate("a", json!({})).await;
+    (s, guest, ev)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_in_a_live_migration_between_two_hosts_that_died_is_rebuilt_once_both_are_proven_off() {
+    let (s, guest, ev) = both_ends_die(true).await;
+    s.succeeds("Evacuation", &ev).await;
+    s.was_rebuilt_once(&guest, "a");
+    assert_ne!(s.home(&guest), "b");
+    s.nothing_ran_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_only_the_source_is_proven_off_it_waits_for_a_person_or_for_the_proof_of_the_other() {
+    let (s, guest, ev) = both_ends_die(false).await;
+    let message = s.waits("Evacuation", &ev, "NeedsHuman").await;
+    assert!(message.contains("prove b off"), "{message}");
+    s.pass(120).await;
+    assert!(s.calls(CallKind::Evacuate).is_empty(), "{}", s.story());
+    let other = s.evacuate("b", json!({})).await;
+    s.succeeds("Evacuation", &other).await;
+    s.succeeds("Evacuation", &ev).await;
+    s.was_rebuilt_once(&guest, "a");
+    s.nothing_ran_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evacuation_whose_destination_died_in_the_middle_goes_elsewhere_once_that_is_proven_off() {
+    let s = given(&["a", "b", "c", "d"]).with(|c| c.rebuild_ms = 20_000).start().await;
+    let guest = s.guest("web", "a");
+    s.crash_host("a").await;
+    let ev = s.evacuate("a", json!({})).await;
+    s.until("at work", |w| w.records_of(&guest).iter().any(|r| r.1 == "pre-migrating")).await;
+    let first = s.with(|w| w.records_of(&guest))[0].3.clone().expect("a destination");
+    s.crash_host(&first).await;
+    s.waits("Evacuation", &ev, "NeedsHuman").await;
+    let other = s.evacuate(&first, json!({})).await;
+    s.succeeds("Evacuation", &other).await;
+    s.succeeds("Evacuation", &ev).await;
+    let home = s.home(&guest);
+    assert!(home != "a" && home != first);
+    assert_eq!(s.runs_on(&guest), [home]);
+    assert_eq!(s.records(&guest, "evacuation"), ["pre-migrating", "done"]);
+    s.nothing_ran_twice();
+}

@@ -22,6 +22,8 @@ async fn an_intent_of_any_step_written_twice_collides_with_itself() {
         Step::Power { link: "l".into(), command: PowerCommand::SoftOff },
         Step::LiveMigrate { server: server.clone(), records_before: vec![1] },
         Step::Evacuate { server: server.clone(), destination: "b".into(), leave_stopped: false, records_before: vec![1] },
+        Step::ColdMigrate { server: server.clone(), records_before: vec![1] },
+        Step::ConfirmResize { server: server.clone(), record: 2 },
         Step::StopGuest { server },
     ];
     let now = s.rig.clock.now();

@@ -121,3 +121,125 @@ fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "cloud-manager".into() } else { name.trim().to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::SystemClock;
+    use simulator::{SimCloud, SimPower, Topology};
+    use std::{
+        sync::{Mutex, Weak},
+        time::Duration,
+    };
+    use store::{CONTROLLER_LEASE, KeyRing, Store, StoreConfig};
+    use tokio::task::JoinHandle;
+
+    /// Nobody lives to see the end of it: only a handover can be the reason for a takeover.
+    const LONG: LeaseTiming = LeaseTiming { lease_ms: 3_600_000, renew_deadline_ms: 3_000_000, retry_ms: 100 };
+
+    struct Pair {
+        store: Arc<SqlStore>,
+        cloud: Arc<Mutex<simulator::World>>,
+        /// What each term looked at the cloud with, as long as anything of that term is alive.
+        terms: Arc<Mutex<Vec<Weak<World>>>>,
+        _dir: tempfile::TempDir,
+    }
+
+    fn now_ms() -> i64 {
+        SystemClock.now().0 / 1_000
+    }
+
+    async fn soon<T>(work: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(60), work).await.expect("it should not take so long")
+    }
+
+    impl Pair {
+        async fn new() -> Pair {
+            let dir = tempfile::tempdir().unwrap();
+            let config = StoreConfig { deadline: Duration::from_secs(60), ..StoreConfig::sqlite(dir.path().join("db")) };
+            store::migrate(&config, None).await.unwrap();
+            let store = Arc::new(SqlStore::open(&config, KeyRing::parse(&format!("k:{}", "07".repeat(32))).unwrap()).await.unwrap());
+            registry::Registry::new(store.clone()).ensure_defaults(Default::default(), SystemClock.now()).await.unwrap();
+            Pair { store, cloud: Arc::new(Mutex::new(Topology::scenario(3).build(now_ms()))), terms: Arc::default(), _dir: dir }
+        }
+
+        /// A process that leads or stands by; how it stands; what stops it.
+        async fn process(&self, outlives: bool) -> (JoinHandle<anyhow::Result<()>>, watch::Receiver<Standing>, CancellationToken) {
+            let stop = CancellationToken::new();
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.unwrap();
+            let (told, standing) = watch::channel(Standing::Starting);
+            let metrics = Metrics::default();
+            let world = {
+                let (cloud, store, clock, metrics, terms) = (self.cloud.clone(), self.store.clone(), clock.clone(), metrics.clone(), self.terms.clone());
+                let front = move || (SimCloud::new(cloud.clone(), Arc::new(now_ms)), SimPower::new(cloud.clone(), Arc::new(now_ms)));
+                move || {
+                    let (nova, power) = front();
+                    let made = World::new(Arc::new(nova), Arc::new(power), store.clone(), clock.clone(), metrics.clone());
+                    terms.lock().unwrap().push(Arc::downgrade(&made));
+                    made
+                }
+            };
+            let settings = ControllerConfig { node_sync_interval: Duration::from_millis(200), ..ControllerConfig::default() };
+            let store = self.store.clone();
+            let parts = Parts { store, clock, feed, metrics, halted: Arc::default(), timing: LONG, settings, alone: false, outlives, told };
+            (tokio::spawn(lead(parts, world, stop.clone())), standing, stop)
+        }
+
+        /// Somebody takes the lease away from whoever has it.
+        async fn usurp(&self) -> i64 {
+            loop {
+                let row = self.store.lease(CONTROLLER_LEASE).await.unwrap();
+                if let Some(taken) = self.store.lease_take(CONTROLLER_LEASE, "usurper", &row, 3_600_000, SystemClock.now()).await.unwrap() {
+                    return taken.token;
+                }
+            }
+        }
+
+        /// Terms of which nothing is left: no task, no memory.
+        fn ended(&self) -> usize {
+            self.terms.lock().unwrap().iter().filter(|t| t.strong_count() == 0).count()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_leader_that_is_told_to_stop_hands_over_and_the_standby_leads() {
+        let pair = Pair::new().await;
+        let (first, mut leads, stop) = pair.process(false).await;
+        soon(leads.wait_for(|s| *s == Standing::Leading { token: 1 })).await.unwrap();
+        let (second, mut follows, stop_second) = pair.process(false).await;
+        soon(follows.wait_for(|s| matches!(s, Standing::Waiting { token: 1, .. }))).await.unwrap();
+        stop.cancel();
+        soon(first).await.unwrap().expect("a clean end");
+        soon(follows.wait_for(|s| *s == Standing::Leading { token: 2 })).await.unwrap();
+        stop_second.cancel();
+        soon(second).await.unwrap().expect("a clean end");
+        assert_eq!(pair.store.lease(CONTROLLER_LEASE).await.unwrap().holder, "", "given up again");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_controller_that_lost_the_lease_ends_with_a_clear_word() {
+        let pair = Pair::new().await;
+        let (process, mut standing, _stop) = pair.process(false).await;
+        soon(standing.wait_for(|s| *s == Standing::Leading { token: 1 })).await.unwrap();
+        assert_eq!(pair.usurp().await, 2);
+        let error = soon(process).await.unwrap().expect_err("it ends").to_string();
+        assert!(error.contains("the lease is lost") && error.contains("started again it stands by"), "{error}");
+        assert_eq!(pair.ended(), 1, "no task of it is left");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn beside_an_api_server_it_stands_by_and_leads_again_when_its_turn_comes() {
+        let pair = Pair::new().await;
+        let (process, mut standing, stop) = pair.process(true).await;
+        soon(standing.wait_for(|s| *s == Standing::Leading { token: 1 })).await.unwrap();
+        let token = pair.usurp().await;
+        soon(standing.wait_for(|s| matches!(s, Standing::Waiting { holder, .. } if holder == "usurper"))).await.unwrap();
+        assert!(!process.is_finished());
+        assert_eq!((pair.ended(), pair.terms.lock().unwrap().len()), (1, 2), "it knows nothing of its last term");
+        pair.store.lease_release(CONTROLLER_LEASE, "usurper", token).await.unwrap();
+        soon(standing.wait_for(|s| *s == Standing::Leading { token: token + 1 })).await.unwrap();
+        stop.cancel();
+        soon(process).await.unwrap().expect("a clean end");
+    }
+}

@@ -37,6 +37,9 @@ const EVACUATE_STOPPED: Version = (2, 95);
 /// Live migration; newer ones change nothing in it.
 const LIVE_MIGRATE: Version = (2, 93);
 
+/// Cold migration to a named host.
+const COLD_MIGRATE: Version = (2, 56);
+
 /// How long the highest microversion is believed: an upgrade is noticed within that time.
 const VERSION_LIFE: Duration = Duration::from_secs(600);
 /// A list with more pages than this goes round in circles.
@@ -296,6 +299,22 @@ impl Compute for OpenStack {
         );
         let body = json!({"os-migrateLive": {"host": destination, "block_migration": "auto"}});
         self.act("live_migrate", what, server, body, LIVE_MIGRATE, FLOOR).await
+    }
+
+    async fn cold_migrate(&self, server: &str, destination: Option<&str>) -> CloudResult<Accepted> {
+        let to = destination.unwrap_or("a host of the scheduler's choice");
+        let what = format!("nova: cold migration of server {server} to {to}");
+        // Before 2.56 it takes no host, and no body at all.
+        let (body, wanted, floor) = match destination {
+            Some(host) => (json!({"migrate": {"host": host}}), COLD_MIGRATE, COLD_MIGRATE),
+            None => (json!({"migrate": null}), COLD_MIGRATE, FLOOR),
+        };
+        self.act("cold_migrate", what, server, body, wanted, floor).await
+    }
+
+    async fn confirm_resize(&self, server: &str) -> CloudResult<Accepted> {
+        let what = format!("nova: confirmation of the cold migration of server {server}");
+        self.act("confirm_resize", what, server, json!({"confirmResize": null}), FLOOR, FLOOR).await
     }
 
     async fn start(&self, server: &str) -> CloudResult<Accepted> {

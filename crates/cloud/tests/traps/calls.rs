@@ -123,6 +123,28 @@ async fn a_refused_connection_is_not_sent_and_names_the_address() {
 }
 
 #[tokio::test]
+async fn a_cold_migration_names_a_host_only_where_nova_takes_one() {
+    let (server, cloud) = cloud_with("2.93").await;
+    let answers = |version: &str, body: serde_json::Value, status| {
+        let on = Mock::given(method("POST")).and(path(ACTION)).and(header("openstack-api-version", version)).and(body_json(body));
+        on.respond_with(ResponseTemplate::new(status)).expect(1)
+    };
+    answers("compute 2.56", json!({"migrate": {"host": "c2"}}), 202).mount(&server).await;
+    answers("compute 2.56", json!({"migrate": null}), 202).mount(&server).await;
+    answers("compute 2.53", json!({"confirmResize": null}), 204).mount(&server).await;
+    cloud.cold_migrate("s1", Some("c2")).await.unwrap();
+    cloud.cold_migrate("s1", None).await.unwrap();
+    cloud.confirm_resize("s1").await.unwrap();
+
+    let (server, old) = cloud_with("2.53").await;
+    let error = old.cold_migrate("s1", Some("c2")).await.unwrap_err();
+    assert!(error.to_string().contains("needs Nova API 2.56"), "{error}");
+    assert_eq!(count(&server, "POST", ACTION).await, 0);
+    answers("compute 2.53", json!({"migrate": null}), 202).mount(&server).await;
+    old.cold_migrate("s1", None).await.unwrap();
+}
+
+#[tokio::test]
 async fn evacuation_takes_the_microversion_that_does_what_was_asked() {
     let (server, cloud) = cloud_with("2.93").await;
     let at =

@@ -2,7 +2,7 @@
 
 use crate::store::{Hurt, open};
 use ::store::{CONTROLLER_LEASE, Guard, Op, Store, StoreError};
-use engine::{LeaseTiming, Leadership, Metrics, SystemClock, lease::acquire};
+use engine::{Elders, LeaseTiming, Leadership, Metrics, Standing, SystemClock, lease::{acquire, acquire_telling}};
 use std::{
     sync::{
         Arc,
@@ -67,6 +67,7 @@ async fn a_row_that_stands_still_is_taken_over_after_one_and_a_quarter_leases_an
         let mine = soon(lead(store.clone(), "two", QUICK, false)).await;
         assert!(begun.elapsed() >= Duration::from_millis(least), "after {:?}", begun.elapsed());
         assert_eq!(mine.gate.token(), row.token + 1);
+        assert_eq!(mine.gate.elders(), Elders::Unknown, "who fell silent may come back");
         mine.release().await;
     }
 }
@@ -80,12 +81,35 @@ async fn a_lease_that_was_given_up_is_taken_at_once() {
     soon(first.release()).await;
     assert!(!gate.may_act());
     let second = soon(lead(open(dir.path()).await, "two", LONG, false)).await;
-    assert_eq!(second.gate.token(), 2);
+    assert_eq!((second.gate.token(), second.gate.elders()), (2, Elders::Released(1)));
     // Connections that the thread of the first had opened are of no harm to those who use the pool after it.
     for _ in 0..20 {
         store.lease(CONTROLLER_LEASE).await.unwrap();
         store.commit(Guard::Open, crate::at(0), vec![Op::RequireNotFrozen]).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_says_for_whom_it_waits_and_notices_a_handover_without_waiting_for_its_next_try() {
+    // A standby that looked only once in each retry would not come in time.
+    let slow = LeaseTiming { lease_ms: 3_600_000, renew_deadline_ms: 3_000_000, retry_ms: 1_000_000 };
+    let dir = tempfile::tempdir().unwrap();
+    let first = soon(lead(open(dir.path()).await, "one", slow, false)).await;
+    let (told, mut standing) = tokio::sync::watch::channel(Standing::Starting);
+    let metrics = Metrics::default();
+    let second = tokio::spawn({
+        let (store, metrics) = (open(dir.path()).await, metrics.clone());
+        async move { acquire_telling(store, Arc::new(SystemClock), "two", slow, false, &metrics, &CancellationToken::new(), &told).await }
+    });
+    let waits = |s: &Standing| matches!(s, Standing::Waiting { holder, token: 1, .. } if holder == "one");
+    soon(standing.wait_for(waits)).await.unwrap();
+    assert_eq!(metrics.leading.get(), 0);
+    soon(first.release()).await;
+    let second = soon(second).await.unwrap().unwrap().unwrap();
+    assert_eq!(*standing.borrow(), Standing::Leading { token: 2 });
+    assert_eq!((second.gate.elders(), metrics.leading.get()), (Elders::Released(1), 1));
+    drop(second);
+    assert_eq!(metrics.leading.get(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +119,7 @@ async fn under_a_lock_on_the_data_directory_a_stale_lease_is_taken_at_once_with_
     let row = store.lease(CONTROLLER_LEASE).await.unwrap();
     store.lease_take(CONTROLLER_LEASE, "dead", &row, 3_600_000, crate::at(0)).await.unwrap().unwrap();
     let mine = soon(lead(store, "me", LONG, true)).await;
-    assert_eq!(mine.gate.token(), 2);
+    assert_eq!((mine.gate.token(), mine.gate.elders()), (2, Elders::Gone));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,7 +14,7 @@ use crate::{
 };
 use schemas::{
     ConditionStatus, Conditions, Object,
-    v1::{self, Cancel, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, OperationState, reasons},
+    v1::{self, Cancel, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, OperationState, StoppedGuests, reasons},
 };
 
 /// Times a host is fenced for one evacuation (S5).
@@ -184,7 +184,7 @@ impl Run<'_> {
             return Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "evacuated by live migration")));
         }
         self.record_drained();
-        match drain::drain(self.facts, self.env, settled, How::LiveMigrate) {
+        match drain::drain(self.facts, self.env, settled, How::LiveMigrate, StoppedGuests::Leave) {
             drain::Verdict::Step(step) => Turn::Next(Next::Step(step)),
             drain::Verdict::Moving(message) => Turn::Next(wait(reasons::WAITING_FOR_MOVES, message, 2)),
             drain::Verdict::Blocked(blocked) => Turn::Next(wait(drain::BLOCKED, format!("{} guest(s) hold it: {}", blocked.len(), blocked.join("; ")), 10)),

@@ -91,7 +91,7 @@ pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts
     if let Some((intent, standing)) = settled.moving().find(|(i, _)| i.action.server() == Some(&m.id)) {
         m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
         if let Standing::Open { reason, message, needs_human } = standing {
-            let broken_off = dead && matches!(intent.action, Step::LiveMigrate { .. }) && *reason == reasons::WAITING_FOR_MOVES;
+            let broken_off = dead && matches!(intent.action, Step::LiveMigrate { .. } | Step::ColdMigrate { .. }) && *reason == reasons::WAITING_FOR_MOVES;
             if broken_off {
                 let message = format!("{message}, and its source is dead: the guest may be running there; settle it in Nova (S6)");
                 end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, message, now);
@@ -178,12 +178,13 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
         return end(m, GuestOutcome::Skipped, reasons::LOCAL_DISK, message, now);
     }
     let moves = facts.moves.seen().map(Vec::as_slice).unwrap_or_default();
-    if let Some(open) = moves.iter().find(|r| r.server == m.id && !r.is_final()) {
+    if let Some(open) = moves.iter().find(|r| r.server == m.id && !r.is_final() && !facts.died_with_its_destination(r)) {
         let to = open.destination.as_deref().unwrap_or("an unknown host");
         let message = format!("Nova's record {} ({}) to {to} is {}: the guest may be starting there; settle it in Nova, or prove {to} off (S6)", open.id, open.kind, open.status);
         return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, message, now);
     }
-    if guest.task_state.as_deref() == Some("migrating") {
+    let explained = moves.iter().any(|r| r.server == m.id && facts.died_with_its_destination(r));
+    if guest.task_state.as_deref() == Some("migrating") && !explained {
         return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, "its task_state is migrating and no record says where to; look at it in Nova (S6)", now);
     }
     if m.attempts > env.policy.evacuation_retries {
@@ -242,7 +243,7 @@ pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostF
             m.message = format!("whether its disk outlives the host cannot be told: {}", facts.disks.why());
             continue;
         }
-        let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain([&facts.host]).cloned().collect();
+        let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain(&facts.others_off).chain([&facts.host]).cloned().collect();
         let there = may_run_on(&guest, facts);
         let destination = match there {
             Some(there) => {

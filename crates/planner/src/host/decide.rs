@@ -77,6 +77,10 @@ impl Run<'_> {
         if let Some((reason, message)) = settled.blocking() {
             return wait(reason, message, 2);
         }
+        if let Some(step) = drain::finish(self.facts, self.env, settled) {
+            self.claim = ClaimWish::Take { rank: Rank::Host as i64, purpose: "drain".into(), max: None };
+            return Next::Step(step);
+        }
         if let Some(other) = self.env.open_on_host.first() {
             return wait(reasons::CLAIMED, format!("{other} is about to work on this host"), 5);
         }
@@ -144,7 +148,7 @@ impl Run<'_> {
             GuestsOnPowerOff::Wait => How::Wait,
         };
         self.status.guests.blocked.clear();
-        match drain::drain(self.facts, self.env, settled, how) {
+        match drain::drain(self.facts, self.env, settled, how, self.host.spec.stopped_guests) {
             drain::Verdict::Step(step) => {
                 self.status.soft_off_at = None;
                 return Next::Step(step);

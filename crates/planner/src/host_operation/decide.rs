@@ -98,6 +98,12 @@ impl Run<'_> {
             // What only a person can settle is not waited for: its intent stays open on the host.
             let waits = |standing: &Standing| matches!(standing, Standing::Open { needs_human: false, .. });
             let mine = settled.open.iter().find(|(i, standing)| i.owner_uid == self.env.owner_uid && waits(standing));
+            if self.env.claimed_by_other().is_none()
+                && let Some(step) = drain::finish(self.facts, self.env, settled)
+            {
+                self.claim = ClaimWish::Take { rank: Rank::HostOperation as i64, purpose: "operation".into(), max: None };
+                return Turn::Next(Next::Step(step));
+            }
             if mine.is_none()
                 && let Some(next) = self.give_power_back()
             {
@@ -264,7 +270,7 @@ impl Run<'_> {
             return Some(Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "drained"))));
         }
         self.status.left.clear();
-        let verdict = drain::drain(self.facts, self.env, settled, how);
+        let verdict = drain::drain(self.facts, self.env, settled, how, self.op.spec.stopped_guests);
         if matches!(verdict, drain::Verdict::Step(_) | drain::Verdict::Moving(_) | drain::Verdict::Blocked(_)) {
             self.status.soft_off_at = None;
         }

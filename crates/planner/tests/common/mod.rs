@@ -90,6 +90,7 @@ pub fn facts() -> HostFacts {
         service: Fact::Seen(service(), at(0)),
         beats: vec![beat(-30, "u-3", true), beat(-20, "u-2", true), beat(-10, "u-1", true), beat(0, "u0", true)],
         others_up: Fact::Seen(vec!["b".into(), "c".into()], at(0)),
+        others_off: Vec::new(),
         guests: Fact::Seen(Vec::new(), at(0)),
         elsewhere: Default::default(),
         moves: Fact::Seen(Vec::new(), at(0)),
@@ -187,6 +188,7 @@ pub fn operation(kind: v1::HostOperationType) -> Object<v1::HostOperation> {
         method: Default::default(),
         link_ref: None,
         former_leader: Default::default(),
+        stopped_guests: Default::default(),
         cancel: Default::default(),
     })
 }

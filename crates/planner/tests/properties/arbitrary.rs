@@ -136,6 +136,8 @@ fn a_step() -> impl Strategy<Value = Step> {
         (server(), before()).prop_map(|(server, records_before)| Step::LiveMigrate { server: server.into(), records_before }),
         (server(), select(vec!["b", "c"]), before()).prop_map(|(server, to, before)| evacuate(server, to, &before)),
         server().prop_map(|server| Step::StopGuest { server: server.into() }),
+        (server(), before()).prop_map(|(server, records_before)| Step::ColdMigrate { server: server.into(), records_before }),
+        (server(), 1..6i64).prop_map(|(server, record)| Step::ConfirmResize { server: server.into(), record }),
     ]
 }
 
@@ -190,6 +192,7 @@ enum Twist {
     Service(Fact<ServiceFacts>),
     Beats(Vec<Beat>),
     OthersUp(Fact<Vec<String>>),
+    OthersOff(Vec<String>),
     Guests(Fact<Vec<Guest>>),
     Elsewhere(Vec<(String, Fact<Guest>)>),
     Moves(Fact<Vec<planner::facts::Move>>),
@@ -224,6 +227,7 @@ fn a_twist() -> impl Strategy<Value = Twist> {
         3 => seen(service_row()).prop_map(Twist::Service),
         2 => vec(a_beat(), 0..5).prop_map(|mut all| { all.sort_by_key(|b| b.at); Twist::Beats(all) }),
         1 => seen(vec(select(vec!["b", "c"]).prop_map(String::from), 0..3)).prop_map(Twist::OthersUp),
+        1 => vec(select(vec!["b", "c"]).prop_map(String::from), 1..3).prop_map(Twist::OthersOff),
         3 => seen(a_list()).prop_map(Twist::Guests),
         1 => vec((select(SERVERS.to_vec()).prop_map(String::from), seen(a_guest())), 0..3).prop_map(Twist::Elsewhere),
         2 => seen(vec(a_move(), 0..4)).prop_map(Twist::Moves),
@@ -257,6 +261,7 @@ fn apply(case: &mut Case, twist: Twist) {
         Twist::Service(x) => facts.service = x,
         Twist::Beats(x) => facts.beats = x,
         Twist::OthersUp(x) => facts.others_up = x,
+        Twist::OthersOff(x) => facts.others_off = x,
         Twist::Guests(x) => facts.guests = x,
         Twist::Elsewhere(x) => {
             let here: Vec<String> = facts.guests.seen().into_iter().flatten().map(|g| g.id.clone()).collect();
@@ -386,9 +391,11 @@ fn subject() -> impl Strategy<Value = Subject> {
     let kinds = select(vec![PowerOn, PowerOff, SoftOff, PowerCycle, Initialise, Initialise, Enable, Disable, Drain, Shutdown]);
     let methods = prop_oneof![1 => Just(v1::InitialiseMethod::Identity), 4 => Just(v1::InitialiseMethod::Cycle), 1 => Just(v1::InitialiseMethod::Attestation)];
     let since = || option::of(Just(at(-60)));
-    let operation = (kinds, methods, any::<bool>(), any::<bool>(), since()).prop_map(|(kind, method, kill, allow, empty_since)| {
+    let stay = || select(vec![v1::StoppedGuests::Leave, v1::StoppedGuests::ColdMigrate]);
+    let operation = (kinds, methods, any::<bool>(), any::<bool>(), since(), stay()).prop_map(|(kind, method, kill, allow, empty_since, stay)| {
         let mut op = operation(kind);
         op.spec.method = method;
+        op.spec.stopped_guests = stay;
         op.status.empty_since = empty_since;
         op.spec.running_guests = if kill { v1::RunningGuests::Kill } else { v1::RunningGuests::Refuse };
         op.spec.allow_off_vm = if allow { v1::OffVm::Allow } else { v1::OffVm::Forbid };
@@ -397,9 +404,10 @@ fn subject() -> impl Strategy<Value = Subject> {
     let schedulable = select(vec![v1::Schedulable::Unmanaged, v1::Schedulable::Enabled, v1::Schedulable::Disabled]);
     let on_power_off = select(vec![v1::GuestsOnPowerOff::LiveMigrate, v1::GuestsOnPowerOff::Stop, v1::GuestsOnPowerOff::Wait]);
     let wishes = select(vec![PowerWish::On, PowerWish::Off, PowerWish::Unmanaged]);
-    let host = (wishes, schedulable, on_power_off, since()).prop_map(|(power, schedulable, wish, empty_since)| {
+    let host = (wishes, schedulable, on_power_off, since(), stay()).prop_map(|(power, schedulable, wish, empty_since, stay)| {
         let mut host = host(power);
         host.status.empty_since = empty_since;
+        host.spec.stopped_guests = stay;
         (host.spec.schedulable, host.spec.guests_on_power_off) = (schedulable, wish);
         Subject::Host(host)
     });

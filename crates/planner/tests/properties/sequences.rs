@@ -101,7 +101,7 @@ impl Truth {
                 self.service.up &= !self.service.forced_down;
                 play.service_written(self.service.clone());
             }
-            Step::Evacuate { .. } | Step::LiveMigrate { .. } | Step::StopGuest { .. } => play.answered(OperationState::Accepted, ""),
+            Step::Evacuate { .. } | Step::LiveMigrate { .. } | Step::ColdMigrate { .. } | Step::ConfirmResize { .. } | Step::StopGuest { .. } => play.answered(OperationState::Accepted, ""),
             Step::Power { .. } => play.answered(OperationState::Observed, ""),
         }
     }

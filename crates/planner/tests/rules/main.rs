@@ -7,5 +7,6 @@ mod s03_links;
 mod s04_proof;
 mod s06_settling;
 mod s08_hold;
+mod s09_cold;
 mod s09_empty;
 mod s10_latch;

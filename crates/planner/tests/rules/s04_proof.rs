@@ -225,3 +225,21 @@ fn just_before_it_is_sent_an_evacuation_needs_a_complete_and_young_proof() {
     assert!(still_valid(&other, &EvidenceBody::default(), &policy, at(0), at(3)).is_ok());
     assert!(still_valid(&other, &EvidenceBody::default(), &policy, at(0), at(4)).is_err());
 }
+
+#[test]
+fn another_host_is_proven_off_by_its_own_evidence_and_links_and_by_nothing_less() {
+    use planner::proof::{EvidenceBody, proven_off_elsewhere};
+    use schemas::v1::PowerState;
+    let off_now = || planner::facts::HostFacts { links: vec![link("l1", PowerState::Off)], ..dead() };
+    let holds = |evidence: &EvidenceBody, facts: &planner::facts::HostFacts| proven_off_elsewhere(evidence, facts, &env().policy, at(0));
+    let earlier = EvidenceBody { off: vec![off("l1", -300, -290)], ..env().evidence };
+    assert!(holds(&earlier, &off_now()), "a first reading of its own, and one in this pass");
+    assert!(!holds(&env().evidence, &off_now()), "one reading is none");
+    assert!(!holds(&EvidenceBody { off: vec![off("l1", -3, -3)], ..env().evidence }, &off_now()), "too close together");
+    assert!(!holds(&earlier, &dead()), "it reads on");
+    assert!(!holds(&earlier, &planner::facts::HostFacts { links: vec![blind(link("l1", PowerState::Off))], ..off_now() }));
+    assert!(!holds(&earlier, &planner::facts::HostFacts { links: vec![unverified(link("l1", PowerState::Off))], ..off_now() }));
+    let reports = EvidenceBody { beat: Some("u-1".into()), ..earlier.clone() };
+    assert!(!holds(&reports, &off_now()), "its service moved: a sign of life");
+    assert!(!holds(&EvidenceBody { life_at: Some(at(-10)), ..earlier.clone() }, &off_now()), "it reported a moment ago");
+}

@@ -370,3 +370,51 @@ fn a_guest_that_cannot_be_read_waits_with_that_reason() {
     assert_eq!(reason, reasons::NOVA_UNREADABLE);
     assert!(message.contains("web") && message.contains("500"), "{message}");
 }
+
+#[test]
+fn a_guest_whose_open_move_led_to_a_host_that_is_proven_off_is_rebuilt_elsewhere() {
+    for (kind, status, goes) in [
+        ("live-migration", "running", true),
+        ("live-migration", "queued", true),
+        ("evacuation", "pre-migrating", true),
+        // Its request may wait in a queue, and be taken up when that host comes back.
+        ("evacuation", "accepted", false),
+        // Its disk may be at either end.
+        ("migration", "migrating", false),
+        ("migration", "finished", false),
+    ] {
+        let moving = Guest { task_state: (kind == "live-migration").then(|| "migrating".into()), ..guest("g") };
+        let mut play = fenced_with(vec![moving], vec![record(1, kind, status, "g")]);
+        assert_eq!(waits(play.pass()).0, reasons::NEEDS_HUMAN, "{kind} {status}: b is not proven off");
+        play.facts.others_off = vec!["b".into()];
+        match play.pass() {
+            Next::Step(Step::Evacuate { destination, records_before, .. }) => assert!(goes && destination == "c" && records_before == [1], "{kind} {status}"),
+            other => assert!(!goes, "{kind} {status}: {other:?}"),
+        }
+    }
+    // Off is another host than the record's destination.
+    let mut play = fenced_with(vec![guest("g")], vec![record(1, "live-migration", "running", "g")]);
+    play.facts.others_off = vec!["c".into()];
+    assert_eq!(waits(play.pass()).0, reasons::NEEDS_HUMAN);
+}
+
+#[test]
+fn our_own_evacuation_to_a_host_that_died_and_is_proven_off_is_tried_elsewhere() {
+    let mut play = fenced_with(vec![guest("g")], vec![]);
+    assert_eq!(sends(play.pass()).1, "b");
+    play.answered(Accepted, "accepted");
+    play.pass_time(5);
+    play.facts.moves = Fact::Seen(vec![record(1, "evacuation", "pre-migrating", "g")], play.env.now);
+    play.facts.others_up = Fact::Seen(vec!["c".into()], play.env.now);
+    assert_eq!(waits(play.pass()).0, reasons::NEEDS_HUMAN);
+    play.facts.others_off = vec!["b".into()];
+    assert_eq!(waits(play.pass()).0, reasons::RETRYING);
+    assert_eq!(record_of(&play, "g").failed_destinations, ["b"]);
+    play.pass_time(4);
+    assert_eq!(sends(play.pass()).1, "c");
+    play.answered(Accepted, "accepted");
+    play.pass_time(3);
+    play.facts.moves = Fact::Seen(vec![record(1, "evacuation", "pre-migrating", "g"), record(2, "evacuation", "pre-migrating", "g")], play.env.now);
+    play.pass();
+    assert_eq!(record_of(&play, "g").record, Some(2), "the dead record is not adopted");
+}

@@ -320,6 +320,14 @@ fn action_call(server: &str, caller: &Caller, body: &[u8]) -> Result<(Call, Stat
             }
             Ok((Call::LiveMigrate { server, destination: host()? }, StatusCode::ACCEPTED))
         }
+        "migrate" => {
+            only(&["host"])?;
+            if !value.is_null() && caller.version < (2, 56) {
+                return Err(refusal(400, "Invalid input for field/attribute migrate. It takes no host before 2.56."));
+            }
+            Ok((Call::ColdMigrate { server, destination: host()? }, StatusCode::ACCEPTED))
+        }
+        "confirmResize" => Ok((Call::ConfirmResize { server }, StatusCode::NO_CONTENT)),
         "os-start" => Ok((Call::Start { server }, StatusCode::ACCEPTED)),
         "os-stop" => Ok((Call::Stop { server }, StatusCode::ACCEPTED)),
         other => Err(refusal(400, &format!("There is no such action: {other}"))),

@@ -30,6 +30,18 @@ pub enum Call {
         /// Service host; the scheduler chooses without.
         destination: Option<String>,
     },
+    /// `migrate`.
+    ColdMigrate {
+        /// Server uuid.
+        server: String,
+        /// Service host (2.56); the scheduler chooses without.
+        destination: Option<String>,
+    },
+    /// `confirmResize`.
+    ConfirmResize {
+        /// Server uuid.
+        server: String,
+    },
     /// `os-start`.
     Start {
         /// Server uuid.
@@ -67,6 +79,8 @@ pub enum CallKind {
     UpdateService,
     Evacuate,
     LiveMigrate,
+    ColdMigrate,
+    ConfirmResize,
     Start,
     Stop,
     PowerRead,
@@ -142,6 +156,8 @@ impl Call {
             Call::UpdateService { .. } => CallKind::UpdateService,
             Call::Evacuate { .. } => CallKind::Evacuate,
             Call::LiveMigrate { .. } => CallKind::LiveMigrate,
+            Call::ColdMigrate { .. } => CallKind::ColdMigrate,
+            Call::ConfirmResize { .. } => CallKind::ConfirmResize,
             Call::Start { .. } => CallKind::Start,
             Call::Stop { .. } => CallKind::Stop,
             Call::Power { .. } => CallKind::PowerSet,
@@ -153,7 +169,8 @@ impl World {
     fn target_of(&self, call: &Call) -> String {
         match call {
             Call::UpdateService { id, .. } => self.hosts.values().find(|h| h.service_id == *id).map_or_else(|| id.clone(), |h| h.name.clone()),
-            Call::Evacuate { server, .. } | Call::LiveMigrate { server, .. } | Call::Start { server } | Call::Stop { server } => server.clone(),
+            Call::Evacuate { server, .. } | Call::LiveMigrate { server, .. } | Call::ColdMigrate { server, .. } => server.clone(),
+            Call::ConfirmResize { server } | Call::Start { server } | Call::Stop { server } => server.clone(),
             Call::Power { host, .. } => host.clone(),
         }
     }
@@ -241,6 +258,8 @@ impl World {
                 self.evacuate(server, destination.as_deref(), *leave_stopped).map(|()| Answer::Accepted)
             }
             Call::LiveMigrate { server, destination } => self.live_migrate(server, destination.as_deref()).map(|()| Answer::Accepted),
+            Call::ColdMigrate { server, destination } => self.cold_migrate(server, destination.as_deref()).map(|()| Answer::Accepted),
+            Call::ConfirmResize { server } => self.confirm_resize(server).map(|()| Answer::Accepted),
             Call::Start { server } => self.start_guest(server).map(|()| Answer::Accepted),
             Call::Stop { server } => self.stop_guest(server).map(|()| Answer::Accepted),
             Call::Power { host, command } => self.bmc_command(host, *command).map(|()| Answer::Accepted).map_err(Failure::Bmc),

@@ -92,6 +92,22 @@ pub(crate) enum Event {
         record: i64,
         process: u64,
     },
+    ColdSchedule {
+        guest: String,
+        dest: Option<String>,
+    },
+    ColdMigrating {
+        record: i64,
+    },
+    ColdMigrated {
+        record: i64,
+    },
+    ColdFinished {
+        record: i64,
+    },
+    ColdConfirm {
+        record: i64,
+    },
     Stopped {
         guest: String,
         host: String,
@@ -174,6 +190,11 @@ impl World {
             Event::LiveArrived { record, process } => self.live_arrived(record, process),
             Event::LivePost { record, process } => self.live_post(record, process),
             Event::LiveDone { record, process } => self.live_done(record, process),
+            Event::ColdSchedule { guest, dest } => self.cold_schedule(&guest, dest),
+            Event::ColdMigrating { record } => self.cold_migrating(record),
+            Event::ColdMigrated { record } => self.cold_migrated(record),
+            Event::ColdFinished { record } => self.cold_finished(record),
+            Event::ColdConfirm { record } => self.cold_confirm(record),
             Event::Stopped { guest, host } => self.guest_stopped(&guest, &host),
             Event::Started { guest, host } => self.guest_started(&guest, &host),
             Event::BuildClaim { guest, host } => self.build_claim(&guest, &host),

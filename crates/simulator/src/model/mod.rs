@@ -7,6 +7,7 @@
 mod bmc;
 mod build;
 mod call;
+mod cold_migrate;
 mod compute;
 mod evacuate;
 pub(crate) mod event;

@@ -11,6 +11,7 @@ impl Guest {
         match self.vm_state {
             VmState::Active if task == "migrating" => "MIGRATING",
             VmState::Active | VmState::Stopped | VmState::Error if task.starts_with("rebuild") => "REBUILD",
+            VmState::Active | VmState::Stopped if task.starts_with("resize") => "RESIZE",
             VmState::Active => "ACTIVE",
             VmState::Stopped => "SHUTOFF",
             VmState::Error => "ERROR",

@@ -27,6 +27,8 @@ pub struct Settings {
     pub prepare_ms: i64,
     /// Copying of a live migration (`running`).
     pub live_migration_ms: i64,
+    /// Copying of a cold migration (`migrating`).
+    pub cold_migration_ms: i64,
     /// Starting or stopping a guest.
     pub start_stop_ms: i64,
     /// Time after which an RPC to a dead nova-compute is given up (`rpc_response_timeout`).
@@ -63,6 +65,7 @@ impl Default for Settings {
             switch_ms: 200,
             prepare_ms: 500,
             live_migration_ms: 5_000,
+            cold_migration_ms: 4_000,
             start_stop_ms: 500,
             rpc_timeout_ms: 60_000,
             update_resources_ms: 60_000,
