@@ -142,6 +142,15 @@ impl Compute for Nova {
         self.act(call, self.cloud.live_migrate(server, destination)).await
     }
 
+    async fn cold_migrate(&self, server: &str, destination: Option<&str>) -> CloudResult<Accepted> {
+        let call = Call::ColdMigrate { server: server.into(), destination: destination.map(String::from) };
+        self.act(call, self.cloud.cold_migrate(server, destination)).await
+    }
+
+    async fn confirm_resize(&self, server: &str) -> CloudResult<Accepted> {
+        self.act(Call::ConfirmResize { server: server.into() }, self.cloud.confirm_resize(server)).await
+    }
+
     async fn start(&self, server: &str) -> CloudResult<Accepted> {
         self.act(Call::Start { server: server.into() }, self.cloud.start(server)).await
     }

@@ -180,7 +180,7 @@ mod tests {
                     made
                 }
             };
-            let settings = ControllerConfig { node_sync_interval: Duration::from_millis(200), ..ControllerConfig::default() };
+            let settings = ControllerConfig { node_sync_interval: Duration::from_millis(200).into(), ..ControllerConfig::default() };
             let store = self.store.clone();
             let parts = Parts { store, clock, feed, metrics, halted: Arc::default(), timing: LONG, settings, alone: false, outlives, told };
             (tokio::spawn(lead(parts, world, stop.clone())), standing, stop)

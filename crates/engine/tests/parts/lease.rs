@@ -2,7 +2,7 @@
 
 use crate::store::{Hurt, open};
 use ::store::{CONTROLLER_LEASE, Guard, Op, Store, StoreError};
-use engine::{Elders, LeaseTiming, Leadership, Metrics, Standing, SystemClock, lease::{acquire, acquire_telling}};
+use engine::{Elders, LeaseTiming, Leadership, Metrics, Standing, SystemClock, LeaseTime, lease::{Candidate, acquire}};
 use std::{
     sync::{
         Arc,
@@ -99,7 +99,19 @@ async fn a_standby_says_for_whom_it_waits_and_notices_a_handover_without_waiting
     let metrics = Metrics::default();
     let second = tokio::spawn({
         let (store, metrics) = (open(dir.path()).await, metrics.clone());
-        async move { acquire_telling(store, Arc::new(SystemClock), "two", slow, false, &metrics, &CancellationToken::new(), &told).await }
+        async move {
+            let candidate = Candidate {
+                store,
+                clock: Arc::new(SystemClock),
+                holder: "two",
+                timing: slow,
+                at_once: false,
+                metrics: &metrics,
+                told: &told,
+                time: LeaseTime::Machine,
+            };
+            candidate.acquire(&CancellationToken::new()).await
+        }
     });
     let waits = |s: &Standing| matches!(s, Standing::Waiting { holder, token: 1, .. } if holder == "one");
     soon(standing.wait_for(waits)).await.unwrap();
