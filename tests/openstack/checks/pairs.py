@@ -12,8 +12,6 @@ from .databases import Galera, MariaDB, PostgreSQL, free_port
 from .program import Program
 from .wait import CheckFailed, check, until
 
-# After SIGKILL of the leader: 1.25 leases of 6 s, a look at the row, and what is read before the first decision.
-TAKEOVER_SECONDS = 9
 REBUILT = {"done", "completed"}
 
 CONFIG = """[api]
@@ -168,7 +166,6 @@ def _strike(ctx, moment, probe, how):
         begun = time.monotonic()
         took = ctx.program.pause_leader(lambda: _until_or(10, lambda: len(ctx.program.operations()) > seen and time.monotonic() - begun > 2))
     ctx.note(f"{how} at {moment}: taken over after {took:.1f} s")
-    return took
 
 
 def _until_or(seconds, probe):
@@ -185,13 +182,14 @@ def _evacuation(ctx, how):
     name = ctx.program.evacuate(HOST)
     service = ctx.cloud.service(HOST)["id"]
     over = lambda states: [m for m in ctx.cloud.records(ids, "evacuation") if m["status"] in states]
-    took = [_strike(ctx, *moment, how) for moment in (
+    for moment in (
         ("the request", lambda: True),
         ("the power-off", lambda: mark.power(HOST)),
         ("the one PUT", lambda: mark.service_writes(service)),
         ("the first evacuation record", lambda: ctx.cloud.records(ids, "evacuation")),
         ("half of the guests rebuilt", lambda: len(over(REBUILT)) * 2 >= len(ids)),
-    )]
+    ):
+        _strike(ctx, *moment, how)
     rebuilt_elsewhere(ctx.cloud, ids, 400)
     ctx.program.wait_for("evacuation", name, "Succeeded", 120)
     fenced_in_one_write(ctx.cloud, mark)
@@ -199,7 +197,6 @@ def _evacuation(ctx, how):
     one_record_each(ctx.cloud, ids, "evacuation", REBUILT)
     nobody_ran_twice(mark, ids)
     ctx.program.old_tokens_wrote_nothing()
-    return took
 
 
 def _drain(ctx, how):
@@ -208,28 +205,26 @@ def _drain(ctx, how):
     mark = ctx.mark()
     ctx.program.apply({"kind": "Host", "metadata": {"name": HOST}, "spec": {"power": "Off"}})
     moved = lambda: [m for m in ctx.cloud.records(ids, "live-migration") if m["status"] == "completed"]
-    took = [_strike(ctx, *moment, how) for moment in (
+    for moment in (
         ("the declaration", lambda: True),
         ("Nova disabled", lambda: ctx.cloud.service(HOST)["status"] == "disabled"),
         ("the first live-migration record", lambda: ctx.cloud.records(ids, "live-migration")),
         ("half of the guests moved", lambda: len(moved()) * 2 >= len(ids)),
         ("the last guest moved", lambda: len(moved()) == len(ids)),
         ("the power-off", lambda: mark.power(HOST)),
-    )]
+    ):
+        _strike(ctx, *moment, how)
     wait_off(ctx, 300 + 20 * ctx.count)
     all_elsewhere(ctx.cloud, ids, 30)
     drained_and_off(ctx.cloud, mark, ids)
     check(mark.power(HOST) == ["0"], f"the BMC carried out {mark.power(HOST)}: more than the one power-off")
     ctx.program.old_tokens_wrote_nothing()
-    return took
 
 
 def _scenario(what, work, server, how):
     def scenario(ctx):
-        took = work(ctx, how)
+        work(ctx, how)
         ctx.program.server.end_checks()
-        if how == "kill":
-            check(max(took) <= TAKEOVER_SECONDS, f"a takeover took {max(took):.1f} s; want at most {TAKEOVER_SECONDS} s")
     did = "killed" if how == "kill" else "stopped, and continued after the takeover,"
     scenario.__doc__ = f"Two controllers on {server.name}: the active one is {did} at several moments of {what}."
     scenario.program = lambda binary, directory: Pair(binary, directory, server)
