@@ -121,14 +121,8 @@ impl Site {
         });
         command.arg("--config").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Process { child: Mutex::new(command.spawn()?), api, token: self.token.clone(), ready_ms: 0 };
-        while role != Role::Controller {
-            if let Ok((200, _)) = process.get("/readyz").await {
-                break;
-            }
-            if begun.elapsed() > Duration::from_secs(30) {
-                return Err(format!("{role:?} did not get ready within 30 s").into());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        if role != Role::Controller {
+            process.ready(begun).await?;
         }
         process.ready_ms = begun.elapsed().as_millis();
         Ok(process)
@@ -191,6 +185,18 @@ impl Process {
 
     fn pid(&self) -> u32 {
         self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
+    async fn ready(&self, begun: Instant) -> Result<(), Failure> {
+        loop {
+            if let Ok((200, _)) = self.get("/readyz").await {
+                return Ok(());
+            }
+            if begun.elapsed() > Duration::from_secs(30) {
+                return Err("a process did not get ready within 30 s".into());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     pub async fn get(&self, path: &str) -> Result<(u16, Vec<u8>), Failure> {
