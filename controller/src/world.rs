@@ -283,6 +283,10 @@ impl World {
                 }
                 if destinations {
                     facts.destinations = self.destinations(host, service.as_ref().map_or("", |s| s.zone.as_str())).await;
+                    if let Fact::Seen(rooms, _) = &mut facts.destinations {
+                        // Nova shows a host up for a while after it went off.
+                        rooms.retain(|d| !facts.others_off.contains(&d.host));
+                    }
                     facts.microversion = match self.microversion.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.max_microversion()).await {
                         Ok((v, at)) => Fact::Seen(*v, at),
                         Err(error) => unknown(&error),

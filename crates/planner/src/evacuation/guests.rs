@@ -243,7 +243,7 @@ pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostF
             m.message = format!("whether its disk outlives the host cannot be told: {}", facts.disks.why());
             continue;
         }
-        let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain(&facts.others_off).chain([&facts.host]).cloned().collect();
+        let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain([&facts.host]).cloned().collect();
         let there = may_run_on(&guest, facts);
         let destination = match there {
             Some(there) => {

@@ -93,7 +93,7 @@ impl Store for ModelStore {
     }
 
     async fn lease(&self, name: &str) -> StoreResult<LeaseRow> {
-        self.lock().leases.get(name).cloned().ok_or_else(|| StoreError::Unavailable(format!("there is no lease {name}")))
+        self.lock().leases.get(name).cloned().ok_or_else(|| StoreError::Corrupt(format!("there is no lease {name}")))
     }
 
     async fn lease_take(&self, name: &str, holder: &str, seen: &LeaseRow, duration_ms: i64, now: Time) -> StoreResult<Option<LeaseRow>> {

@@ -314,7 +314,7 @@ impl State {
     }
 
     pub fn lease_take(&mut self, name: &str, holder: &str, seen: &LeaseRow, duration_ms: i64, now: Time) -> StoreResult<Option<(LeaseRow, i64)>> {
-        let row = self.leases.get_mut(name).ok_or_else(|| StoreError::Unavailable(format!("there is no lease {name}")))?;
+        let row = self.leases.get_mut(name).ok_or_else(|| StoreError::Corrupt(format!("there is no lease {name}")))?;
         if (row.token, row.renew_seq) != (seen.token, seen.renew_seq) {
             return Ok(None);
         }

@@ -23,6 +23,7 @@ fn bare(error: StoreError) -> StoreError {
         AlreadyExists(_) => AlreadyExists(String::new()),
         LimitReached { max, .. } => LimitReached { what: String::new(), max },
         Unavailable(_) => Unavailable(String::new()),
+        Corrupt(_) => Corrupt(String::new()),
         other => other,
     }
 }
