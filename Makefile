@@ -14,7 +14,7 @@ test: peers check arrows deny tests smoke ## Everything but the lab matrix (abou
 
 quick: check arrows tests ## What needs no further packages
 
-peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator)
+peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator, PostgreSQL, MariaDB)
 	tests/tools/install-peers
 
 check: ## Lints, warnings are errors

@@ -50,7 +50,8 @@ async fn follow(feed: Arc<Feed>, from: i64) -> Vec<Change> {
             }
         };
         if more.is_empty() {
-            tokio::time::timeout(Duration::from_secs(120), newest.changed()).await.expect("the feed goes on").unwrap();
+            let waited = tokio::time::timeout(Duration::from_secs(60), newest.changed()).await;
+            waited.unwrap_or_else(|_| panic!("the feed stands still at {}; seen {last} of {CHANGES}", feed.newest())).unwrap();
         }
         for change in more {
             last = change.change.revision;
@@ -76,7 +77,7 @@ async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Serve
     let (writer, watched) = (open(&config).await, Arc::new(open(&config).await));
     let stop = CancellationToken::new();
     // A small ring, so that slow readers go to the database.
-    let (feed, tail) = Feed::with_ring(watched.clone(), stop.clone(), 32).await.unwrap();
+    let (feed, mut tail) = Feed::with_ring(watched.clone(), stop.clone(), 32).await.unwrap();
     let fast = tokio::spawn(follow(feed.clone(), 0));
     let working = tokio::spawn(work(writer.clone()));
     let (mut restarts, mut late) = (0, Vec::new());
@@ -96,10 +97,14 @@ async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Serve
         // One who begins here, with a feed of its own, as another process would.
         let store = Arc::new(eventually("a store", || SqlStore::open(&config, crate::keys())).await);
         let (feed, tail) = eventually("a feed", || Feed::start(store.clone(), stop.clone())).await;
-        late.push((feed.newest(), tokio::spawn(follow(feed.clone(), feed.newest())), tail));
+        let from = feed.newest();
+        late.push((from, tokio::spawn(follow(feed, from)), tail));
     }
     working.await.unwrap();
-    let seen = fast.await.unwrap();
+    let seen = tokio::select! {
+        seen = fast => seen.unwrap(),
+        ended = &mut tail => panic!("the feed ended: {ended:?}"),
+    };
     let current = writer.revision().await.unwrap();
     assert_eq!(seen.iter().map(|c| c.revision).collect::<Vec<_>>(), (1..=current.current).collect::<Vec<_>>(), "each once and in order");
     let kept = writer.changes(current.compacted, 10_000).await.unwrap();
@@ -107,10 +112,13 @@ async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Serve
     let listed = writer.list("Host", ListQuery::default()).await.unwrap().items;
     let table: BTreeMap<_, _> = listed.into_iter().map(|o| (o.metadata.name.clone(), (o.metadata.resource_version.clone(), o.spec.clone()))).collect();
     assert_eq!(replay(&seen), table);
-    stop.cancel();
-    tail.await.unwrap().unwrap();
+    let mut tails = vec![tail];
     for (from, following, tail) in late {
         assert_eq!(following.await.unwrap(), seen[usize::try_from(from).unwrap()..], "from {from}");
+        tails.push(tail);
+    }
+    stop.cancel();
+    for tail in tails {
         tail.await.unwrap().unwrap();
     }
     assert_eq!(restarts, if server.is_some() { 3 } else { 0 });

@@ -74,7 +74,9 @@ impl Default for Api {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
-    /// URL of the database. A password in it is never shown.
+    /// URL of the database: `sqlite:///path`, `postgresql://user:password@host/name` or `mysql://user:password@host/name`,
+    /// also in SQLAlchemy's spelling. A host other than this one must show a valid certificate (`sslmode=verify-full`,
+    /// `sslrootcert=FILE` or `ssl_ca=FILE`), unless `sslmode` says `require` or `disable`. A password in it is never shown.
     pub url: String,
 }
 
