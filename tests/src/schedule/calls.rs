@@ -47,8 +47,8 @@ impl Reached {
         Some(if hangs && writes { unknown() } else { unavailable() })
     }
 
-    async fn call<T>(&self, class: Class, writes: bool, effect: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
-        let ticket = self.process.begin(class, WAY).await;
+    async fn call<T>(&self, class: Class, call: &str, writes: bool, effect: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        let ticket = self.process.begin(class, call, WAY).await;
         if let Some(error) = self.unreachable(class, writes).await {
             self.process.end(&ticket).await;
             return Err(error);
@@ -77,7 +77,7 @@ impl Reached {
         T: Send + 'static,
         F: Future<Output = StoreResult<T>> + Send + 'static,
     {
-        let ticket = self.process.begin(class, WAY).await;
+        let ticket = self.process.begin(class, &what, WAY).await;
         if let Some(error) = self.unreachable(class, true).await {
             self.process.end(&ticket).await;
             return Err(error);
@@ -164,31 +164,31 @@ impl Store for Reached {
     }
 
     async fn compact(&self, upto: i64) -> StoreResult<i64> {
-        self.call(Class::Load, true, self.store.compact(upto)).await
+        self.call(Class::Load, "compact", true, self.store.compact(upto)).await
     }
 
     async fn prune_events(&self, before: Time) -> StoreResult<i64> {
-        self.call(Class::Load, true, self.store.prune_events(before)).await
+        self.call(Class::Load, "prune_events", true, self.store.prune_events(before)).await
     }
 
     async fn get(&self, kind: &str, name: &str) -> StoreResult<Option<DynObject>> {
-        self.call(Class::Load, false, self.store.get(kind, name)).await
+        self.call(Class::Load, "get", false, self.store.get(kind, name)).await
     }
 
     async fn get_by_uid(&self, uid: &str) -> StoreResult<Option<DynObject>> {
-        self.call(Class::Load, false, self.store.get_by_uid(uid)).await
+        self.call(Class::Load, "get_by_uid", false, self.store.get_by_uid(uid)).await
     }
 
     async fn list(&self, kind: &str, query: ListQuery) -> StoreResult<ListPage> {
-        self.call(Class::Load, false, self.store.list(kind, query)).await
+        self.call(Class::Load, "list", false, self.store.list(kind, query)).await
     }
 
     async fn changes(&self, after: i64, limit: i64) -> StoreResult<Vec<Change>> {
-        self.call(Class::Load, false, self.store.changes(after, limit)).await
+        self.call(Class::Load, "changes", false, self.store.changes(after, limit)).await
     }
 
     async fn revision(&self) -> StoreResult<Revision> {
-        self.call(Class::Load, false, self.store.revision()).await
+        self.call(Class::Load, "revision", false, self.store.revision()).await
     }
 
     /// Only the process that commits is woken at once, but being told early shows no other order of things than a poll at
@@ -198,30 +198,30 @@ impl Store for Reached {
     }
 
     async fn claim(&self, host: &str) -> StoreResult<Option<ClaimRow>> {
-        self.call(Class::Load, false, self.store.claim(host)).await
+        self.call(Class::Load, "claim", false, self.store.claim(host)).await
     }
 
     async fn claims(&self) -> StoreResult<Vec<ClaimRow>> {
-        self.call(Class::Load, false, self.store.claims()).await
+        self.call(Class::Load, "claims", false, self.store.claims()).await
     }
 
     async fn evidence(&self, host: &str) -> StoreResult<Evidence> {
-        self.call(Class::Load, false, self.store.evidence(host)).await
+        self.call(Class::Load, "evidence", false, self.store.evidence(host)).await
     }
 
     async fn secret(&self, name: &str) -> StoreResult<Option<BTreeMap<String, SecretString>>> {
-        self.call(Class::Load, false, self.store.secret(name)).await
+        self.call(Class::Load, "secret", false, self.store.secret(name)).await
     }
 
     async fn lease(&self, name: &str) -> StoreResult<LeaseRow> {
-        self.call(Class::Lease, false, self.store.lease(name)).await
+        self.call(Class::Lease, "lease", false, self.store.lease(name)).await
     }
 
     async fn events(&self, regarding_uid: Option<&str>, limit: i64) -> StoreResult<Vec<DynObject>> {
-        self.call(Class::Load, false, self.store.events(regarding_uid, limit)).await
+        self.call(Class::Load, "events", false, self.store.events(regarding_uid, limit)).await
     }
 
     async fn event(&self, name: &str) -> StoreResult<Option<DynObject>> {
-        self.call(Class::Load, false, self.store.event(name)).await
+        self.call(Class::Load, "event", false, self.store.event(name)).await
     }
 }

@@ -17,7 +17,7 @@ pub struct Devices {
 
 impl Devices {
     async fn look<T>(&self, what: &str, target: &Target, effect: impl Future<Output = Result<T, PowerError>>) -> Result<T, PowerError> {
-        let ticket = self.process.begin(Class::Power, WAY).await;
+        let ticket = self.process.begin(Class::Power, what, WAY).await;
         arm(&self.process, ticket.what, None, false);
         let result = struck(&self.process, effect).await;
         let word = if result.is_ok() { "" } else { ": no answer" };
@@ -40,7 +40,7 @@ impl PowerDriver for Devices {
 
     /// `may_send` is asked when everything is ready: what held the process up before that is not late.
     async fn set_if(&self, target: &Target, command: Command, may_send: MaySend<'_>) -> Result<(), PowerError> {
-        let ticket = self.process.begin(Class::Act, WAY).await;
+        let ticket = self.process.begin(Class::Act, "power", WAY).await;
         if !may_send() {
             self.process.end(&ticket).await;
             return Err(PowerError::NotSent("it was no longer allowed".into()));

@@ -65,7 +65,7 @@ pub async fn struck<T>(process: &Process, effect: impl Future<Output = T>) -> T 
 
 impl Nova {
     async fn read<T>(&self, what: &'static str, target: &str, partial: bool, effect: impl Future<Output = CloudResult<T>>) -> CloudResult<T> {
-        let ticket = self.process.begin(Class::Read, WAY).await;
+        let ticket = self.process.begin(Class::Read, what, WAY).await;
         // Half a list of records cannot be told from a whole one by anybody; Nova leaves records out only with their cell.
         let strike = ticket.what.filter(|w| partial || !matches!(w, What::Cloud(CallFault::Partial)));
         arm(&self.process, strike, None, true);
@@ -78,7 +78,7 @@ impl Nova {
     }
 
     async fn act<T>(&self, call: Call, effect: impl Future<Output = CloudResult<T>>) -> CloudResult<T> {
-        let ticket = self.process.begin(Class::Act, WAY).await;
+        let ticket = self.process.begin(Class::Act, "act", WAY).await;
         let (token, may_act) = self.process.belief();
         let act = Act { call: &call, token, may_act, late: ticket.late, now: self.process.now() };
         self.process.stage.judge(|laws, world| laws.before(&act, world));

@@ -16,13 +16,28 @@ use tokio::sync::watch;
 
 /// See the module's text.
 pub struct Observed {
-    pub inner: Arc<dyn Store>,
-    pub laws: Arc<Mutex<Laws>>,
-    pub seed: u64,
-    pub made: AtomicU64,
+    inner: Arc<dyn Store>,
+    laws: Arc<Mutex<Laws>>,
+    seed: u64,
+    made: AtomicU64,
+    /// One for each who waits, told in this order: a channel with several receivers wakes them in any.
+    waiting: Mutex<Vec<watch::Sender<i64>>>,
 }
 
 impl Observed {
+    /// A database and who watches it.
+    pub fn new(inner: Arc<dyn Store>, laws: Arc<Mutex<Laws>>, seed: u64) -> Observed {
+        Observed { inner, laws, seed, made: AtomicU64::new(1), waiting: Mutex::default() }
+    }
+
+    fn tell(&self, newest: i64) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|one| one.receiver_count() > 0);
+        for one in waiting.iter() {
+            one.send_if_modified(|known| std::mem::replace(known, newest.max(*known)) < newest);
+        }
+    }
+
     fn laws(&self) -> std::sync::MutexGuard<'_, Laws> {
         self.laws.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -38,6 +53,7 @@ impl Store for Observed {
         }
         let done = self.inner.commit(guard, now, ops.clone()).await?;
         self.laws().wrote(guard, &ops, &done);
+        self.tell(done.revision);
         Ok(done)
     }
 
@@ -45,6 +61,7 @@ impl Store for Observed {
         let taken = self.inner.lease_take(name, holder, seen, duration_ms, now).await?;
         if let Some(row) = &taken {
             self.laws().took_lease(row);
+            self.tell(self.inner.revision().await.map_or(0, |r| r.current));
         }
         Ok(taken)
     }
@@ -74,7 +91,9 @@ impl Store for Observed {
     }
 
     fn commits(&self) -> watch::Receiver<i64> {
-        self.inner.commits()
+        let (one, told) = watch::channel(*self.inner.commits().borrow());
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        told
     }
 
     async fn claim(&self, host: &str) -> StoreResult<Option<ClaimRow>> {

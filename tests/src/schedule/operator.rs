@@ -150,7 +150,13 @@ impl Operator {
 
     async fn evacuation(&self, part: &Part, mode: &str) -> Option<DynObject> {
         let name = format!("evacuation-{}", part.host);
-        self.ask(part, "Evacuation", &name, json!({"hostRef": {"name": part.host}, "mode": mode}), part.cancel).await
+        let ended = self.ask(part, "Evacuation", &name, json!({"hostRef": {"name": part.host}, "mode": mode}), part.cancel).await?;
+        // S7: whatever moved by a request of ours did so on a record that was taken for ours.
+        let rebuilt = self.stage.plan.is_strict() && ended.status["path"] == "Rebuild";
+        let adopted = |g: &Value| g["outcome"] != "Moved" || g["record"].is_i64();
+        let all = ended.status["guests"].as_array().is_some_and(|all| all.iter().all(adopted));
+        lock(&self.stage.laws).check("P5 what landed is adopted", !rebuilt || all, || format!("{:#}", ended.status["guests"]));
+        Some(ended)
     }
 
     fn hurt(&self, host: &str, fault: HostFault) {

@@ -210,16 +210,17 @@ impl Process {
         lock(&self.stage.slots[self.slot]).asleep_until = Instant::now() + Duration::from_millis(ms);
     }
 
-    /// A call up to its effect. `way`: how long it is on its way there, at most.
-    pub async fn begin(&self, class: Class, way: Duration) -> Ticket {
+    /// A call up to its effect. `call`: what for. `way`: how long it is on its way there, at most.
+    pub async fn begin(&self, class: Class, call: &str, way: Duration) -> Ticket {
         self.awake().await;
         if self.dying.load(Ordering::SeqCst) {
             self.die();
             return std::future::pending().await;
         }
         let (n, what) = self.stage.number(class);
+        lock(&self.stage.trace).count(self.stage.elapsed(), &self.name, call);
         if let Some(what) = what {
-            self.say(&format!("{class:?} call: {what:?}"));
+            self.say(&format!("{class:?} call ({call}): {what:?}"));
         }
         let micros = u64::try_from(way.as_micros()).unwrap_or(0).max(1);
         let there = Duration::from_micros(chance::mix(self.stage.plan.seed, n, 3) % micros);

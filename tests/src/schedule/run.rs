@@ -23,7 +23,7 @@ use serde_json::json;
 use simulator::{GuestSpec, ModelStore, SimCloud, SimPower, Topology};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, RwLock, atomic::{AtomicU64, Ordering}},
+    sync::{Arc, Mutex, RwLock, atomic::Ordering},
     time::Duration,
 };
 use store::{Store, StoreError};
@@ -72,7 +72,7 @@ async fn play(plan: Plan, loud: bool) -> Outcome {
     };
     let stage = Arc::new(Stage::new(plan, clock, world));
     lock(&stage.trace).loud = loud;
-    let store: Arc<dyn Store> = Arc::new(Observed { inner, laws: stage.laws.clone(), seed, made: AtomicU64::new(1) });
+    let store: Arc<dyn Store> = Arc::new(Observed::new(inner, stage.laws.clone(), seed));
     let operator = Operator { stage: stage.clone(), store: store.clone(), registry: Registry::new(store.clone()) };
     tokio::select! {
         biased;
