@@ -220,12 +220,12 @@ impl Laws {
     }
 
     fn evacuate(&mut self, act: &Act<'_>, world: &World, server: &str, destination: &str) {
-        let source = world.show(server).and_then(|s| s.host).unwrap_or_default();
+        let source = world.home_of(server).unwrap_or_default();
         let records = world.records_of(server);
         if !act.late {
             self.proven_off(world, &source, &format!("{server} is evacuated"));
+            let young = self.proof_is_young(act, &source);
             let body = self.mirror.evidence.get(&source).cloned().unwrap_or_default();
-            let young = body.off.iter().any(|r| r.is_twice() && (0..=PROOF_MS).contains(&act.now.millis_since(r.last_at)));
             self.check("P1 the proof is young when something is sent on it", young, || format!("{source}: {:?} at {:?}", body.off, act.now));
             self.no_move_under_way(act, world, server);
         }
@@ -233,15 +233,23 @@ impl Laws {
         self.check("P1 nothing is started elsewhere while it runs", runs.is_empty() || act.late, || format!("{server} runs on {runs:?}"));
         if let Some(last) = self.sent.iter().rfind(|s| s.server == server) {
             let failed = records.iter().skip(last.records).any(|r| matches!(r.1, "error" | "failed" | "completed" | "done"));
-            let same = last.destination == destination || failed || !last.landed && !self.twins;
+            let same = last.destination == destination || failed || !last.landed && !self.twins || self.proof_is_young(act, &last.destination);
             let (there, at) = (last.destination.clone(), last.at);
             self.check("P2 a repeat names the same destination", same, || format!("{server} was sent to {there} at {at:?}, now to {destination}"));
         }
         self.sent.push(Sent { server: server.into(), destination: destination.into(), at: act.now, records: records.len(), landed: false });
     }
 
+    fn proof_is_young(&self, act: &Act<'_>, host: &str) -> bool {
+        let readings = self.mirror.evidence.get(host).map(|body| body.off.as_slice()).unwrap_or_default();
+        readings.iter().any(|r| r.is_twice() && (0..=PROOF_MS).contains(&act.now.millis_since(r.last_at)))
+    }
+
     fn no_move_under_way(&mut self, act: &Act<'_>, world: &World, server: &str) {
-        let open: Vec<String> = world.records_of(server).into_iter().filter(|r| in_progress(r.1)).map(|r| format!("{} {} to {:?}", r.0, r.1, r.3)).collect();
+        // S6: whatever was on its way to a host that is proven off does not arrive.
+        let dead_end = |to: Option<&str>| matches!(act.call, Call::Evacuate { .. }) && to.is_some_and(|d| self.proof_is_young(act, d));
+        let open: Vec<String> =
+            world.records_of(server).into_iter().filter(|r| in_progress(r.1) && !dead_end(r.3.as_deref())).map(|r| format!("{} {} to {:?}", r.0, r.1, r.3)).collect();
         let fine = open.is_empty() || act.late || self.twins;
         self.check("P2 no second move of a guest that is moving", fine, || format!("{:?} while {}", act.call, open.join(", ")));
     }

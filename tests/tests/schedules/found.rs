@@ -3,9 +3,10 @@
 use workspace_tests::schedule::{Job, Part, Plan, run};
 
 /// The destination of a rebuild dies and comes back: Nova leaves the record as it is for ever. The evacuation waited for it
-/// for ever as well, could not be cancelled, and kept its host from being brought back.
+/// for ever as well, could not be cancelled, and kept its host from being brought back. Once that destination is proven off
+/// the guest is rebuilt elsewhere (S6), or it is for a person; either way the story ends.
 #[test]
-fn a_rebuild_that_died_with_its_destination_is_for_a_person_and_holds_no_cancellation_up() {
+fn a_rebuild_that_died_with_its_destination_comes_to_an_end_and_holds_no_cancellation_up() {
     let mut plan = Plan::simple(203, Job::RebuiltAlive);
     plan.rebuild_ms = 120_000;
     plan.parts[0].guests = 4;
@@ -15,5 +16,4 @@ fn a_rebuild_that_died_with_its_destination_is_for_a_person_and_holds_no_cancell
     }
     let outcome = run(&plan, false);
     assert_eq!(outcome.violation, None, "{plan}{}", outcome.tail);
-    assert!(outcome.gave_up, "a destination died in the middle:\n{}", outcome.tail);
 }

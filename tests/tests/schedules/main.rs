@@ -53,8 +53,8 @@ fn whatever_happens_to_two_controllers_no_law_is_broken_and_what_was_asked_for_c
 
 #[test]
 fn the_same_seed_is_the_same_schedule_to_the_last_call() {
-    // The last one is on SQLite.
-    for seed in [1, 3, 11, 49] {
+    // None is on SQLite (49, 99, …): that answers from a thread of its own, whose pace is the machine's.
+    for seed in [1, 3, 11, 48] {
         let plan = Plan::of(seed);
         let (one, other) = (run(&plan, false), run(&plan, false));
         assert!(one.lines > 100, "{} lines", one.lines);

@@ -80,6 +80,11 @@ impl World {
         self.server(guest)
     }
 
+    /// The host that a guest's row names, also while its cell is down and Nova cannot show it.
+    pub fn home_of(&self, guest: &str) -> Option<String> {
+        self.guests.get(guest).and_then(|g| g.host.clone())
+    }
+
     /// Records that `wanted` accepts, newest first; those of cells that are down are missing.
     pub(crate) fn migrations(&self, wanted: impl Fn(&Record) -> bool) -> Vec<Migration> {
         self.records_seen().filter(|r| wanted(r)).map(migration).collect()
