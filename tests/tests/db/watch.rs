@@ -6,6 +6,7 @@ use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use store::{Change, ChangeOp, Guard, ListQuery, Op, SqlStore, Store, StoreConfig, StoreError};
 use test_databases::{Kind, Options, Server};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 const CHANGES: i64 = 900;
@@ -37,8 +38,22 @@ async fn work(store: SqlStore) {
     }
 }
 
-/// Follows a feed from `from` to [`CHANGES`].
-async fn follow(feed: Arc<Feed>, from: i64) -> Vec<Change> {
+/// One who reads a feed from its newest revision at the time, or from 0, to [`CHANGES`].
+struct Follower {
+    from: i64,
+    /// The last revision it has seen.
+    at: watch::Receiver<i64>,
+    seen: JoinHandle<Vec<Change>>,
+}
+
+impl Follower {
+    fn start(feed: Arc<Feed>, from: i64) -> Self {
+        let (tell, at) = watch::channel(from);
+        Follower { from, at, seen: tokio::spawn(follow(feed, from, tell)) }
+    }
+}
+
+async fn follow(feed: Arc<Feed>, from: i64, tell: watch::Sender<i64>) -> Vec<Change> {
     let (mut seen, mut last, mut newest) = (Vec::new(), from, feed.subscribe());
     while last < CHANGES {
         let more = match feed.after(last, 10).await {
@@ -57,6 +72,7 @@ async fn follow(feed: Arc<Feed>, from: i64) -> Vec<Change> {
             last = change.change.revision;
             seen.push(change.change.clone());
         }
+        tell.send_replace(last);
     }
     seen
 }
@@ -78,9 +94,9 @@ async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Serve
     let stop = CancellationToken::new();
     // A small ring, so that slow readers go to the database.
     let (feed, mut tail) = Feed::with_ring(watched.clone(), stop.clone(), 32).await.unwrap();
-    let fast = tokio::spawn(follow(feed.clone(), 0));
+    let mut followers = vec![Follower::start(feed.clone(), 0)];
     let working = tokio::spawn(work(writer.clone()));
-    let (mut restarts, mut late) = (0, Vec::new());
+    let (mut restarts, mut tails) = (0, Vec::new());
     for mark in [200, 400, 600] {
         feed.subscribe().wait_for(|newest| *newest >= mark).await.unwrap();
         if let Some(server) = &server {
@@ -90,21 +106,27 @@ async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Serve
             });
             restarts += 1;
         }
-        // Everybody here is past this; who comes from before it is told.
+        // Everybody here gets past this first; who comes from before it is told.
         let compacted = mark - 150;
+        for follower in &mut followers {
+            follower.at.wait_for(|at| *at >= compacted).await.expect("a follower ended");
+        }
         while eventually("compaction", || writer.compact(compacted)).await > 0 {}
         assert!(matches!(eventually_compacted(&watched, compacted - 1).await, StoreError::Compacted { .. }));
         // One who begins here, with a feed of its own, as another process would.
         let store = Arc::new(eventually("a store", || SqlStore::open(&config, crate::keys())).await);
         let (feed, tail) = eventually("a feed", || Feed::start(store.clone(), stop.clone())).await;
         let from = feed.newest();
-        late.push((from, tokio::spawn(follow(feed, from)), tail));
+        followers.push(Follower::start(feed, from));
+        tails.push(tail);
     }
     working.await.unwrap();
+    let first = followers.remove(0);
     let seen = tokio::select! {
-        seen = fast => seen.unwrap(),
+        seen = first.seen => seen.unwrap(),
         ended = &mut tail => panic!("the feed ended: {ended:?}"),
     };
+    tails.push(tail);
     let current = writer.revision().await.unwrap();
     assert_eq!(seen.iter().map(|c| c.revision).collect::<Vec<_>>(), (1..=current.current).collect::<Vec<_>>(), "each once and in order");
     let kept = writer.changes(current.compacted, 10_000).await.unwrap();
@@ -112,10 +134,8 @@ async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Serve
     let listed = writer.list("Host", ListQuery::default()).await.unwrap().items;
     let table: BTreeMap<_, _> = listed.into_iter().map(|o| (o.metadata.name.clone(), (o.metadata.resource_version.clone(), o.spec.clone()))).collect();
     assert_eq!(replay(&seen), table);
-    let mut tails = vec![tail];
-    for (from, following, tail) in late {
+    for Follower { from, seen: following, .. } in followers {
         assert_eq!(following.await.unwrap(), seen[usize::try_from(from).unwrap()..], "from {from}");
-        tails.push(tail);
     }
     stop.cancel();
     for tail in tails {
