@@ -61,6 +61,7 @@ pub enum Command {
     List(&'static str, ListQuery),
     Event(usize, u8),
     Prune(i64),
+    Restart,
 }
 
 fn version() -> impl Strategy<Value = Version> {
@@ -115,6 +116,7 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (kind(), query()).prop_map(|(kind, query)| Command::List(kind, query)),
         2 => (0..3usize, any::<u8>()).prop_map(|(n, x)| Command::Event(n, x)),
         1 => (0..10i64).prop_map(Command::Prune),
+        1 => Just(Command::Restart),
     ]
 }
 

@@ -2,8 +2,6 @@
 
 mod concurrency;
 mod deadlines;
-mod model;
-mod property;
 mod rekey;
 mod schema;
 mod secrets;
