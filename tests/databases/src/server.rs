@@ -69,6 +69,21 @@ fn is_gone(pid: u32) -> bool {
     stat.is_empty() || stat.rsplit(')').next().is_some_and(|s| s.trim_start().starts_with('Z'))
 }
 
+/// Begins the name of each server's folder; the process id of its test follows.
+const PREFIX: &str = "cm-db-";
+
+/// A server that all tests of a binary share is never dropped: whoever comes later clears its folder away.
+fn sweep() {
+    for folder in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+        let name = folder.file_name();
+        let owner = name.to_str().and_then(|n| n.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(is_gone) {
+            // Another test may clear it away at the same time.
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+}
+
 impl Server {
     /// Sets a server up and starts it. `None`, and a loud word, if it is not installed.
     pub fn start(kind: Kind, options: Options) -> Option<Server> {
@@ -77,7 +92,8 @@ impl Server {
             return None;
         }
         let account = Account::for_server(kind);
-        let dir = tempfile::Builder::new().prefix("cm-db-").tempdir_in("/tmp").expect("/tmp can be written");
+        sweep();
+        let dir = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir_in("/tmp").expect("/tmp can be written");
         Account::own(account, dir.path());
         if options.tls || options.require_tls {
             tls::certificates(dir.path(), account);
