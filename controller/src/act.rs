@@ -3,7 +3,7 @@
 use crate::World;
 use async_trait::async_trait;
 use cloud::{Accepted, CloudError, ServiceChange};
-use engine::{ActOutcome, Gate, driver::Actor};
+use engine::{ActOutcome, Actor, Gate};
 use planner::{Step, contract::PowerCommand};
 use power::{Command, PowerError};
 use schemas::{

@@ -8,11 +8,7 @@ use crate::{
     power_device::{ClusterPolicyReconciler, PowerDeviceReconciler},
     power_link::PowerLinkReconciler,
 };
-use engine::{
-    Driver,
-    driver::{Run, Shared},
-    queue::priority,
-};
+use engine::{Driver, Run, Shared, queue::priority};
 use std::sync::Arc;
 
 /// One kind's controller.

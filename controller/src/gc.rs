@@ -1,6 +1,6 @@
 //! Leader-only housekeeping: history, events, settled calls and ended one-shot objects.
 
-use engine::driver::Shared;
+use engine::Shared;
 use schemas::Time;
 use store::{Guard, ListQuery, Op, StoreError};
 

@@ -1,7 +1,7 @@
 //! Node synchronisation: hosts appear from Nova. It owns no spec field, and deletes nothing.
 
 use crate::World;
-use engine::{Key, Queue, driver::Shared, queue::priority};
+use engine::{Key, Queue, Shared, queue::priority};
 use schemas::{kinds, v1::ClusterPolicy};
 use std::{collections::{BTreeMap, HashMap}, sync::Arc, time::Duration};
 use store::{Guard, Op, StoreError};

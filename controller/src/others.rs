@@ -42,6 +42,6 @@ impl World {
         facts.service = Self::service_fact(&services, host, at);
         let Some(service_id) = facts.service.seen().map(|s| s.id.clone()) else { return false };
         facts.links = self.link_facts(host, Some(&service_id), false).await;
-        proof::proven_off_elsewhere(&evidence, &facts, &env.policy, self.clock.now())
+        proof::proven_off_elsewhere(&evidence, &facts, &Env { now: self.clock.now(), ..env.clone() })
     }
 }

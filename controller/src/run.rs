@@ -2,9 +2,7 @@
 
 use crate::{World, act::WorldActor, controllers, gc, node_sync::NodeSync};
 use engine::{
-    Feed, Gate, Key, Live, Metrics, Queue, Recorder,
-    driver::{Run, RunResult, Shared},
-    queue::priority,
+    Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority,
 };
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,6 +1,10 @@
 //! The driver loop: the only place with the order load → observe → decide → commit → act → commit.
 
-use crate::{Clock, Gate, Live, Metrics, Recorder, chance, intents, metrics::{ReconcileLabels, WaitLabels}, retry};
+use crate::{
+    ActOutcome, Reconciler, Run, RunResult, Shared, chance, intents,
+    metrics::{ReconcileLabels, WaitLabels},
+    retry,
+};
 use async_trait::async_trait;
 use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
 use schemas::{
@@ -8,125 +12,11 @@ use schemas::{
     v1::{self, OperationState, Retry, reasons},
 };
 use serde_json::{Value, json};
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
-use store::{ClaimRequest, Evidence, Guard, ListQuery, Op, Store, StoreError};
-use tokio_util::sync::CancellationToken;
+use std::{collections::HashMap, sync::PoisonError, time::Duration};
+use store::{ClaimRequest, Evidence, Guard, ListQuery, Op, StoreError};
 
 /// Longest time one look at the world may take; then everything is unknown.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
-
-/// One kind's reconciler. Everything here must survive being run twice, being run late, and being killed at any await.
-#[async_trait]
-pub trait Reconciler: Send + Sync + 'static {
-    /// The kind.
-    type Kind: Kind;
-    /// What is read from outside.
-    type Seen: Send + Sync;
-
-    /// The host an object concerns, if there is one: its claim, evidence and intents are loaded.
-    fn host(&self, object: &Object<Self::Kind>) -> Option<String>;
-
-    /// Reads the world. Never writes, never fails: what could not be read is unknown.
-    async fn observe(&self, object: &Object<Self::Kind>, env: &Env) -> Self::Seen;
-
-    /// What `observe` gives when its deadline passed.
-    fn blind(&self, object: &Object<Self::Kind>, why: &str) -> Self::Seen;
-
-    /// Decides; pure.
-    fn decide(&self, object: &Object<Self::Kind>, seen: &Self::Seen, env: &Env) -> Decision<<Self::Kind as Kind>::Status>;
-}
-
-/// What became of an act. There is no "failed, so it did not happen".
-#[derive(Clone, Debug, PartialEq)]
-pub enum ActOutcome {
-    /// The remote took it.
-    Done {
-        /// `Observed` if the answer itself shows the effect, `Accepted` if the effect goes on.
-        state: OperationState,
-        /// Request id of the remote.
-        request_id: Option<String>,
-        /// What it said.
-        evidence: String,
-    },
-    /// The remote said no, definitively.
-    Refused {
-        /// Request id of the remote.
-        request_id: Option<String>,
-        /// What it said.
-        evidence: String,
-    },
-    /// It never left.
-    NotSent {
-        /// Why.
-        evidence: String,
-    },
-    /// It may have happened.
-    Unknown {
-        /// Request id of the remote.
-        request_id: Option<String>,
-        /// Why nobody can tell.
-        evidence: String,
-    },
-}
-
-/// Does steps. Never decides.
-#[async_trait]
-pub trait Actor: Send + Sync + 'static {
-    /// Does one step on a host. `gate` is asked just before anything is sent (S8).
-    async fn act(&self, host: &str, step: &Step, gate: &Gate) -> ActOutcome;
-}
-
-/// What all drivers of a controller share.
-#[derive(Clone)]
-pub struct Shared {
-    /// The store.
-    pub store: Arc<dyn Store>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Whether this process may act.
-    pub gate: Gate,
-    /// When it began to lead.
-    pub led_since: Time,
-    /// Identity of this deployment.
-    pub cluster_uuid: String,
-    /// Why all acts are frozen (S14), if they are.
-    pub halted: Arc<RwLock<Option<String>>>,
-    /// Does steps.
-    pub actor: Arc<dyn Actor>,
-    /// Longest time until a settled object is looked at again.
-    pub resync: Live,
-    /// Cancelled when this controller is to hand over: looks at the world are broken off, nothing new is written down,
-    /// and only calls that were written down already are made and noted.
-    pub stop: CancellationToken,
-    /// Writes events.
-    pub recorder: Recorder,
-    /// Metrics.
-    pub metrics: Metrics,
-}
-
-/// What the queue has to know after a run.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RunResult {
-    /// Run again after so long.
-    Again(Duration),
-    /// Nothing more to do.
-    Done,
-    /// Another controller leads: stop.
-    LeaseLost,
-}
-
-/// A driver without its type.
-#[async_trait]
-pub trait Run: Send + Sync + 'static {
-    /// One reconcile of the object of this name.
-    async fn run(&self, name: &str) -> RunResult;
-    /// Kind it drives.
-    fn kind(&self) -> &'static str;
-}
 
 /// Drives one reconciler.
 pub struct Driver<R: Reconciler> {
@@ -162,6 +52,7 @@ impl<R: Reconciler> Driver<R> {
         let now = s.clock.now();
         let mut env = Env {
             now,
+            led_since: s.led_since,
             cluster_uuid: s.cluster_uuid.clone(),
             policy,
             halted: s.halted.read().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -191,13 +82,15 @@ impl<R: Reconciler> Driver<R> {
                 env.open_on_host.extend(others.iter().filter(|o| o.metadata.uid != raw.metadata.uid).map(DynObject::id));
             }
         }
-        let parse = |o: &DynObject| intents::parse(o, s.gate.token(), s.led_since, now).map_err(corrupt);
-        env.intents = operations.values().map(parse).collect::<Result<Vec<Intent>, _>>()?;
+        // In the order in which they were written; their own times are of several leaders' clocks.
+        let mut written: Vec<&DynObject> = operations.values().collect();
+        written.sort_by_key(|o| (o.metadata.creation_timestamp, &o.metadata.name));
+        let parse = |o: &&DynObject| intents::parse(o, s.gate.token(), s.led_since, now).map_err(corrupt);
+        env.intents = written.iter().map(parse).collect::<Result<Vec<Intent>, _>>()?;
         let elders = s.gate.elders();
         for intent in &mut env.intents {
             intent.ex_leader = intent.ex_leader.filter(|token| !elders.is_gone(*token));
         }
-        env.intents.sort_by_key(|i| (i.issued_at, i.name.clone()));
         Ok(Some(Loaded { raw, object, host, env, evidence, operations }))
     }
 
@@ -276,7 +169,9 @@ impl<R: Reconciler> Driver<R> {
             return;
         }
         let retry: Retry = serde_json::from_value(loaded.raw.status["retry"].clone()).unwrap_or_default();
-        let left = retry.next_at.map_or(0, |at| at.millis_since(loaded.env.now));
+        // It may have been written by another leader's clock: never longer than a pause is.
+        let longest = i64::try_from(retry::LONGEST.as_millis()).unwrap_or(i64::MAX);
+        let left = retry.next_at.map_or(0, |at| at.millis_since(loaded.env.now)).min(longest);
         if left <= 0 {
             return;
         }

@@ -1,6 +1,6 @@
 //! Intents between the planner's shape and the store's (kind Operation).
 
-use planner::{Intent, Step};
+use planner::{Intent, Step, contract::by_our_clock};
 use schemas::{
     DynObject, FieldError, Object, ObjectMeta, Time,
     v1::{self, OperationSpec, OperationState, OperationStatus},
@@ -39,13 +39,13 @@ pub fn new(owner: &DynObject, host: &str, step: &Step, attempt: i64, token: i64,
     Object::<v1::Operation> { metadata, spec, status: OperationStatus::default() }.to_dyn()
 }
 
-/// An Operation as decisions see it. `led_since`: an inherited call is judged only after its end of life
-/// has passed on our own clock, counted from when we began to lead (S8).
+/// An Operation as decisions see it, its times by our own clock: an inherited call is judged only after its end of life
+/// has passed on it, counted from when we began to lead (S8).
 pub fn parse(object: &DynObject, my_token: i64, led_since: Time, now: Time) -> Result<Intent, FieldError> {
     let operation: Object<v1::Operation> = object.typed()?;
     let action: Step = schemas::object::decode("spec.action", &operation.spec.action)?;
-    let issued_at = operation.spec.issued_at.unwrap_or(now);
-    let counted_from = if operation.spec.token == my_token { issued_at } else { issued_at.max(led_since) };
+    let ours = |at| by_our_clock(at, led_since, now);
+    let issued_at = operation.spec.issued_at.map_or(now, ours);
     Ok(Intent {
         name: operation.metadata.name,
         owner_uid: operation.spec.owner_uid,
@@ -55,8 +55,8 @@ pub fn parse(object: &DynObject, my_token: i64, led_since: Time, now: Time) -> R
         ex_leader: (operation.spec.token != my_token).then_some(operation.spec.token),
         state: operation.status.state,
         issued_at,
-        closed_at: operation.status.closed_at,
-        past_end_of_life: now.seconds_since(counted_from) - operation.spec.end_of_life_seconds,
+        closed_at: operation.status.closed_at.map(ours),
+        past_end_of_life: now.seconds_since(issued_at) - operation.spec.end_of_life_seconds,
         evidence: operation.status.evidence,
     })
 }
@@ -128,10 +128,11 @@ mod tests {
     fn an_inherited_call_lives_from_when_we_began_to_lead_and_ours_from_when_it_was_written() {
         let written = new(&owner(), "a", &step(), 1, 7, at(0));
         let past = |token, led_since: i64, now: i64| parse(&written, token, at(led_since), at(now)).unwrap().past_end_of_life;
-        assert_eq!(past(7, 50, 30), 10, "ours");
+        assert_eq!(past(7, -50, 30), 10, "ours");
         assert_eq!(past(8, 50, 60), -10, "inherited: ten of twenty seconds on our own clock");
         assert_eq!(past(8, 50, 70), 0);
         assert_eq!(past(8, -50, 30), 10, "written after we began to lead, by a controller whose clock is ahead");
+        assert_eq!(past(8, -70, -60), -10, "written later than now: by a clock that is far ahead");
         assert_eq!(parse(&written, 7, at(0), at(1)).unwrap().ex_leader, None);
         assert_eq!(parse(&written, 8, at(0), at(1)).unwrap().ex_leader, Some(7));
     }

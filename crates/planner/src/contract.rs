@@ -159,11 +159,20 @@ impl Intent {
     }
 }
 
+/// The latest that a written time can be by the clock of the controller that leads since `led_since`. A time outside its
+/// term is an earlier leader's, whose clock nobody compared with ours, but it was written before we came: what needs time to
+/// pass is counted from there (S4, S8, S9).
+pub fn by_our_clock(at: Time, led_since: Time, now: Time) -> Time {
+    if at < led_since || at > now { led_since } else { at }
+}
+
 /// What a decision may use beside facts.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// Now.
     pub now: Time,
+    /// Since when this controller has led. What an earlier one wrote has the time of another clock (S8).
+    pub led_since: Time,
     /// Identity of this deployment (S14).
     pub cluster_uuid: String,
     /// The cluster's policy.
@@ -185,6 +194,16 @@ pub struct Env {
 }
 
 impl Env {
+    /// The latest that a written time can be by our own clock, see [`by_our_clock`].
+    pub fn ours(&self, at: Time) -> Time {
+        by_our_clock(at, self.led_since, self.now)
+    }
+
+    /// Seconds that have surely passed since a written time.
+    pub fn seconds_since(&self, at: Time) -> i64 {
+        self.now.seconds_since(self.ours(at))
+    }
+
     /// Open intents on the host, ours or inherited.
     pub fn open(&self) -> impl Iterator<Item = &Intent> {
         self.intents.iter().filter(|i| i.state.is_open())

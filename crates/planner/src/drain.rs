@@ -173,7 +173,7 @@ fn attempt(step: Step, guest: &Guest, env: &Env) -> Fate {
     let failures: Vec<_> = env.tries(&name).filter(|i| is_failure(i)).collect();
     let Some(last) = failures.iter().max_by_key(|i| i.attempt) else { return Fate::Try(step) };
     let pause = (PAUSE_SECONDS << (failures.len() - 1).min(10)).min(LONGEST_PAUSE_SECONDS);
-    let since = env.now.seconds_since(last.closed_at.unwrap_or(last.issued_at));
+    let since = env.seconds_since(last.closed_at.unwrap_or(last.issued_at));
     if since >= pause {
         return Fate::Try(step);
     }

@@ -57,8 +57,7 @@ pub enum Gate {
 
 /// Judges with `since`, the time of the first pass; gives its new value as well.
 pub fn gate(facts: &HostFacts, env: &Env, since: Option<Time>) -> (Gate, Option<Time>) {
-    // A first pass of later than now is of a clock that was set back.
-    match (pass(facts, env), since.filter(|first| *first <= env.now)) {
+    match (pass(facts, env), since.map(|first| env.ours(first))) {
         (Err(why), _) => (Gate::Not(why), None),
         (Ok(()), None) => (Gate::SecondPass(PASS_GAP_SECONDS), Some(env.now)),
         (Ok(()), Some(first)) => match PASS_GAP_SECONDS - env.now.seconds_since(first) {

@@ -23,18 +23,14 @@ pub struct Hold {
     pub token: i64,
     /// Name of the Operation.
     pub intent: String,
-    /// Since when, by the clock of the leader that found it.
+    /// Since when; each leader counts from when it came.
     pub since: Time,
 }
 
 /// Brings the hold up to the open intents: the newest leader's counts, and it ends by itself.
 pub(crate) fn take_in(body: &mut EvidenceBody, env: &Env) {
-    if let Some(hold) = &mut body.hold {
-        // A clock that was set back: it began before now, whatever it says.
-        hold.since = hold.since.min(env.now);
-        if env.now.seconds_since(hold.since) >= HOLD_SECONDS {
-            body.hold = None;
-        }
+    if body.hold.as_ref().is_some_and(|hold| env.seconds_since(hold.since) >= HOLD_SECONDS) {
+        body.hold = None;
     }
     let power = env.open().filter(|i| matches!(i.action, Step::Power { .. }));
     for (intent, token) in power.filter_map(|i| Some((i, i.ex_leader?))) {
@@ -60,7 +56,7 @@ pub(crate) fn apply(next: Next, facts: &HostFacts, env: &Env) -> Next {
     if !returns_to_service(step, facts) {
         return next;
     }
-    let left = (HOLD_SECONDS - env.now.seconds_since(hold.since)).max(1);
+    let left = (HOLD_SECONDS - env.seconds_since(hold.since)).max(1);
     let message = format!(
         "{} of an earlier controller (token {}) may still reach the power of {}, because its process was not seen gone: {} follows in {left} s. \
          If that process has ended, say so: a HostOperation Enable or PowerOn with formerLeader: Gone",

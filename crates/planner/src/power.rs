@@ -75,7 +75,7 @@ fn switch_off(link: &LinkFacts, env: &Env, soft_since: Option<Option<Time>>, sof
         None => resend(link, env, PowerCommand::ForceOff),
         Some(None) => step(PowerCommand::SoftOff),
         Some(Some(_)) if soft_timeout == NEVER => wait(reasons::WAITING_FOR_POWER, "asked the operating system to shut down", LOOK_AGAIN),
-        Some(Some(sent)) => match soft_timeout.saturating_sub(env.now.seconds_since(sent)) {
+        Some(Some(sent)) => match soft_timeout.saturating_sub(env.seconds_since(sent)) {
             left if left <= 0 => resend(link, env, PowerCommand::ForceOff),
             left => wait(
                 reasons::WAITING_FOR_POWER,
@@ -99,7 +99,7 @@ pub(crate) fn resend(link: &LinkFacts, env: &Env, command: PowerCommand) -> Next
     let step = Step::Power { link: link.name.clone(), command };
     let name = step.name();
     let last = env.tries(&name).map(|i| i.issued_at).max();
-    match last.map(|at| RESEND_SECONDS - env.now.seconds_since(at)) {
+    match last.map(|at| RESEND_SECONDS - env.seconds_since(at)) {
         Some(left) if left > 0 => wait(reasons::WAITING_FOR_POWER, format!("sent {command:?} through {}; it does not show yet", link.name), left.min(LOOK_AGAIN)),
         _ => Next::Step(step),
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Env, Fact, Step,
-    facts::{HostFacts, LinkClass, LinkFacts},
+    facts::{Beat, HostFacts, LinkClass, LinkFacts},
 };
 use schemas::{Time, v1::PowerState};
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,9 @@ pub const PROOF_GAP_SECONDS: i64 = 5;
 pub struct OffReading {
     /// Uid of the link.
     pub link_uid: String,
-    /// First reading.
+    /// When the first one was known: it may have been answered as late as that.
     pub first_at: Time,
-    /// Last reading.
+    /// When the last one was asked for: it may have been answered as early as that.
     pub last_at: Time,
 }
 
@@ -82,7 +82,7 @@ pub enum Gap {
 pub fn take_in(env: &Env, facts: &HostFacts) -> EvidenceBody {
     let under_way = |wanted: fn(&Step) -> bool| env.open().any(|i| wanted(&i.action));
     let writing = under_way(|s| matches!(s, Step::NovaService { .. }));
-    let mut old = env.evidence.clone();
+    let mut old = env.evidence.clone().by_our_clock(env, &facts.beats);
     if writing {
         old.beat = None;
     }
@@ -98,15 +98,29 @@ pub fn take_in(env: &Env, facts: &HostFacts) -> EvidenceBody {
     new
 }
 
+impl EvidenceBody {
+    /// Its times by our own clock: of two readings that two leaders made nobody knows how far apart they are (S4).
+    fn by_our_clock(mut self, env: &Env, beats: &[Beat]) -> EvidenceBody {
+        for reading in &mut self.off {
+            (reading.first_at, reading.last_at) = (env.ours(reading.first_at), env.ours(reading.last_at));
+        }
+        self.last_command_at = self.last_command_at.map(|at| env.ours(at));
+        // A row that we watched before we led cannot have moved later than we first saw it as it is.
+        let still = |b: &&Beat| self.beat.as_ref() == Some(&b.updated_at);
+        let seen = beats.iter().rev().take_while(still).last().map_or(env.led_since, |b| b.at.min(env.led_since));
+        self.life_at = self.life_at.map(|at| if env.ours(at) == env.led_since { seen } else { at });
+        if let Some(hold) = &mut self.hold {
+            hold.since = env.ours(hold.since);
+        }
+        self
+    }
+}
+
 /// Takes this pass's readings in. A sign of life ends the epoch and voids what was proven in it;
 /// an unreadable link changes nothing.
 pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody {
     let mut new = old.clone();
     new.epoch = new.epoch.max(1);
-    // A clock that was set back: what is kept was before now whatever it says, and readings of later than now have no age.
-    new.last_command_at = new.last_command_at.map(|at| at.min(now));
-    new.life_at = new.life_at.map(|at| at.min(now));
-    new.off.retain(|r| r.last_at <= now);
     let service = facts.service.seen();
     let mut other_service = false;
     if let Some(service) = service
@@ -143,8 +157,8 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
             && *at <= now
         {
             match new.off.iter_mut().find(|r| r.link_uid == link.uid) {
-                Some(reading) => reading.last_at = reading.last_at.max(*at),
-                None => new.off.push(OffReading { link_uid: link.uid.clone(), first_at: *at, last_at: *at }),
+                Some(reading) => reading.last_at = *at,
+                None => new.off.push(OffReading { link_uid: link.uid.clone(), first_at: now, last_at: *at }),
             }
         }
     }
@@ -203,10 +217,11 @@ pub fn proven_off(evidence: &EvidenceBody, facts: &HostFacts, now: Time, max_age
 
 /// Whether a host that is not the one being decided about is proven off now: by its own evidence, as its own decisions left
 /// it, and by what its own links read in this very pass (S6). `facts` are that host's.
-pub fn proven_off_elsewhere(evidence: &EvidenceBody, facts: &HostFacts, policy: &schemas::v1::ClusterPolicySpec, now: Time) -> bool {
+pub fn proven_off_elsewhere(evidence: &EvidenceBody, facts: &HostFacts, env: &Env) -> bool {
+    let (policy, now) = (&env.policy, env.now);
     // A first reading is one of its own reconciler's, in its present epoch; what is read now may only be the later one.
     let known: Vec<&str> = evidence.off.iter().map(|r| r.link_uid.as_str()).collect();
-    let mut new = absorb(evidence, facts, now);
+    let mut new = absorb(&evidence.clone().by_our_clock(env, &facts.beats), facts, now);
     new.off.retain(|r| known.contains(&r.link_uid.as_str()));
     new.epoch == evidence.epoch
         && still_reports(&new, policy.nova_report_interval_seconds, now).is_none()

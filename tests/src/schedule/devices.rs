@@ -1,9 +1,9 @@
 //! BMCs as one process reaches them.
 
-use super::{laws::Act, nova::{arm, struck}, plan::Class, process::Process};
+use super::{laws::{Act, Laws}, nova::{arm, struck}, plan::Class, process::Process};
 use async_trait::async_trait;
 use power::{Command, MachineIdentity, MaySend, Power, PowerDriver, PowerError, Target};
-use simulator::{Call, SimPower};
+use simulator::{Call, SimPower, World};
 use std::{future::Future, sync::Arc, task::Poll, time::Duration};
 
 /// On the way to a BMC, at most, and back.
@@ -16,13 +16,18 @@ pub struct Devices {
 }
 
 impl Devices {
-    async fn look<T>(&self, what: &str, target: &Target, effect: impl Future<Output = Result<T, PowerError>>) -> Result<T, PowerError> {
+    async fn look<T>(&self, what: &str, target: &Target, effect: impl Future<Output = Result<T, PowerError>>, note: impl FnOnce(&T, &mut Laws, &World)) -> Result<T, PowerError> {
         let ticket = self.process.begin(Class::Power, what, WAY).await;
         arm(&self.process, ticket.what, None, false);
         let result = struck(&self.process, effect).await;
         let word = if result.is_ok() { "" } else { ": no answer" };
         self.process.say(&format!("{what} {}{word}", target.device_name));
-        self.process.stage.judge(|laws, world| laws.look(world));
+        self.process.stage.judge(|laws, world| {
+            laws.look(world);
+            if let Ok(answer) = &result {
+                note(answer, laws, world);
+            }
+        });
         self.process.end(&ticket).await;
         result
     }
@@ -31,7 +36,8 @@ impl Devices {
 #[async_trait]
 impl PowerDriver for Devices {
     async fn read(&self, target: &Target) -> Result<Power, PowerError> {
-        self.look("reads power of", target, self.power.read(target)).await
+        let host = &target.spec.endpoint.host;
+        self.look("reads power of", target, self.power.read(target), |state, laws, world| laws.read_power(host, *state == Power::Off, world)).await
     }
 
     async fn set(&self, target: &Target, command: Command) -> Result<(), PowerError> {
@@ -63,6 +69,6 @@ impl PowerDriver for Devices {
     }
 
     async fn identify(&self, target: &Target) -> Result<MachineIdentity, PowerError> {
-        self.look("identifies", target, self.power.identify(target)).await
+        self.look("identifies", target, self.power.identify(target), |_, _, _| {}).await
     }
 }

@@ -7,6 +7,9 @@ use simulator::{Call, World};
 use std::{collections::BTreeMap, fmt};
 use store::{Committed, Guard, LeaseRow, Op};
 
+/// Two readings make a proof if they are so far apart (S4), in truth: a call is on its way for a moment.
+const APART_MS: i64 = 5_000 - 300;
+
 /// A proof covers requests for so long (S5), and a call is on its way for a moment.
 const PROOF_MS: i64 = 5_000 + 1_500;
 
@@ -56,6 +59,8 @@ pub struct Laws {
     /// When a host's power was last seen off, in truth; and when its kernel or its nova-compute was last seen dead.
     off_at: BTreeMap<String, i64>,
     sick_at: BTreeMap<String, i64>,
+    /// When a host's power was read off, first and last, since it was last read on or commanded: in truth.
+    read_off: BTreeMap<String, (i64, i64)>,
     twice: usize,
     twins: bool,
     lies: bool,
@@ -169,6 +174,16 @@ impl Laws {
 
     // ---- the cloud ------------------------------------------------------------------------
 
+    /// A BMC answered.
+    pub fn read_power(&mut self, host: &str, off: bool, world: &World) {
+        let now = world.now();
+        if off {
+            self.read_off.entry(host.into()).or_insert((now, now)).1 = now;
+        } else {
+            self.read_off.remove(host);
+        }
+    }
+
     /// A call that is about to act.
     pub fn before(&mut self, act: &Act<'_>, world: &World) {
         self.look_closely(world);
@@ -176,6 +191,11 @@ impl Laws {
             let current = self.mirror.token;
             self.check("no act by an old token", act.token == current, || format!("{:?} by token {} when {current} was valid", act.call, act.token));
             self.check("no act without a lease", act.may_act, || format!("{:?}", act.call));
+        }
+        if let Call::Power { host, .. } = act.call
+            && !act.late
+        {
+            self.read_off.remove(host);
         }
         match act.call {
             Call::Evacuate { server, destination, .. } => self.evacuate(act, world, server, destination.as_deref().unwrap_or_default()),
@@ -224,6 +244,8 @@ impl Laws {
         let records = world.records_of(server);
         if !act.late {
             self.proven_off(world, &source, &format!("{server} is evacuated"));
+            let read = self.read_off.get(&source).copied().unwrap_or_default();
+            self.check("P1 off was read twice, five seconds apart", read.1 - read.0 >= APART_MS, || format!("{source}: {} ms apart", read.1 - read.0));
             let young = self.proof_is_young(act, &source);
             let body = self.mirror.evidence.get(&source).cloned().unwrap_or_default();
             self.check("P1 the proof is young when something is sent on it", young, || format!("{source}: {:?} at {:?}", body.off, act.now));

@@ -15,7 +15,7 @@ use super::{
     weather,
 };
 use controller::{ControllerConfig, World};
-use engine::{Clock, Feed, LeaseTime, LeaseTiming, Metrics, Standing, TokioClock, lease::Candidate};
+use engine::{Clock, Feed, SteadyClock, LeaseTime, LeaseTiming, Metrics, Standing, TokioClock, lease::Candidate};
 use futures::future::join_all;
 use registry::Registry;
 use schemas::Time;
@@ -195,7 +195,8 @@ impl Machine {
 async fn work(process: Arc<Process>, store: Arc<dyn Store>) -> Result<&'static str, StoreError> {
     let stage = process.stage.clone();
     let store: Arc<dyn Store> = Arc::new(Reached { process: process.clone(), store });
-    let clock: Arc<dyn Clock> = Arc::new(ProcessClock(process.clone()));
+    let wall: Arc<dyn Clock> = Arc::new(ProcessClock(process.clone()));
+    let clock = Arc::new(SteadyClock::following(wall.clone()));
     let ticks: simulator::Clock = {
         let stage = stage.clone();
         Arc::new(move || stage.millis())
@@ -211,7 +212,7 @@ async fn work(process: Arc<Process>, store: Arc<dyn Store>) -> Result<&'static s
     let timing = LeaseTiming::default();
     let told = tokio::sync::watch::channel(Standing::Starting).0;
     let candidate =
-        Candidate { store, clock, holder: &process.name, timing, at_once: false, metrics: &metrics, told: &told, time: LeaseTime::Simulated };
+        Candidate { store, clock: wall, holder: &process.name, timing, at_once: false, metrics: &metrics, told: &told, time: LeaseTime::Simulated };
     let leading = candidate.acquire(&process.term).await?;
     let Some(leading) = leading else { return Ok("asked to end") };
     process.say(&format!("leads with token {}", leading.gate.token()));
@@ -223,6 +224,7 @@ async fn work(process: Arc<Process>, store: Arc<dyn Store>) -> Result<&'static s
         () = leading.lost.cancelled() => "the lease is lost",
         () = running.lost.cancelled() => "a write found the lease lost",
         _ = tail => "the feed ended",
+        () = clock.until_off() => "the clock was set",
         () = process.term.cancelled() => "",
     };
     if word.is_empty() {

@@ -1,7 +1,7 @@
 //! Leading, standing by, and what becomes of a controller that lost the lease.
 
 use controller::{ControllerConfig, Running, World};
-use engine::{Clock, Feed, LeaseTime, LeaseTiming, Leadership, Metrics, Standing, lease::Candidate};
+use engine::{Clock, Feed, SteadyClock, LeaseTime, LeaseTiming, Leadership, Metrics, Standing, lease::Candidate};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::SqlStore;
 use tokio::sync::watch;
@@ -31,6 +31,8 @@ enum End {
     Stopped,
     /// Another controller leads, or the history was lost.
     Lost,
+    /// The machine's clock was set, or it slept: what was measured by it says nothing any longer.
+    ClockSet,
 }
 
 /// Stands by and leads, in turn, until `stop`. `world` makes what a term looks at the cloud with: nothing that was known
@@ -39,19 +41,25 @@ enum End {
 /// A lost lease ends the process, and the service manager starts it anew: then nothing at all of the old term survives.
 /// Only where an API server shares the process the controller begins anew inside it, after every task of its old term is
 /// gone.
-pub(super) async fn lead(p: Parts, world: impl Fn() -> Arc<World>, stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn lead(p: Parts, world: impl Fn(Arc<dyn Clock>) -> Arc<World>, stop: CancellationToken) -> anyhow::Result<()> {
     loop {
-        match term(&p, world(), &stop).await? {
+        let clock = Arc::new(SteadyClock::following(p.clock.clone()));
+        match term(&p, &clock, world(clock.clone()), &stop).await? {
             End::Stopped => return Ok(()),
+            End::ClockSet => tracing::warn!("the machine's clock was set, or it slept: this controller begins anew, and counts no time from before"),
             End::Lost if p.outlives && !p.alone => tracing::warn!("the lease is lost: this process stands by from now on"),
             End::Lost => anyhow::bail!("the lease is lost: another controller leads, so this process ends; started again it stands by"),
         }
     }
 }
 
-async fn term(p: &Parts, world: Arc<World>, stop: &CancellationToken) -> anyhow::Result<End> {
+async fn term(p: &Parts, clock: &SteadyClock, world: Arc<World>, stop: &CancellationToken) -> anyhow::Result<End> {
     let holder = format!("{}-{}-{:08x}", hostname(), std::process::id(), rand::random::<u32>());
     let Some(leadership) = stand_by(p, &world, &holder, stop).await? else { return Ok(End::Stopped) };
+    if clock.is_off() {
+        leadership.release().await;
+        return Ok(End::ClockSet);
+    }
     tracing::info!(holder, token = leadership.gate.token(), "this process leads");
     if let Some(why) = p.halted.read().unwrap_or_else(PoisonError::into_inner).as_ref() {
         tracing::error!(why, "all acts are frozen");
@@ -75,13 +83,14 @@ async fn term(p: &Parts, world: Arc<World>, stop: &CancellationToken) -> anyhow:
         }
     };
     let lost = tokio::select! {
-        () = stop.cancelled() => false,
-        () = leadership.lost.cancelled() => true,
-        () = running.lost.cancelled() => true,
+        () = stop.cancelled() => None,
+        () = leadership.lost.cancelled() => Some(End::Lost),
+        () = running.lost.cancelled() => Some(End::Lost),
+        () = clock.until_off() => Some(End::ClockSet),
     };
-    if lost {
+    if let Some(end) = lost {
         running.abandon().await;
-        return Ok(End::Lost);
+        return Ok(end);
     }
     hand_over(running, leadership).await;
     Ok(End::Stopped)
@@ -165,17 +174,20 @@ mod tests {
 
         /// A process that leads or stands by; how it stands; what stops it.
         async fn process(&self, outlives: bool) -> (JoinHandle<anyhow::Result<()>>, watch::Receiver<Standing>, CancellationToken) {
+            self.process_by(Arc::new(SystemClock), outlives).await
+        }
+
+        async fn process_by(&self, clock: Arc<dyn Clock>, outlives: bool) -> (JoinHandle<anyhow::Result<()>>, watch::Receiver<Standing>, CancellationToken) {
             let stop = CancellationToken::new();
-            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
             let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.unwrap();
             let (told, standing) = watch::channel(Standing::Starting);
             let metrics = Metrics::default();
             let world = {
-                let (cloud, store, clock, metrics, terms) = (self.cloud.clone(), self.store.clone(), clock.clone(), metrics.clone(), self.terms.clone());
+                let (cloud, store, metrics, terms) = (self.cloud.clone(), self.store.clone(), metrics.clone(), self.terms.clone());
                 let front = move || (SimCloud::new(cloud.clone(), Arc::new(now_ms)), SimPower::new(cloud.clone(), Arc::new(now_ms)));
-                move || {
+                move |clock| {
                     let (nova, power) = front();
-                    let made = World::new(Arc::new(nova), Arc::new(power), store.clone(), clock.clone(), metrics.clone());
+                    let made = World::new(Arc::new(nova), Arc::new(power), store.clone(), clock, metrics.clone());
                     terms.lock().unwrap().push(Arc::downgrade(&made));
                     made
                 }
@@ -226,6 +238,29 @@ mod tests {
         let error = soon(process).await.unwrap().expect_err("it ends").to_string();
         assert!(error.contains("the lease is lost") && error.contains("started again it stands by"), "{error}");
         assert_eq!(pair.ended(), 1, "no task of it is left");
+    }
+
+    /// The system's clock, and by how many seconds it was set.
+    struct Set(std::sync::atomic::AtomicI64);
+
+    impl Clock for Set {
+        fn now(&self) -> schemas::Time {
+            SystemClock.now().plus_seconds(self.0.load(std::sync::atomic::Ordering::SeqCst))
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_clock_that_is_set_ends_the_term_and_another_follows() {
+        let pair = Pair::new().await;
+        let clock = Arc::new(Set(0.into()));
+        let (process, mut standing, stop) = pair.process_by(clock.clone(), false).await;
+        soon(standing.wait_for(|s| *s == Standing::Leading { token: 1 })).await.unwrap();
+        clock.0.store(-3_600, std::sync::atomic::Ordering::SeqCst);
+        // Its old term's lease is waited out like anybody's.
+        soon(standing.wait_for(|s| matches!(s, Standing::Waiting { token: 1, .. }))).await.unwrap();
+        assert_eq!((pair.ended(), pair.terms.lock().unwrap().len()), (1, 2), "it knows nothing of its last term");
+        stop.cancel();
+        soon(process).await.unwrap().expect("a clean end");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

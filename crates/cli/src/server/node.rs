@@ -98,8 +98,8 @@ impl Node {
         // One set of drivers for the process: they keep each BMC to one command at a time.
         let drivers = Arc::new(power::Drivers::new());
         let world = {
-            let (cloud, store, clock, metrics) = (cloud.clone(), store.clone(), clock.clone(), metrics.clone());
-            move || World::new(cloud.clone(), drivers.clone(), store.clone(), clock.clone(), metrics.clone())
+            let (cloud, store, metrics) = (cloud.clone(), store.clone(), metrics.clone());
+            move |clock| World::new(cloud.clone(), drivers.clone(), store.clone(), clock, metrics.clone())
         };
         let told = watch::channel(Standing::Starting).0;
         let mut node = Node { registry: registry.clone(), api: None, stop: stop.clone(), servers: Vec::new(), controller: None, feed_task, _lock: lock };
@@ -109,7 +109,7 @@ impl Node {
                 registry,
                 feed: feed.clone(),
                 identity: cloud,
-                guests: Arc::new(NovaGuests { world: world(), store: store.clone() }),
+                guests: Arc::new(NovaGuests { world: world(clock.clone()), store: store.clone() }),
                 health: Arc::new(NodeHealth { store: store.clone(), feed_alive, standing: roles.controller.then(|| told.subscribe()) }),
                 metrics: metrics.clone(),
                 clock: clock.clone(),

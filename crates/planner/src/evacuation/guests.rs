@@ -283,7 +283,7 @@ pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostF
 fn ended_just_now(server: &str, env: &Env) -> bool {
     const SETTLE_SECONDS: i64 = 4;
     let mut tries = env.intents.iter().filter(|i| i.owner_uid == env.owner_uid && i.action.server() == Some(server));
-    tries.any(|i| i.state.is_open() || i.closed_at.is_some_and(|at| env.now.seconds_since(at) < SETTLE_SECONDS))
+    tries.any(|i| i.state.is_open() || i.closed_at.is_some_and(|at| env.seconds_since(at) < SETTLE_SECONDS))
 }
 
 /// What requests under way will take, per destination, and what those took that ended after the room was read.

@@ -201,7 +201,7 @@ impl Run<'_> {
         }
         let timeout = self.env.policy.soft_off_timeout_seconds;
         if let Some(Some(sent)) = soft
-            && self.env.now.seconds_since(sent) >= timeout
+            && self.env.seconds_since(sent) >= timeout
             && proof::state_of(&self.facts.links) == v1::PowerState::On
         {
             return Turn::Failed(reasons::FAILED, format!("the operating system did not shut down within {timeout} s; use PowerOff"));

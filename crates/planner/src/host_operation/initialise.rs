@@ -94,7 +94,7 @@ impl Run<'_> {
             self.note(format!("{WRONG}{}", lost.join(",")));
         }
         let state = link.state.seen().copied().unwrap_or(PowerState::Unknown);
-        let since = self.status.soft_off_at.map_or(0, |at| self.env.now.seconds_since(at));
+        let since = self.status.soft_off_at.map_or(0, |at| self.env.seconds_since(at));
         if !self.step_done("on") {
             let silent = state == PowerState::Off && !service.up;
             if self.noted(WRONG).is_none() && !silent {
@@ -181,7 +181,7 @@ impl Run<'_> {
     /// A cycle that is cancelled in its middle first gives the machine behind the link its power back, whoever that is.
     pub(super) fn give_power_back(&mut self) -> Option<Next> {
         let cycle = self.op.spec.r#type == HostOperationType::Initialise && self.op.spec.method == InitialiseMethod::Cycle;
-        let since = self.status.soft_off_at.map_or(0, |at| self.env.now.seconds_since(at));
+        let since = self.status.soft_off_at.map_or(0, |at| self.env.seconds_since(at));
         if !cycle || !self.step_done("off") || since > 2 * CYCLE_SECONDS || self.env.claimed_by_other().is_some() {
             return None;
         }

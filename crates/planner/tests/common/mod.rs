@@ -123,6 +123,7 @@ pub fn dead() -> HostFacts {
 pub fn env() -> Env {
     Env {
         now: at(0),
+        led_since: at(-3_600),
         cluster_uuid: US.into(),
         policy: ClusterPolicySpec::default(),
         halted: None,

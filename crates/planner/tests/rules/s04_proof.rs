@@ -172,14 +172,49 @@ fn a_service_counts_as_silent_two_report_intervals_after_its_last_report() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_makes_nothing_younger() {
-    let evidence = EvidenceBody { off: vec![off("l1", 90, 100)], last_command_at: Some(at(80)), life_at: Some(at(70)), ..env().evidence };
-    let facts = read_at(vec![link("l1", Off)], 0);
-    let taken = absorb(&evidence, &facts, at(0));
-    assert!(taken.off.is_empty(), "{:?}", taken.off);
-    assert_eq!((taken.last_command_at, taken.life_at), (Some(at(0)), Some(at(0))));
-    let six = absorb(&absorb(&taken, &read_at(vec![link("l1", Off)], 1), at(1)), &read_at(vec![link("l1", Off)], 6), at(6));
-    assert_eq!(proven_off(&six, &read_at(vec![link("l1", Off)], 6), at(6), 5), Ok(()), "and it is not stuck");
+fn a_reading_that_took_long_is_counted_from_its_answer_when_it_is_the_first_and_from_its_question_when_it_is_the_last() {
+    // Asked at 0, answered at 7; asked at 8, answered at 15; asked at 12, answered at 13.
+    let reading = |evidence: &EvidenceBody, asked: i64, now: i64| absorb(evidence, &read_at(vec![link("l1", Off)], asked), at(now));
+    let slow = reading(&env().evidence, 0, 7);
+    let second = reading(&slow, 8, 15);
+    assert!(!second.off[0].is_twice(), "one second apart, it may be: {:?}", second.off);
+    let third = reading(&slow, 12, 13);
+    assert!(third.off[0].is_twice() && !third.off[0].is_younger_than(0, at(13)), "{:?}", third.off);
+}
+
+#[test]
+fn readings_that_two_leaders_made_are_two_only_five_seconds_after_the_second_one_came() {
+    // Whatever the earlier leader's clock says, seconds before or after ours; one that is a little ahead wrote times of our own term.
+    for skew in [-3_600, -30, -6, 0, 3, 6, 30, 3_600] {
+        let mut evidence = EvidenceBody { off: vec![off("l1", skew - 1, skew)], last_command_at: Some(at(skew - 2)), ..env().evidence };
+        let mut proven_at = None;
+        for now in 1..=3_620 {
+            let env = Env { now: at(now), led_since: at(0), evidence, ..env() };
+            let facts = read_at(vec![link("l1", Off)], now);
+            evidence = take_in(&env, &facts);
+            if proven_off(&evidence, &facts, at(now), 5).is_ok() {
+                proven_at = Some(now);
+                break;
+            }
+        }
+        let proven_at = proven_at.unwrap();
+        assert!((5..=12).contains(&proven_at), "skew {skew}: proven after {proven_at} s");
+    }
+}
+
+#[test]
+fn a_host_that_an_earlier_leader_heard_of_is_silent_by_our_own_clock_only() {
+    let heard = EvidenceBody { life_at: Some(at(-600)), ..env().evidence };
+    let judge = |led_since: i64, now: i64, beats: Vec<planner::facts::Beat>| {
+        let env = Env { now: at(now), led_since: at(led_since), evidence: heard.clone(), ..env() };
+        still_reports(&take_in(&env, &HostFacts { beats, ..read_at(vec![link("l1", Off)], now) }), 10, at(now))
+    };
+    assert_eq!(judge(-700, 0, vec![]), None, "heard of in our own term");
+    assert_eq!((judge(-15, 0, vec![]), judge(-20, 0, vec![])), (Some(5), None), "counted from when we came");
+    let watched = |first: &str| vec![beat(-40, first, false), beat(-30, "u0", false), beat(-1, "u0", false)];
+    assert_eq!((judge(-3, 0, watched("u0")), judge(-3, 0, watched("u-1"))), (None, None), "we watched it before we led: it stood still");
+    assert_eq!(judge(-3, 0, vec![beat(-12, "u-1", false), beat(-11, "u0", false)]), Some(9), "it moved eleven seconds ago at the latest");
+    assert_eq!(judge(-3, 0, vec![beat(-30, "u-1", false)]), Some(17), "a row that is remembered otherwise says nothing");
 }
 
 #[test]
@@ -231,7 +266,7 @@ fn another_host_is_proven_off_by_its_own_evidence_and_links_and_by_nothing_less(
     use planner::proof::{EvidenceBody, proven_off_elsewhere};
     use schemas::v1::PowerState;
     let off_now = || planner::facts::HostFacts { links: vec![link("l1", PowerState::Off)], ..dead() };
-    let holds = |evidence: &EvidenceBody, facts: &planner::facts::HostFacts| proven_off_elsewhere(evidence, facts, &env().policy, at(0));
+    let holds = |evidence: &EvidenceBody, facts: &planner::facts::HostFacts| proven_off_elsewhere(evidence, facts, &env());
     let earlier = EvidenceBody { off: vec![off("l1", -300, -290)], ..env().evidence };
     assert!(holds(&earlier, &off_now()), "a first reading of its own, and one in this pass");
     assert!(!holds(&env().evidence, &off_now()), "one reading is none");

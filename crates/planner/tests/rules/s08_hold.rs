@@ -103,10 +103,13 @@ fn a_fenced_host_keeps_its_latch_and_its_forced_down_while_it_is_held() {
 }
 
 #[test]
-fn a_hold_does_not_end_early_because_a_clock_was_set_back_nor_last_for_ever() {
-    let mut play = enable(FormerLeader::Unknown, theirs());
-    waits(play.pass());
-    play.env.now = at(-5_000);
-    assert!(waits(play.pass()).1.contains("600 s"));
-    assert_eq!(play.env.evidence.hold.as_ref().map(|h| h.since), Some(at(-5_000)));
+fn a_hold_is_counted_anew_by_each_leader_whatever_the_clock_of_the_one_before_said() {
+    for ours in [-5_000, 5_000] {
+        let mut play = enable(FormerLeader::Unknown, theirs());
+        waits(play.pass());
+        (play.env.led_since, play.env.now) = (at(ours), at(ours + 10));
+        let told = waits(play.pass()).1;
+        assert!(told.contains("590 s"), "{told}");
+        assert_eq!(play.env.evidence.hold.as_ref().map(|h| h.since), Some(at(ours)));
+    }
 }

@@ -67,7 +67,10 @@ fn the_gate_opens_with_the_second_pass_thirty_seconds_after_the_first() {
     assert_eq!(judge(None), (Gate::SecondPass(30), Some(at(0))));
     assert_eq!(judge(Some(-29)), (Gate::SecondPass(1), Some(at(-29))));
     assert_eq!(judge(Some(-30)), (Gate::Empty, Some(at(-30))));
-    assert_eq!(judge(Some(1)), (Gate::SecondPass(30), Some(at(0))), "a first pass of the future is none");
+    for others in [-11, -3_600, 1, 3_600] {
+        let env = planner::Env { led_since: at(-10), ..env() };
+        assert_eq!(gate(&empty(), &env, Some(at(others))), (Gate::SecondPass(20), Some(at(-10))), "a first pass of an earlier leader: from when we came");
+    }
     let (not, since) = gate(&HostFacts { provider: Fact::Unknown("500".into()), ..empty() }, &env(), Some(at(-60)));
     assert!(matches!(not, Gate::Not(_)) && since.is_none());
 }
