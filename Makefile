@@ -44,15 +44,18 @@ smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8
 lab: peers ## The matrix on a real OpenStack: every scenario, and pairs on PostgreSQL, MariaDB and Galera
 	tests/openstack/e2e --runs 3 all
 
+# One build for everything that is run in release: another choice of packages would have other features, and build all again.
+RELEASE := $(CARGO) build --release --locked -p cloud-manager -p workspace-tests --bin cloud-manager --bin bench --bin soak
+
 bench: ## The table of speed and size in README.md (release build)
-	$(CARGO) build --release --locked -p cloud-manager
-	$(CARGO) run --release --locked -p workspace-tests --bin bench
+	$(RELEASE)
+	target/release/bench
 
 FROM ?= 0
 N ?= 20000
 
 soak: ## N random schedules of two controllers from seed FROM (release build; says how to go on later)
-	$(CARGO) build --release --locked -p workspace-tests --bin soak
+	$(RELEASE)
 	target/release/soak --from $(FROM) --n $(N)
 
 mutants: ## Three rules broken on purpose, each in a copy of the tree, are found out by soak

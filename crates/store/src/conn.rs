@@ -15,6 +15,9 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 /// Writers at a time of one process: more wait for the counter's row at the server, where waiting costs more.
 const SERVER_WRITERS: usize = 4;
 
+/// A connection that lay idle for so long is asked whether it still works before it is used again.
+const LAY_IDLE: Duration = Duration::from_secs(1);
+
 /// Opens connections of one database.
 #[derive(Debug)]
 pub(crate) struct Opener<P> {
@@ -34,9 +37,12 @@ macro_rules! opener {
                 $connect.await
             }
 
-            async fn recycle(&self, conn: &mut $module::Conn, _: &Metrics) -> RecycleResult<StoreError> {
+            async fn recycle(&self, conn: &mut $module::Conn, metrics: &Metrics) -> RecycleResult<StoreError> {
                 if conn.is_broken() {
                     return Err(RecycleError::message("it has an open transaction"));
+                }
+                if metrics.last_used() < LAY_IDLE {
+                    return Ok(());
                 }
                 conn.batch_execute("SELECT 1").await.map_err(|e| RecycleError::Backend(e.into()))
             }
@@ -86,11 +92,8 @@ impl<M: Manager> Lent<M> {
     /// Ends the loan with what the call came to.
     pub fn give_back<T>(mut self, result: &StoreResult<T>) {
         match result {
-            Err(StoreError::ReadOnly(_)) => {
-                // The primary is elsewhere now: the other connections lead to the same wrong server.
-                self.pool.retain(|_, _| false);
-            }
-            Err(error) if !error.is_about_data() => {}
+            // The server is gone, or the primary is elsewhere now: where this connection led the others lead, too.
+            Err(error) if !error.is_about_data() => drop(self.pool.retain(|_, _| false)),
             _ => drop(self.object.take()),
         }
     }

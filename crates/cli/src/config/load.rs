@@ -122,6 +122,9 @@ impl Loaded {
         if let Some(url) = api.public_endpoint.as_ref().filter(|u| !u.starts_with("http://") && !u.starts_with("https://")) {
             return fail("api.public_endpoint", format!("'{url}' is no URL; write http://HOST:PORT or https://HOST:PORT."));
         }
+        if api.max_watches_per_user == 0 {
+            return fail("api.max_watches_per_user", "0 lets nobody watch; write 1 or more.".into());
+        }
         if !database.url.contains(':') {
             return fail("database.url", "it is no URL; write sqlite:///PATH.".into());
         }

@@ -62,11 +62,13 @@ pub struct Api {
     /// Address and port of `/metrics`; empty: none.
     #[serde(deserialize_with = "optional")]
     pub metrics_listen: Option<String>,
+    /// Watches one user may have open.
+    pub max_watches_per_user: usize,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Api { listen: "127.0.0.1:9362".into(), public_endpoint: None, metrics_listen: Some("127.0.0.1:9363".into()) }
+        Api { listen: "127.0.0.1:9362".into(), public_endpoint: None, metrics_listen: Some("127.0.0.1:9363".into()), max_watches_per_user: 20 }
     }
 }
 

@@ -104,7 +104,12 @@ impl Node {
         let told = watch::channel(Standing::Starting).0;
         let mut node = Node { registry: registry.clone(), api: None, stop: stop.clone(), servers: Vec::new(), controller: None, feed_task, _lock: lock };
         if roles.api {
-            let api = ApiConfig { listen: address(&config.api.listen, "api.listen")?, public_endpoint: config.api.public_endpoint.clone(), ..ApiConfig::default() };
+            let api = ApiConfig {
+                listen: address(&config.api.listen, "api.listen")?,
+                public_endpoint: config.api.public_endpoint.clone(),
+                max_watches_per_user: config.api.max_watches_per_user,
+                ..ApiConfig::default()
+            };
             let backends = Backends {
                 registry,
                 feed: feed.clone(),

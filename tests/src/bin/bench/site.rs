@@ -130,7 +130,7 @@ impl Site {
 
     fn configuration(&self, state: &std::path::Path, api: SocketAddr) -> String {
         format!(
-            "[api]\nlisten = \"{api}\"\nmetrics_listen = \"\"\n[database]\nurl = \"{}\"\n[controller]\nstate_dir = \"{}\"\n\
+            "[api]\nlisten = \"{api}\"\nmetrics_listen = \"\"\nmax_watches_per_user = 1000\n[database]\nurl = \"{}\"\n[controller]\nstate_dir = \"{}\"\n\
              [keys]\ncredential_key_file = \"{}\"\n[log]\nlevel = \"error\"\n\
              [openstack]\nauth_url = \"{}\"\nusername = \"admin\"\npassword = \"{}\"\nproject_name = \"admin\"\n",
             self.place.url,
