@@ -188,6 +188,7 @@ def _evacuation(ctx, how):
         ("the one PUT", lambda: mark.service_writes(service)),
         ("the first evacuation record", lambda: ctx.cloud.records(ids, "evacuation")),
         ("half of the guests rebuilt", lambda: len(over(REBUILT)) * 2 >= len(ids)),
+        ("the last guest rebuilt", lambda: len(over(REBUILT)) == len(ids)),
     ):
         _strike(ctx, *moment, how)
     rebuilt_elsewhere(ctx.cloud, ids, 400)

@@ -288,7 +288,11 @@ impl Laws {
         if intent.owner.starts_with("Evacuation/") {
             let sick = self.sick_at.get(host).is_some_and(|at| world.now() - at <= 30_000);
             let auto = owner["mode"] == "Auto";
-            self.check("P4 nobody fences a healthy host unasked", !auto || sick, || format!("{} fences {host}, which is well; {running:?} run there", intent.owner));
+            // One that it fenced before and that came back is fenced again (S5), as long as a guest is to be taken off it.
+            let before = |i: &&Intent| i.owner_uid == intent.owner_uid && command(i) && i.issued_at < intent.issued_at;
+            let again = self.mirror.intents.values().any(|i| before(&i)) && world.guest_ids().iter().any(|g| world.home_of(g).as_deref() == Some(host));
+            let fine = !auto || sick || again;
+            self.check("P4 nobody fences a healthy host unasked", fine, || format!("{} fences {host}, which is well; {running:?} run there", intent.owner));
             self.check("P4 nobody fences where it is forbidden", owner["fence"] != "Forbidden", || intent.owner.clone());
         } else if owner["runningGuests"] != "Kill" && !act.late {
             self.check("P6 a host with running guests is not switched off", running.is_empty(), || format!("{} switches {host} off; {running:?} run there", intent.owner));

@@ -219,6 +219,9 @@ impl Run<'_> {
 
     fn rebuild(&mut self, service: &ServiceFacts, settled: &Settled) -> Turn {
         self.take_claim("evacuation", None);
+        if service.forced_down && self.nothing_is_left(settled) {
+            return self.end();
+        }
         if let Some(turn) = self.prove_off(settled).or_else(|| self.prove_silent(settled)) {
             return turn;
         }
@@ -235,6 +238,17 @@ impl Run<'_> {
         guests::enlist(&mut self.status.guests, guests, self.env);
         self.update_guests(settled);
         self.send_next(settled)
+    }
+
+    /// Whether it was fenced for this evacuation and every guest has come to an end: then nothing is asked of it any more,
+    /// and if it shows life it is not fenced again.
+    fn nothing_is_left(&mut self, settled: &Settled) -> bool {
+        let fenced = self.evidence.latch.as_ref().is_some_and(|l| l.by_uid == self.env.owner_uid);
+        let (Some(guests), Some(_), true) = (self.facts.guests.seen(), self.facts.moves.seen(), fenced) else { return false };
+        guests::enlist(&mut self.status.guests, guests, self.env);
+        self.update_guests(settled);
+        let ended = |m: &GuestMove| matches!(m.outcome, GuestOutcome::Moved | GuestOutcome::Skipped | GuestOutcome::Failed);
+        self.status.guests.iter().all(ended)
     }
 
     /// `None`: proven off, by readings young enough to send requests on (S4, S5).
@@ -369,6 +383,11 @@ impl Run<'_> {
             let reason = [reasons::NOVA_UNREADABLE, reasons::MOVE_IN_FLIGHT, reasons::RETRYING].into_iter().find(|r| m.reason == *r).unwrap_or(reasons::NO_DESTINATION);
             return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
+        self.end()
+    }
+
+    fn end(&self) -> Turn {
+        let guests = &self.status.guests;
         let bad = guests.iter().find(|m| m.outcome == GuestOutcome::Failed || (m.outcome == GuestOutcome::Skipped && m.reason == reasons::LOCAL_DISK));
         match bad {
             Some(m) => Turn::Ended(false, reasons::FAILED, format!("{}; {} ({}): {}", summary(guests), m.name, m.id, m.message)),

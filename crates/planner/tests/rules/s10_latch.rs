@@ -71,6 +71,31 @@ fn a_host_that_comes_back_to_life_is_fenced_twice_at_most() {
     assert!(message.contains("2 times"), "{message}");
 }
 
+/// Found by seed 822 of the schedules: somebody pressed its button while the last guest was on its way.
+#[test]
+fn a_fenced_host_that_shows_life_when_all_its_guests_have_gone_is_not_fenced_again() {
+    let back = |guests: Vec<planner::facts::Guest>| HostFacts {
+        service: Fact::Seen(ServiceFacts { up: false, ..fenced() }, at(0)),
+        guests: Fact::Seen(guests, at(0)),
+        links: vec![link("l1", PowerState::On)],
+        ..dead()
+    };
+    let mut play = rebuild(back(vec![]));
+    play.env.evidence.latch = Some(latch(UID, true));
+    play.object.status.fences = 1;
+    assert_eq!(play.pass(), Next::Finished);
+    assert!(play.env.evidence.latch.is_some(), "its return is another matter");
+
+    let mut left = rebuild(back(vec![guest("g")]));
+    left.env.evidence.latch = Some(latch(UID, true));
+    left.object.status.fences = 1;
+    assert!(matches!(steps(left.pass()), Step::Power { command: PowerCommand::ForceOff, .. }), "a guest is left");
+    let mut blind = rebuild(HostFacts { guests: Fact::Unknown("500".into()), ..back(vec![]) });
+    blind.env.evidence.latch = Some(latch(UID, true));
+    blind.object.status.fences = 1;
+    assert_ne!(blind.pass(), Next::Finished, "silence is never empty");
+}
+
 #[test]
 fn a_latch_of_an_older_evacuation_with_the_same_name_is_not_this_ones_fence() {
     let mut play = rebuild(HostFacts { links: vec![link("l1", PowerState::On)], ..facts() });
