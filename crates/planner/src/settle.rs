@@ -16,6 +16,10 @@ pub const REPEAT_AFTER_SECONDS: i64 = 60;
 /// work that died with a nova-compute leaves its record as it is. A rebuild takes seconds, copying memory may take long.
 const STUCK_SECONDS: [(&str, i64); 2] = [("evacuation", 900), ("live-migration", 3_600)];
 
+/// A guest that Nova is busy with, though it shows no record of the request so many seconds after the call's end of life, is
+/// for a person: the message to the conductor was lost, and nothing resets the guest.
+const NO_RECORD_SECONDS: i64 = 900;
+
 /// Evidence of a request that left no trace.
 pub const LOST: &str = "no record appeared";
 /// Evidence of a request whose guest Nova does not know any longer.
@@ -191,7 +195,11 @@ fn migration(
         }
         _ if guest.task_state.is_some() => {
             let task = guest.task_state.as_deref().unwrap_or_default();
-            open(reasons::SETTLING, format!("{label}: no record of the request, but Nova is busy with the guest ({task})"))
+            let message = format!("{label}: no record of the request, but Nova is busy with the guest ({task})");
+            if intent.past_end_of_life > NO_RECORD_SECONDS {
+                return human(format!("{message} for long; if no conductor works on it, reset the guest's state in Nova"));
+            }
+            open(reasons::SETTLING, message)
         }
         _ => closed(OperationState::Failed, LOST),
     }

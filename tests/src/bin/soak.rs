@@ -50,6 +50,10 @@ fn options() -> Result<Options, String> {
                 "token-check" => o.sabotage = Sabotage::TokenCheck,
                 other => return Err(format!("--sabotage {other}: there is token-check only")),
             },
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                std::process::exit(0);
+            }
             _ => return Err(format!("{arg}: not known\n{USAGE}")),
         }
     }
@@ -158,7 +162,7 @@ fn main() -> ExitCode {
                     let (keep, outcome) = shrink(&whole, outcome);
                     show(&keep.of(&whole), &outcome);
                     let sabotage = if o.sabotage == Sabotage::TokenCheck { " --sabotage token-check" } else { "" };
-                    println!("again: cargo run --release -p workspace-tests --bin soak -- --seed {seed} --keep {keep} --trace{sabotage}");
+                    println!("again: target/release/soak --seed {seed} --keep {keep} --trace{sabotage}");
                 }
                 true
             }

@@ -38,7 +38,7 @@ fn search(from: u64, count: u64, plan: impl Fn(u64) -> Plan + Sync, bad: impl Fn
 fn story(plan: &Plan) -> String {
     let (keep, outcome) = shrink(plan, run(plan, false));
     let Some(violation) = &outcome.violation else { return format!("seed {} does not break it again: something is not repeatable", plan.seed) };
-    let again = format!("cargo run --release -p workspace-tests --bin soak -- --seed {} --keep {keep} --trace", plan.seed);
+    let again = format!("target/release/soak --seed {} --keep {keep} --trace", plan.seed);
     format!("{}{}\n\n{violation}\nagain: {again}", keep.of(plan), outcome.tail)
 }
 

@@ -54,6 +54,7 @@ fn an_evacuation_is_settled_by_records_of_ours_and_by_where_the_guest_is() {
         ("no record within a minute", sent(Unknown, 79), with(here(), vec![]), reasons::SETTLING),
         ("no record after a minute", sent(Unknown, 80), with(here(), vec![]), "Failed"),
         ("no record, but Nova is busy with the guest", sent(Unknown, 300), with(busy("rebuilding"), vec![]), reasons::SETTLING),
+        ("no record for a quarter of an hour, and Nova is still busy", sent(Unknown, 921), with(busy("rebuilding"), vec![]), "NeedsHuman"),
         ("accepted, and never a record", sent(Accepted, 300), with(here(), vec![]), "NeedsHuman"),
         ("no record, and the guest is elsewhere", sent(Unknown, 25), moved(vec![], None), "Observed"),
         ("the guest cannot be read", sent(Unknown, 300), with(vec![], vec![]), reasons::NOVA_UNREADABLE),
