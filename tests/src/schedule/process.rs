@@ -191,16 +191,18 @@ impl Process {
         Time(self.stage.clock.now().0 + lock(&self.stage.slots[self.slot]).skew)
     }
 
-    /// Waits while it has no time; for ever if it is dead.
-    async fn awake(&self) {
+    /// Waits while it has no time, and says whether it had none; for ever if it is dead.
+    async fn awake(&self) -> bool {
+        let mut slept = false;
         loop {
             if self.dead.load(Ordering::SeqCst) {
                 return std::future::pending().await;
             }
             let until = lock(&self.stage.slots[self.slot]).asleep_until;
             if until <= Instant::now() {
-                return;
+                return slept;
             }
+            slept = true;
             tokio::time::sleep_until(until).await;
         }
     }
@@ -212,7 +214,7 @@ impl Process {
 
     /// A call up to its effect. `call`: what for. `way`: how long it is on its way there, at most.
     pub async fn begin(&self, class: Class, call: &str, way: Duration) -> Ticket {
-        self.awake().await;
+        let mut late = self.awake().await;
         if self.dying.load(Ordering::SeqCst) {
             self.die();
             return std::future::pending().await;
@@ -227,8 +229,8 @@ impl Process {
         let back = Duration::from_micros(chance::mix(self.stage.plan.seed, n, 4) % micros);
         // Timers tick in milliseconds.
         tokio::time::sleep(there).await;
-        self.awake().await;
-        let mut late = false;
+        // Also a pause that another call of the process brought.
+        late |= self.awake().await;
         match what {
             Some(What::Crash(Moment::Before)) => {
                 self.die();
