@@ -17,7 +17,8 @@ quick: check arrows tests ## What needs no further packages
 peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator, PostgreSQL, MariaDB)
 	tests/tools/install-peers
 
-check: ## Lints, warnings are errors
+check: ## Format and lints, warnings are errors
+	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 tests: ## Every test of the workspace

@@ -63,7 +63,9 @@ pub(crate) async fn page(ctx: &Context, kind: &KindInfo, selection: &Selection, 
         "Event" => events(store, selection, limit).await,
         _ if kind.kind == "Lease" || selection.name().is_some() => few(ctx, kind, selection).await,
         // `shown` has to look into a Credential.
-        _ if kind.kind != "Credential" && (selection.is_all() || selection.is_host_only()) => return indexed(store, kind, selection, after, limit).await,
+        _ if kind.kind != "Credential" && (selection.is_all() || selection.is_host_only()) => {
+            return indexed(store, kind, selection, after, limit).await;
+        }
         _ => filtered(store, kind, selection, after, limit).await,
     }?;
     let Page { items, next, remaining, revision } = parsed;

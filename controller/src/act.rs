@@ -58,7 +58,9 @@ impl Actor for WorldActor {
                 let result = world.cloud.update_service(service_id, &change).await;
                 world.service_written(service_id).await;
                 match result {
-                    Ok(_) => ActOutcome::Done { state: OperationState::Observed, request_id: None, evidence: "Nova answered with the changed row".into() },
+                    Ok(_) => {
+                        ActOutcome::Done { state: OperationState::Observed, request_id: None, evidence: "Nova answered with the changed row".into() }
+                    }
                     Err(error) => failed(error),
                 }
             }

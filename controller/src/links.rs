@@ -64,7 +64,8 @@ impl World {
     /// How to talk to a port of a device; `Err` says what is missing.
     pub(crate) async fn target(&self, device_name: &str, port: i64) -> Result<(Target, Binding), String> {
         let device = self.store.get("PowerDevice", device_name).await.map_err(|e| e.to_string())?;
-        let device: Object<v1::PowerDevice> = device.ok_or_else(|| format!("there is no PowerDevice {device_name}"))?.typed().map_err(|e| e.to_string())?;
+        let device: Object<v1::PowerDevice> =
+            device.ok_or_else(|| format!("there is no PowerDevice {device_name}"))?.typed().map_err(|e| e.to_string())?;
         let binding = Binding { device_uid: device.metadata.uid.clone(), endpoint: endpoint_text(&device.spec), port, service_id: String::new() };
         let (mut username, mut password) = (String::new(), SecretString::default());
         if let Some(credential) = &device.spec.credential_ref {
@@ -144,7 +145,10 @@ impl World {
     /// Whether the machine behind a link is who the link's spec says.
     pub(crate) async fn read_identity(&self, wired: &Wired) -> Fact<Result<(), String>> {
         let Some(want) = &wired.link.spec.identity else {
-            return Fact::Seen(Err(format!("PowerLink {} has no spec.identity; give systemUuid or serialNumber, or use another method", wired.link.metadata.name)), self.clock.now());
+            return Fact::Seen(
+                Err(format!("PowerLink {} has no spec.identity; give systemUuid or serialNumber, or use another method", wired.link.metadata.name)),
+                self.clock.now(),
+            );
         };
         let target = match &wired.target {
             Ok(target) => target,

@@ -3,7 +3,11 @@
 use crate::World;
 use engine::{Key, Queue, Shared, queue::priority};
 use schemas::{kinds, v1::ClusterPolicy};
-use std::{collections::{BTreeMap, HashMap}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 use store::{Guard, Op, StoreError};
 
 /// Age up to which the list of hypervisors is good, in milliseconds.

@@ -1,9 +1,7 @@
 //! A controller that leads: workers, change dispatch, singletons, shutdown.
 
 use crate::{World, act::WorldActor, controllers, gc, node_sync::NodeSync};
-use engine::{
-    Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority,
-};
+use engine::{Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, RwLock},
@@ -11,7 +9,10 @@ use std::{
 };
 use store::{ChangeOp, ListQuery, Store, StoreResult};
 use tokio::task::JoinSet;
-use tokio_util::{sync::CancellationToken, task::{AbortOnDropHandle, TaskTracker}};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 /// Settings of a controller.
 #[derive(Clone, Debug)]
@@ -157,7 +158,9 @@ async fn worker(
             async move { driver.run(&name).await }
         }));
         let again = match run.await {
-            Ok(RunResult::Again(delay)) => Some((delay, if delay.is_zero() { controller.priority } else { priority::RESYNC.max(controller.priority - 40) })),
+            Ok(RunResult::Again(delay)) => {
+                Some((delay, if delay.is_zero() { controller.priority } else { priority::RESYNC.max(controller.priority - 40) }))
+            }
             Ok(RunResult::Done) => None,
             Ok(RunResult::LeaseLost) => {
                 lost.cancel();

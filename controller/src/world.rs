@@ -207,7 +207,8 @@ impl World {
     /// readings is checked when something is sent (S5).
     pub(crate) async fn evacuation_facts(&self, host: &str, env: &Env, named: &[String]) -> HostFacts {
         let wanted = || env.open().filter_map(|i| i.action.server()).chain(named.iter().map(String::as_str));
-        let covered = |f: &HostFacts| wanted().all(|id| f.elsewhere.contains_key(id) || f.guests.seen().is_some_and(|g| g.iter().any(|g| g.id == id)));
+        let covered =
+            |f: &HostFacts| wanted().all(|id| f.elsewhere.contains_key(id) || f.guests.seen().is_some_and(|g| g.iter().any(|g| g.id == id)));
         {
             let looks = self.looks.lock().await;
             if let Some((facts, at)) = looks.get(host)
@@ -419,7 +420,8 @@ impl World {
             if provider.traits.iter().any(|t| t == DISABLED_TRAIT) {
                 continue;
             }
-            let free: BTreeMap<String, i64> = ["VCPU", "MEMORY_MB", "DISK_GB"].iter().filter_map(|c| Some((c.to_string(), provider.free(c)?))).collect();
+            let free: BTreeMap<String, i64> =
+                ["VCPU", "MEMORY_MB", "DISK_GB"].iter().filter_map(|c| Some((c.to_string(), provider.free(c)?))).collect();
             destinations.push(Destination { host: service.host.clone(), zone: service.zone.clone(), free });
         }
         room.insert(zone.into(), (destinations.clone(), now));
@@ -432,7 +434,8 @@ impl World {
             Fact::Seen(guests, _) => guests,
             other => return Err(format!("the guests of {host} cannot be listed: {}", other.why())),
         };
-        let priority = |g: &Guest| g.metadata.get(&policy.recovery_priority_key).and_then(|v| v.parse().ok()).unwrap_or(policy.default_recovery_priority);
+        let priority =
+            |g: &Guest| g.metadata.get(&policy.recovery_priority_key).and_then(|v| v.parse().ok()).unwrap_or(policy.default_recovery_priority);
         let rows: Vec<GuestRow> = guests
             .iter()
             .map(|g| GuestRow {

@@ -208,7 +208,9 @@ pub static KINDS: &[KindInfo] = &[
 
 /// Finds a kind by CamelCase name, plural or short name; case is ignored.
 pub fn find(word: &str) -> Option<&'static KindInfo> {
-    KINDS.iter().find(|k| k.kind.eq_ignore_ascii_case(word) || k.plural.eq_ignore_ascii_case(word) || k.short.iter().any(|s| s.eq_ignore_ascii_case(word)))
+    KINDS
+        .iter()
+        .find(|k| k.kind.eq_ignore_ascii_case(word) || k.plural.eq_ignore_ascii_case(word) || k.short.iter().any(|s| s.eq_ignore_ascii_case(word)))
 }
 
 impl Column {

@@ -78,10 +78,7 @@ impl ObjectMeta {
                 ));
             }
             if value.len() > 63 || !word(value) {
-                errors.push(FieldError::invalid(
-                    format!("metadata.labels[{key}]"),
-                    "a label value has at most 63 letters, digits, '.', '_' or '-'.",
-                ));
+                errors.push(FieldError::invalid(format!("metadata.labels[{key}]"), "a label value has at most 63 letters, digits, '.', '_' or '-'."));
             }
         }
         if self.annotations.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>() > 256 * 1024 {

@@ -75,11 +75,7 @@ impl DynObject {
 
     /// This object as kind `K`. Fails with the path of the field that does not fit.
     pub fn typed<K: Kind>(&self) -> Result<Object<K>, FieldError> {
-        Ok(Object {
-            metadata: self.metadata.clone(),
-            spec: decode("spec", &self.spec)?,
-            status: decode("status", &self.status)?,
-        })
+        Ok(Object { metadata: self.metadata.clone(), spec: decode("spec", &self.spec)?, status: decode("status", &self.status)? })
     }
 
     /// `Kind/name`, for messages.

@@ -60,7 +60,11 @@ fn requirement(part: &str) -> Result<Requirement, String> {
     let key = |k: &str| {
         let k = k.trim();
         let fits = !k.is_empty() && k.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/'));
-        if fits { Ok(k.to_string()) } else { Err(format!("{part:?} is not a requirement; write key=value, key!=value, key, !key, key in (a,b) or key notin (a,b)")) }
+        if fits {
+            Ok(k.to_string())
+        } else {
+            Err(format!("{part:?} is not a requirement; write key=value, key!=value, key, !key, key in (a,b) or key notin (a,b)"))
+        }
     };
     if let Some((k, v)) = part.split_once("!=") {
         return Ok(Requirement::NotIn(key(k)?, vec![v.trim().into()]));

@@ -68,7 +68,10 @@ impl Watches {
         }
         let mine = open.entry(user.to_string()).or_default();
         if *mine >= self.per_user {
-            return Err(ApiError::new(Code::RateLimited, format!("You have {} watches open, which is the limit; close some first, or raise api.max_watches_per_user.", self.per_user)));
+            return Err(ApiError::new(
+                Code::RateLimited,
+                format!("You have {} watches open, which is the limit; close some first, or raise api.max_watches_per_user.", self.per_user),
+            ));
         }
         *mine += 1;
         (self.gauge)(1);

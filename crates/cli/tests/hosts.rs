@@ -88,7 +88,9 @@ async fn an_unknown_host_is_not_found_by_every_command() {
     let server = server(json!({}), json!({})).await;
     on(&server, "GET", "/v1/hostoperations", ok(&list(&[]))).await;
     on(&server, "GET", "/v1/evacuations", ok(&list(&[]))).await;
-    for words in [vec!["evacuate", "gone", "-y"], vec!["drain", "gone"], vec!["power", "on", "gone"], vec!["power", "status", "gone"], vec!["cancel", "gone"]] {
+    for words in
+        [vec!["evacuate", "gone", "-y"], vec!["drain", "gone"], vec!["power", "on", "gone"], vec!["power", "status", "gone"], vec!["cancel", "gone"]]
+    {
         assert_eq!(run(&server, &words).await.code, 3, "{words:?}");
     }
     assert!(bodies(&server, "POST").await.is_empty());
@@ -164,8 +166,12 @@ async fn the_other_host_commands_make_operations() {
 }
 
 fn one_shot(kind: &str, name: &str, succeeded: &str, reason: &str) -> Value {
-    object(kind, name, json!({"hostRef": {"name": "c1"}, "cancel": "No"}),
-        json!({"conditions": [{"type": "Succeeded", "status": succeeded, "reason": reason, "message": "That is how.", "observedGeneration": 1}]}))
+    object(
+        kind,
+        name,
+        json!({"hostRef": {"name": "c1"}, "cancel": "No"}),
+        json!({"conditions": [{"type": "Succeeded", "status": succeeded, "reason": reason, "message": "That is how.", "observedGeneration": 1}]}),
+    )
 }
 
 #[tokio::test]

@@ -61,7 +61,8 @@ async fn each_failure_has_its_exit_code_and_its_sentence() {
 #[tokio::test]
 async fn guests_are_listed_and_a_list_that_is_missing_is_no_empty_one() {
     let server = MockServer::start().await;
-    let guest = json!({"id": "u1", "name": "web", "vmState": "active", "taskState": null, "powerState": "running", "priority": 5, "bootFromVolume": true});
+    let guest =
+        json!({"id": "u1", "name": "web", "vmState": "active", "taskState": null, "powerState": "running", "priority": 5, "bootFromVolume": true});
     on(&server, "GET", "/v1/hosts/c1/guests", ok(&json!({"guests": [guest], "observedAt": "2026-01-01T00:00:00Z"}))).await;
     on(&server, "GET", "/v1/hosts/c2/guests", ok(&json!({}))).await;
     let shown = run(&server, &["get", "guests", "c1"]).await;
@@ -76,18 +77,38 @@ async fn guests_are_listed_and_a_list_that_is_missing_is_no_empty_one() {
 async fn describe_begins_with_why_and_what_to_do() {
     let server = MockServer::start().await;
     on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
-    let operation = object("HostOperation", "drain-c1", json!({"hostRef": {"name": "c1"}, "type": "Drain"}),
-        json!({"observedGeneration": 1, "waiting": {"reason": "DrainLimit", "message": "2 of 2 hosts are being drained."}}));
-    Mock::given(method("GET")).and(path("/v1/hostoperations")).and(query_param("fieldSelector", "spec.hostRef.name=c1")).respond_with(ok(&list(&[operation]))).mount(&server).await;
+    let operation = object(
+        "HostOperation",
+        "drain-c1",
+        json!({"hostRef": {"name": "c1"}, "type": "Drain"}),
+        json!({"observedGeneration": 1, "waiting": {"reason": "DrainLimit", "message": "2 of 2 hosts are being drained."}}),
+    );
+    Mock::given(method("GET"))
+        .and(path("/v1/hostoperations"))
+        .and(query_param("fieldSelector", "spec.hostRef.name=c1"))
+        .respond_with(ok(&list(&[operation])))
+        .mount(&server)
+        .await;
     on(&server, "GET", "/v1/evacuations", ok(&list(&[]))).await;
-    let call = object("Operation", "op1", json!({"owner": "HostOperation/drain-c1", "host": "c1", "step": "LiveMigrate/u1", "attempt": 1}), json!({"state": "Unknown"}));
-    let settled = object("Operation", "op0", json!({"owner": "Host/c1", "host": "c1", "step": "Disable", "attempt": 1}), json!({"state": "Observed"}));
+    let call = object(
+        "Operation",
+        "op1",
+        json!({"owner": "HostOperation/drain-c1", "host": "c1", "step": "LiveMigrate/u1", "attempt": 1}),
+        json!({"state": "Unknown"}),
+    );
+    let settled =
+        object("Operation", "op0", json!({"owner": "Host/c1", "host": "c1", "step": "Disable", "attempt": 1}), json!({"state": "Observed"}));
     for (owner, items) in [("Host/c1", vec![settled]), ("HostOperation/drain-c1", vec![call])] {
         let mock = Mock::given(method("GET")).and(path("/v1/operations")).and(query_param("fieldSelector", format!("spec.owner={owner}")));
         mock.respond_with(ok(&list(&items))).mount(&server).await;
     }
-    let event = object("Event", "e1", json!({"regarding": "Host/c1", "type": "Warning", "reason": "Refused", "count": 3, "note": "No way."}), json!({}));
-    Mock::given(path("/v1/events")).and(query_param("fieldSelector", "spec.regarding=Host/c1")).respond_with(ok(&list(&[event]))).mount(&server).await;
+    let event =
+        object("Event", "e1", json!({"regarding": "Host/c1", "type": "Warning", "reason": "Refused", "count": 3, "note": "No way."}), json!({}));
+    Mock::given(path("/v1/events"))
+        .and(query_param("fieldSelector", "spec.regarding=Host/c1"))
+        .respond_with(ok(&list(&[event])))
+        .mount(&server)
+        .await;
     let ran = run(&server, &["describe", "host", "c1"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let lines: Vec<&str> = ran.out.lines().collect();
@@ -136,7 +157,10 @@ async fn apply_creates_changes_and_goes_on_after_a_document_that_is_wrong() {
     assert_eq!(ran.code, 2);
     assert!(ran.err.starts_with("error: standard input, document 2, line 8"), "{ran:?}");
     let put = &bodies(&server, "PUT").await[0];
-    assert_eq!((&put["metadata"]["resourceVersion"], &put["spec"]["power"], &put["metadata"]["labels"]["rack"]), (&json!("5"), &json!("On"), &json!("a1")));
+    assert_eq!(
+        (&put["metadata"]["resourceVersion"], &put["spec"]["power"], &put["metadata"]["labels"]["rack"]),
+        (&json!("5"), &json!("On"), &json!("a1"))
+    );
     assert_eq!(bodies(&server, "POST").await[0]["spec"]["endpoint"]["host"], "10.0.0.1");
 }
 
@@ -207,7 +231,10 @@ async fn wait_ends_when_the_condition_comes() {
     let mut changed = host("c1", json!({}), condition("True"));
     changed["metadata"]["resourceVersion"] = "6".into();
     let stream = format!("{}\n", json!({"type": "MODIFIED", "object": changed}));
-    let watch = Mock::given(path("/v1/hosts")).and(query_param("watch", "1")).and(query_param("fieldSelector", "metadata.name=c1")).and(query_param("resourceVersion", "5"));
+    let watch = Mock::given(path("/v1/hosts"))
+        .and(query_param("watch", "1"))
+        .and(query_param("fieldSelector", "metadata.name=c1"))
+        .and(query_param("resourceVersion", "5"));
     watch.respond_with(ResponseTemplate::new(200).set_body_raw(stream, "application/json")).with_priority(1).mount(&server).await;
     on(&server, "GET", "/v1/hosts", ok(&list(&[host("c1", json!({}), condition("False"))]))).await;
     let ran = run(&server, &["wait", "host", "c1", "--for=condition=Ready", "--timeout", "30s"]).await;
@@ -241,7 +268,8 @@ async fn a_watch_prints_each_change_until_it_may_not_go_on() {
     let mut changed = waiting_host();
     changed["metadata"]["resourceVersion"] = "6".into();
     let stream = format!("{}\n", json!({"type": "DELETED", "object": changed}));
-    for (revision, answer) in [("5", ResponseTemplate::new(200).set_body_raw(stream, "application/json")), ("6", error(403, "forbidden", "Enough."))] {
+    for (revision, answer) in [("5", ResponseTemplate::new(200).set_body_raw(stream, "application/json")), ("6", error(403, "forbidden", "Enough."))]
+    {
         let watch = Mock::given(path("/v1/hosts")).and(query_param("watch", "1")).and(query_param("resourceVersion", revision));
         watch.respond_with(answer).with_priority(1).mount(&server).await;
     }

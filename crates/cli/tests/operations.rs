@@ -130,7 +130,8 @@ async fn keys_are_rotated_while_a_server_runs_and_none_that_is_used_goes() {
     // The running server opens with the new key, and seals with it.
     site.shows(&["power", "status", "compute-01"], "On");
     let manifest = site.path("second.yaml");
-    std::fs::write(&manifest, "apiVersion: cloud-manager/v1\nkind: Credential\nmetadata: {name: second}\nspec: {data: {username: a, password: b}}\n").unwrap();
+    std::fs::write(&manifest, "apiVersion: cloud-manager/v1\nkind: Credential\nmetadata: {name: second}\nspec: {data: {username: a, password: b}}\n")
+        .unwrap();
     site.ok(&["apply", "-f", manifest.to_str().unwrap()]);
     assert!(site.ok(&["keys", "list"]).contains(&format!("{new}  seals and opens  2")));
     let (_, findings) = site.doctor(&[]);
@@ -216,6 +217,9 @@ fn each_shell_gets_a_script_that_knows_the_commands() {
         let script = String::from_utf8(out.stdout).unwrap();
         assert!(out.status.success() && script.contains("evacuate") && script.contains("doctor"), "{shell}");
     }
-    let out = std::process::Command::new("bash").args(["-c", &format!("source <({} completion bash) && complete -p cloud-manager", site::BINARY)]).output().unwrap();
+    let out = std::process::Command::new("bash")
+        .args(["-c", &format!("source <({} completion bash) && complete -p cloud-manager", site::BINARY)])
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", said(&out));
 }

@@ -21,8 +21,18 @@ const PAGE: usize = 500;
 /// The newest microversion this client knows.
 const MICROVERSION: &str = "cloud-manager 1.0";
 /// Metadata that this client knows; newer servers may send more.
-const METADATA: [&str; 10] =
-    ["name", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels", "annotations", "finalizers", "ownerReferences"];
+const METADATA: [&str; 10] = [
+    "name",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "labels",
+    "annotations",
+    "finalizers",
+    "ownerReferences",
+];
 
 /// Where the API is and who asks.
 #[derive(Clone, Debug)]
@@ -105,7 +115,10 @@ impl Client {
                 };
                 match keystone_endpoint(&catalogue, SERVICE_TYPE, &access.interface, access.region.as_deref()) {
                     Some(url) => (url, "Keystone's catalogue"),
-                    None => (DEFAULT_ENDPOINT.into(), "the default: no --endpoint, no CLOUD_MANAGER_ENDPOINT, no service cloud-manager in Keystone's catalogue"),
+                    None => (
+                        DEFAULT_ENDPOINT.into(),
+                        "the default: no --endpoint, no CLOUD_MANAGER_ENDPOINT, no service cloud-manager in Keystone's catalogue",
+                    ),
                 }
             }
         };
@@ -277,7 +290,10 @@ impl Client {
         }
         if (300..400).contains(&status) {
             let to = answer.headers().get("location").and_then(|l| l.to_str().ok()).unwrap_or("nowhere").to_string();
-            return Err(Error::Usage(format!("{} sends us on to {to} (status {status}); give --endpoint with the right address.", self.inner.endpoint)));
+            return Err(Error::Usage(format!(
+                "{} sends us on to {to} (status {status}); give --endpoint with the right address.",
+                self.inner.endpoint
+            )));
         }
         let header = |name: &str| answer.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_string();
         let request_id = header("x-openstack-request-id");
@@ -295,7 +311,14 @@ impl Client {
 
     /// Sends a request, with a token, renewed once if it is refused. Reads are repeated twice at most
     /// when the server asks to come back in a few seconds.
-    async fn send(&self, method: Method, path: &str, parameters: &[(&str, String)], body: Option<&Value>, limit: Option<Duration>) -> Result<Response, Error> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        parameters: &[(&str, String)],
+        body: Option<&Value>,
+        limit: Option<Duration>,
+    ) -> Result<Response, Error> {
         let (mut renewed, mut repeats) = (false, 0);
         loop {
             let token = self.token().await?;

@@ -112,7 +112,8 @@ mod tests {
     fn a_new_object_carries_nothing_that_the_server_owns() {
         let given = json!({"kind": "Host", "metadata": {"name": "c1", "uid": "u", "generation": 4, "labels": {"a": "1"}},
                            "spec": {"power": "Off", "title": null}, "status": {"epoch": 1}});
-        let want = json!({"apiVersion": "cloud-manager/v1", "kind": "Host", "metadata": {"name": "c1", "labels": {"a": "1"}}, "spec": {"power": "Off"}});
+        let want =
+            json!({"apiVersion": "cloud-manager/v1", "kind": "Host", "metadata": {"name": "c1", "labels": {"a": "1"}}, "spec": {"power": "Off"}});
         assert_eq!(for_create(&given), want);
     }
 }

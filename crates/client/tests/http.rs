@@ -106,7 +106,11 @@ async fn a_task_is_read_in_the_earlier_clients_words() {
 async fn deleting_tells_whether_the_object_is_gone_or_going() {
     let server = MockServer::start().await;
     Mock::given(method("DELETE")).and(path("/v1/hosts/a")).respond_with(ResponseTemplate::new(204)).mount(&server).await;
-    Mock::given(method("DELETE")).and(path("/v1/hosts/b")).respond_with(ResponseTemplate::new(202).set_body_json(host("b", 4, "On"))).mount(&server).await;
+    Mock::given(method("DELETE"))
+        .and(path("/v1/hosts/b"))
+        .respond_with(ResponseTemplate::new(202).set_body_json(host("b", 4, "On")))
+        .mount(&server)
+        .await;
     let client = connect(&server).await;
     assert_eq!(client.delete("hosts", "a").await.unwrap(), Deleted::Gone);
     assert!(matches!(client.delete("hosts", "b").await.unwrap(), Deleted::Finalizing(o) if o.metadata.name == "b"));

@@ -64,8 +64,7 @@ async fn a_watch_that_is_too_old_lists_anew_and_tells_only_what_differs() {
     serve_watch(&server, 20, lines(&[json!({"type": "MODIFIED", "object": host("c3", 21, "Off")})])).await;
     serve_watch(&server, 21, ResponseTemplate::new(500)).await;
     let mut watch = watch(&server).await;
-    let want =
-        ["Added c1@3", "Added c2@4", "Added c4@5", "Synced", "Added c3@12", "Deleted c4@5", "Added c4@18", "Deleted c2@4", "Modified c3@21"];
+    let want = ["Added c1@3", "Added c2@4", "Added c4@5", "Synced", "Added c3@12", "Deleted c4@5", "Added c4@18", "Deleted c2@4", "Modified c3@21"];
     assert_eq!(told(&mut watch, want.len()).await, want);
 }
 

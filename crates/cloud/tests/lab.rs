@@ -24,10 +24,7 @@ async fn everything_a_real_cloud_lists_is_understood() {
     let computes: Vec<_> = services.iter().filter(|s| s.binary == "nova-compute").collect();
     assert!(!computes.is_empty());
     for service in &computes {
-        assert!(
-            !service.id.is_empty() && service.enabled.is_some() && service.up.is_some() && service.updated_at.is_some(),
-            "{service:?}"
-        );
+        assert!(!service.id.is_empty() && service.enabled.is_some() && service.up.is_some() && service.updated_at.is_some(), "{service:?}");
     }
     assert!(services.iter().any(|s| s.binary == "nova-conductor" && s.up == Some(true)));
 
@@ -126,9 +123,7 @@ async fn a_real_guest_is_stopped_started_and_moved() {
 
     let known: Vec<i64> = cloud.migrations_of_server(&guest).await.unwrap().iter().map(|m| m.id).collect();
     let services = cloud.services().await.unwrap();
-    let fit = |s: &&cloud::Service| {
-        s.binary == "nova-compute" && s.host != source && s.up == Some(true) && s.enabled == Some(true)
-    };
+    let fit = |s: &&cloud::Service| s.binary == "nova-compute" && s.host != source && s.up == Some(true) && s.enabled == Some(true);
     let destination = &services.iter().find(fit).expect("a second host that is up and enabled").host;
     // The source is up: evacuation is refused.
     let refusal = cloud.evacuate(&guest, destination, false).await.unwrap_err();
@@ -138,8 +133,7 @@ async fn a_real_guest_is_stopped_started_and_moved() {
     until(&cloud, &guest, "moved", |s| s.host.as_deref() == Some(destination)).await;
     let end = Instant::now() + Duration::from_secs(30);
     let record = loop {
-        let new: Vec<_> =
-            cloud.migrations_of_server(&guest).await.unwrap().into_iter().filter(|m| !known.contains(&m.id)).collect();
+        let new: Vec<_> = cloud.migrations_of_server(&guest).await.unwrap().into_iter().filter(|m| !known.contains(&m.id)).collect();
         assert_eq!(new.len(), 1, "{new:?}");
         if new[0].status == "completed" {
             break new[0].clone();

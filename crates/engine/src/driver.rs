@@ -121,8 +121,12 @@ impl<R: Reconciler> Driver<R> {
         ops.extend(self.patches(&decision).await?);
         match self.commit(ops).await {
             Ok(()) => {}
-            Err(StoreError::Frozen) => return self.hold(&loaded, &decision, reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on").await,
-            Err(StoreError::Claimed { owner, .. }) => return self.hold(&loaded, &decision, reasons::CLAIMED, &format!("{owner} works on this host")).await,
+            Err(StoreError::Frozen) => {
+                return self.hold(&loaded, &decision, reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on").await;
+            }
+            Err(StoreError::Claimed { owner, .. }) => {
+                return self.hold(&loaded, &decision, reasons::CLAIMED, &format!("{owner} works on this host")).await;
+            }
             Err(error @ StoreError::LimitReached { .. }) => {
                 let reason = decision.limits.first().map_or(reasons::DRAIN_LIMIT, |l| l.reason);
                 return self.hold(&loaded, &decision, reason, &format!("{error}; it goes on when another has finished")).await;
@@ -175,7 +179,8 @@ impl<R: Reconciler> Driver<R> {
         if left <= 0 {
             return;
         }
-        let next = planner::contract::wait(reasons::RETRYING, format!("tried {} time(s): {}", retry.failures, retry.last_error), left.div_euclid(1_000) + 1);
+        let next =
+            planner::contract::wait(reasons::RETRYING, format!("tried {} time(s): {}", retry.failures, retry.last_error), left.div_euclid(1_000) + 1);
         if let Ok(status) = serde_json::from_value(held_status(&loaded.raw, &next, loaded.env.now)) {
             // As if the step had not been decided: nothing of what it assumed may be kept.
             decision.status = status;
@@ -209,8 +214,17 @@ impl<R: Reconciler> Driver<R> {
         let owner_uid = raw.metadata.uid.clone();
         match &decision.claim {
             // A decision that only waits takes the claim as well, unless an equal or higher one holds it.
-            ClaimWish::Take { rank, purpose, max } if intent.is_some() || loaded.env.claimed_by_other().is_none() || loaded.env.claim.as_ref().is_some_and(|c| c.2 < *rank) => {
-                ops.push(Op::TakeClaim(ClaimRequest { host: host.clone(), owner: raw.id(), owner_uid, rank: *rank, purpose: purpose.clone(), max: *max }));
+            ClaimWish::Take { rank, purpose, max }
+                if intent.is_some() || loaded.env.claimed_by_other().is_none() || loaded.env.claim.as_ref().is_some_and(|c| c.2 < *rank) =>
+            {
+                ops.push(Op::TakeClaim(ClaimRequest {
+                    host: host.clone(),
+                    owner: raw.id(),
+                    owner_uid,
+                    rank: *rank,
+                    purpose: purpose.clone(),
+                    max: *max,
+                }));
             }
             ClaimWish::Take { .. } | ClaimWish::Keep => {}
             ClaimWish::Release => ops.push(Op::ReleaseClaim { host: host.clone(), owner_uid }),
@@ -300,7 +314,14 @@ impl<R: Reconciler> Driver<R> {
     }
 
     /// The second transaction: what became of the act.
-    async fn note_outcome(&self, loaded: &Loaded<R::Kind>, host: &str, step: &Step, intent: &DynObject, outcome: ActOutcome) -> Result<(), StoreError> {
+    async fn note_outcome(
+        &self,
+        loaded: &Loaded<R::Kind>,
+        host: &str,
+        step: &Step,
+        intent: &DynObject,
+        outcome: ActOutcome,
+    ) -> Result<(), StoreError> {
         let s = &self.shared;
         let (state, request_id, evidence) = match outcome {
             ActOutcome::Done { state, request_id, evidence } => (state, request_id, evidence),

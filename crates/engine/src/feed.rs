@@ -56,7 +56,11 @@ impl Feed {
     }
 
     /// As [`Feed::start`], with so many changes kept in memory.
-    pub async fn with_ring(store: Arc<dyn Store>, stop: CancellationToken, size: usize) -> StoreResult<(Arc<Feed>, tokio::task::JoinHandle<StoreResult<()>>)> {
+    pub async fn with_ring(
+        store: Arc<dyn Store>,
+        stop: CancellationToken,
+        size: usize,
+    ) -> StoreResult<(Arc<Feed>, tokio::task::JoinHandle<StoreResult<()>>)> {
         let from = store.revision().await?.current;
         let mut labels = Labels::new();
         for kind in schemas::kinds::KINDS {

@@ -98,7 +98,12 @@ mod tests {
     fn deciding_the_same_again_gives_the_same_name_and_any_difference_another() {
         let base = name("uid-1", 3, "Power/ForceOff/l1", 1);
         assert_eq!(base, name("uid-1", 3, "Power/ForceOff/l1", 1));
-        let others = [name("uid-2", 3, "Power/ForceOff/l1", 1), name("uid-1", 4, "Power/ForceOff/l1", 1), name("uid-1", 3, "Power/On/l1", 1), name("uid-1", 3, "Power/ForceOff/l1", 2)];
+        let others = [
+            name("uid-2", 3, "Power/ForceOff/l1", 1),
+            name("uid-1", 4, "Power/ForceOff/l1", 1),
+            name("uid-1", 3, "Power/On/l1", 1),
+            name("uid-1", 3, "Power/ForceOff/l1", 2),
+        ];
         assert!(others.iter().all(|o| *o != base));
         // The parts cannot run into each other.
         assert_ne!(name("uid-1", 31, "x", 1), name("uid-13", 1, "x", 1));

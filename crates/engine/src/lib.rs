@@ -19,7 +19,7 @@ pub use clock::{Clock, SteadyClock, SystemClock, TokioClock};
 pub use driver::Driver;
 pub use feed::{Feed, FeedChange};
 pub use gate::{Elders, Gate, LeaseTime};
-pub use lease::{LeaseTiming, Leadership, Standing};
+pub use lease::{Leadership, LeaseTiming, Standing};
 pub use live::Live;
 pub use metrics::Metrics;
 pub use queue::{Key, Queue};

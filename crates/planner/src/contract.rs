@@ -348,16 +348,7 @@ pub struct Decision<S> {
 impl<S> Decision<S> {
     /// A decision that changes nothing but the status.
     pub fn new(status: S, evidence: EvidenceBody, next: Next) -> Self {
-        Decision {
-            status,
-            events: Vec::new(),
-            settle: Vec::new(),
-            evidence,
-            claim: ClaimWish::Keep,
-            limits: Vec::new(),
-            patches: Vec::new(),
-            next,
-        }
+        Decision { status, events: Vec::new(), settle: Vec::new(), evidence, claim: ClaimWish::Keep, limits: Vec::new(), patches: Vec::new(), next }
     }
 }
 

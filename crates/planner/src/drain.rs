@@ -102,7 +102,10 @@ pub fn finish(facts: &HostFacts, env: &Env, settled: &Settled) -> Option<Step> {
     ours.filter_map(|(intent, _)| {
         let record = settle::adopted(intent, facts).filter(|r| r.status == "finished" && r.source.as_deref() == Some(&facts.host))?;
         let guest = facts.guest(&record.server).seen().cloned()?;
-        let arrived = guest.vm_state == "resized" && guest.task_state.is_none() && guest.host == record.destination && guest.host.as_deref() != Some(&facts.host);
+        let arrived = guest.vm_state == "resized"
+            && guest.task_state.is_none()
+            && guest.host == record.destination
+            && guest.host.as_deref() != Some(&facts.host);
         let step = Step::ConfirmResize { server: guest.id.clone(), record: record.id };
         let sent = settled.open.iter().any(|(i, _)| i.step == step.name());
         match attempt(step, &guest, env) {
@@ -137,15 +140,15 @@ fn fate(guest: &Guest, facts: &HostFacts, env: &Env, settled: &Settled, how: How
     if let Some(task) = &guest.task_state {
         return Fate::Moving(format!("{label}: Nova is busy with it ({task})"));
     }
-    let migrate = Step::LiveMigrate {
-        server: guest.id.clone(),
-        records_before: moves.iter().filter(|m| m.server == guest.id).map(|m| m.id).collect(),
-    };
+    let migrate =
+        Step::LiveMigrate { server: guest.id.clone(), records_before: moves.iter().filter(|m| m.server == guest.id).map(|m| m.id).collect() };
     if !guest.may_run() {
         let records_before = moves.iter().filter(|m| m.server == guest.id).map(|m| m.id).collect();
         return match guest.vm_state.as_str() {
             "stopped" => attempt(Step::ColdMigrate { server: guest.id.clone(), records_before }, guest, env),
-            state => Fate::Blocked(format!("{label} is {state}, which cannot be cold-migrated; resolve that in Nova, or let such guests stay (stoppedGuests: Leave)")),
+            state => Fate::Blocked(format!(
+                "{label} is {state}, which cannot be cold-migrated; resolve that in Nova, or let such guests stay (stoppedGuests: Leave)"
+            )),
         };
     }
     let stop = Step::StopGuest { server: guest.id.clone() };

@@ -37,7 +37,11 @@ pub fn pass(facts: &HostFacts, env: &Env) -> Result<(), String> {
             Fact::Seen(Some(host), _) if *host != facts.host => {}
             Fact::Seen(Some(_), _) => return Err(format!("server {consumer} has an allocation here and was not in the list of guests")),
             Fact::Seen(None, _) => return Err(format!("server {consumer} has an allocation here and no host yet: a build may be on its way")),
-            Fact::Absent(_) => return Err(format!("consumer {consumer} has an allocation here and Nova does not know it; a move may be on its way, or run `nova-manage placement audit`")),
+            Fact::Absent(_) => {
+                return Err(format!(
+                    "consumer {consumer} has an allocation here and Nova does not know it; a move may be on its way, or run `nova-manage placement audit`"
+                ));
+            }
             Fact::Unknown(why) => return Err(format!("consumer {consumer} of an allocation here cannot be read: {why}")),
         }
     }

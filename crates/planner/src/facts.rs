@@ -229,10 +229,7 @@ impl Guest {
 impl Move {
     /// Whether Nova will do nothing more with it. `finished` waits for a confirmation, so it is open (S9).
     pub fn is_final(&self) -> bool {
-        matches!(
-            self.status.as_str(),
-            "done" | "completed" | "error" | "failed" | "cancelled" | "confirmed" | "reverted"
-        )
+        matches!(self.status.as_str(), "done" | "completed" | "error" | "failed" | "cancelled" | "confirmed" | "reverted")
     }
 
     /// Whether it failed.

@@ -62,7 +62,9 @@ pub fn off(facts: &HostFacts, env: &Env, soft_since: Option<Option<Time>>, soft_
             Some(link) if link.verified => switch_off(link, env, soft_since, soft_timeout),
             _ => {
                 let host = &facts.host;
-                let message = format!("power of {host} reads on through {name}, which is not verified; run `initialise {host}`, or delete that PowerLink if it powers another machine");
+                let message = format!(
+                    "power of {host} reads on through {name}, which is not verified; run `initialise {host}`, or delete that PowerLink if it powers another machine"
+                );
                 wait(reasons::NO_VERIFIED_LINK, message, 30)
             }
         },
@@ -100,7 +102,9 @@ pub(crate) fn resend(link: &LinkFacts, env: &Env, command: PowerCommand) -> Next
     let name = step.name();
     let last = env.tries(&name).map(|i| i.issued_at).max();
     match last.map(|at| RESEND_SECONDS - env.seconds_since(at)) {
-        Some(left) if left > 0 => wait(reasons::WAITING_FOR_POWER, format!("sent {command:?} through {}; it does not show yet", link.name), left.min(LOOK_AGAIN)),
+        Some(left) if left > 0 => {
+            wait(reasons::WAITING_FOR_POWER, format!("sent {command:?} through {}; it does not show yet", link.name), left.min(LOOK_AGAIN))
+        }
         _ => Next::Step(step),
     }
 }

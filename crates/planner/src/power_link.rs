@@ -31,7 +31,11 @@ pub fn identity_matches(want: &LinkIdentity, system_uuid: Option<&str>, serial_n
         let Some(want) = want else { continue };
         match got.filter(says) {
             Some(got) if got.trim().eq_ignore_ascii_case(want.trim()) => {}
-            Some(got) => return Err(format!("the machine's {field} is {got}, spec.identity.{field} is {want}; this is another machine, or the field is wrong")),
+            Some(got) => {
+                return Err(format!(
+                    "the machine's {field} is {got}, spec.identity.{field} is {want}; this is another machine, or the field is wrong"
+                ));
+            }
             None => return Err(format!("the BMC does not tell a {field}; use another method of initialise")),
         }
     }
@@ -90,7 +94,9 @@ fn judge(s: &mut PowerLinkStatus, link: &Object<v1::PowerLink>, facts: &PowerLin
     }
     match &facts.state {
         Fact::Unknown(why) => wait(reasons::POWER_UNREADABLE, format!("power cannot be read: {why}"), 30),
-        _ if s.verification.is_none() => wait(reasons::NO_VERIFIED_LINK, format!("not verified; run `initialise {}`", link.spec.host_ref.name), RESYNC),
+        _ if s.verification.is_none() => {
+            wait(reasons::NO_VERIFIED_LINK, format!("not verified; run `initialise {}`", link.spec.host_ref.name), RESYNC)
+        }
         _ => Next::Settled { recheck: RESYNC },
     }
 }

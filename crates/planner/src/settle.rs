@@ -104,7 +104,9 @@ fn confirmation(intent: &Intent, record: Option<&Move>) -> Standing {
         Some(m) if m.status == "confirmed" => closed(OperationState::Observed, format!("record {} is confirmed", m.id)),
         Some(m) if m.is_final() => closed(OperationState::Failed, format!("record {} is {}", m.id, m.status)),
         // Nova sets `confirming` before it answers.
-        Some(m) if m.status == "finished" && intent.past_end_of_life >= 0 => closed(OperationState::Failed, format!("record {} is still finished", m.id)),
+        Some(m) if m.status == "finished" && intent.past_end_of_life >= 0 => {
+            closed(OperationState::Failed, format!("record {} is still finished", m.id))
+        }
         Some(m) => open(reasons::WAITING_FOR_MOVES, format!("record {} of server {} is {}", m.id, m.server, m.status)),
         None => open(reasons::SETTLING, format!("{}: Nova does not list that record", intent.step)),
     }
@@ -158,7 +160,9 @@ fn migration(
         }
         let silent = |host: &str| host != facts.host && facts.others_up.seen().is_some_and(|up| !up.iter().any(|u| u == host));
         if running.destination.as_deref().is_some_and(silent) {
-            return human(format!("{message}, whose nova-compute is down: Nova does not end it by itself; bring {to} back, or settle it in Nova (S6)"));
+            return human(format!(
+                "{message}, whose nova-compute is down: Nova does not end it by itself; bring {to} back, or settle it in Nova (S6)"
+            ));
         }
         if STUCK_SECONDS.iter().any(|(k, most)| *k == kind && intent.past_end_of_life > *most) {
             return human(format!("{message} for long; look at it in Nova: what died with a nova-compute is not ended by itself (S6)"));
@@ -167,12 +171,18 @@ fn migration(
     }
     if let Some(done) = ours.iter().find(|m| !m.has_failed()) {
         if left_host && guest.task_state.is_none() {
-            return closed(OperationState::Observed, format!("record {} is {}; the guest is on {}", done.id, done.status, guest.host.as_deref().unwrap_or("?")));
+            return closed(
+                OperationState::Observed,
+                format!("record {} is {}; the guest is on {}", done.id, done.status, guest.host.as_deref().unwrap_or("?")),
+            );
         }
         if intent.past_end_of_life > REPEAT_AFTER_SECONDS * 5 {
             return human(format!(
                 "{label}: record {} is {}, but Nova still shows the guest on {} with task_state {}; look at it in Nova",
-                done.id, done.status, facts.host, guest.task_state.as_deref().unwrap_or("none")
+                done.id,
+                done.status,
+                facts.host,
+                guest.task_state.as_deref().unwrap_or("none")
             ));
         }
         return open(reasons::WAITING_FOR_MOVES, format!("{label}: record {} is {}; Nova is finishing", done.id, done.status));

@@ -118,7 +118,11 @@ fn referenced(object: &DynObject, holders: Vec<String>) -> RegistryResult<()> {
     }
     Err(RegistryError::Refused {
         code: "referenced",
-        message: format!("{} is still used by {}; delete or change those first.", object.id(), holders.iter().take(10).cloned().collect::<Vec<_>>().join(", ")),
+        message: format!(
+            "{} is still used by {}; delete or change those first.",
+            object.id(),
+            holders.iter().take(10).cloned().collect::<Vec<_>>().join(", ")
+        ),
         field: None,
         other: None,
     })

@@ -102,7 +102,9 @@ impl Registry {
             object.status = credential_status(secret, &new_fingerprint(), 1, now);
             ops.push(Op::PutSecret { name: object.metadata.name.clone(), data: secret.clone() });
         }
-        if kind.one_shot && let Some(host) = object.spec["hostRef"]["name"].as_str() {
+        if kind.one_shot
+            && let Some(host) = object.spec["hostRef"]["name"].as_str()
+        {
             ops.push(Op::RequireNoneOpen { kind: kind.kind.into(), host: host.into() });
         }
         ops.push(Op::Create(object));

@@ -71,12 +71,7 @@ pub(crate) fn prepare(kind: &KindInfo, object: DynObject, user: Option<&str>, no
     if !errors.is_empty() {
         return Err(RegistryError::Invalid(errors));
     }
-    let mut metadata = ObjectMeta {
-        uid: uuid::Uuid::new_v4().to_string(),
-        generation: 1,
-        creation_timestamp: Some(now),
-        ..object.metadata
-    };
+    let mut metadata = ObjectMeta { uid: uuid::Uuid::new_v4().to_string(), generation: 1, creation_timestamp: Some(now), ..object.metadata };
     if let Some(user) = user {
         metadata.annotations.insert(CREATED_BY.into(), user.into());
     }

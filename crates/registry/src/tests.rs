@@ -61,7 +61,9 @@ async fn unknown_and_wrong_fields_are_named() {
         (json!({"metadata": {"name": "c1"}, "spec": {"power": "Off", "schedulable": "Enabled"}}), "spec.schedulable"),
     ] {
         match f.create("Host", body.clone()).await.unwrap_err() {
-            RegistryError::Invalid(errors) => assert!(errors.iter().any(|e| e.field == field || e.message.contains(field.rsplit('.').next().unwrap())), "{body}: {errors:?}"),
+            RegistryError::Invalid(errors) => {
+                assert!(errors.iter().any(|e| e.field == field || e.message.contains(field.rsplit('.').next().unwrap())), "{body}: {errors:?}")
+            }
             other => panic!("{other:?}"),
         }
     }

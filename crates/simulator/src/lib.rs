@@ -14,11 +14,11 @@ mod store;
 mod topology;
 mod traits;
 
+pub use self::store::ModelStore;
 pub use http::{Front, serve};
 pub use model::{
     Answer, BmcFailure, Call, CallFault, CallKind, CallRecord, DoubleRun, Failure, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry,
     NoSuch, Reply, Room, Settings, VmState, World,
 };
-pub use self::store::ModelStore;
 pub use topology::Topology;
 pub use traits::{Clock, SimCloud, SimHooks, SimPower};

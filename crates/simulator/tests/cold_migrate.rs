@@ -31,7 +31,10 @@ fn a_stopped_guest_passes_all_states_stays_stopped_and_waits_to_be_confirmed() {
     }
     assert_eq!(seen, ["pre-migrating", "migrating", "post-migrating", "finished"]);
     let shown = s.show(&g);
-    assert_eq!((shown.status.as_str(), shown.vm_state.as_str(), shown.host.as_deref(), shown.power_state), ("VERIFY_RESIZE", "resized", Some("b"), 4));
+    assert_eq!(
+        (shown.status.as_str(), shown.vm_state.as_str(), shown.host.as_deref(), shown.power_state),
+        ("VERIFY_RESIZE", "resized", Some("b"), 4)
+    );
     let record = s.world.provider_shown("a").unwrap().consumers;
     assert!(record.len() == 1 && record[0] != g, "the source keeps an allocation of the record's");
     confirm(&mut s, &g).unwrap();

@@ -134,7 +134,10 @@ impl KeyRing {
     }
 
     fn missing(&self, id: &str) -> String {
-        format!("key {id:?} is not in {}; put the line that begins with \"{id}:\" there (from the other controller, or from the backup of its key file)", self.place())
+        format!(
+            "key {id:?} is not in {}; put the line that begins with \"{id}:\" there (from the other controller, or from the backup of its key file)",
+            self.place()
+        )
     }
 
     pub(crate) fn seal(&self, name: &str, data: &BTreeMap<String, SecretString>) -> StoreResult<Sealed> {
@@ -157,7 +160,10 @@ impl KeyRing {
         let cipher = self.ring().cipher(&sealed.key_id).or_else(|| self.refreshed().cipher(&sealed.key_id)).ok_or_else(missing)?;
         let failed = || {
             let place = self.place();
-            StoreError::Key(format!("{what} with key {:?} of {place}: it was sealed with another key of the same id; restore the key file that wrote it", sealed.key_id))
+            StoreError::Key(format!(
+                "{what} with key {:?} of {place}: it was sealed with another key of the same id; restore the key file that wrote it",
+                sealed.key_id
+            ))
         };
         let nonce: [u8; 12] = sealed.nonce.as_slice().try_into().map_err(|_| failed())?;
         let aad = aad(name);

@@ -34,8 +34,7 @@ mod url;
 mod write;
 
 pub use api::{
-    Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, ObjectText, Op, Revision, Store,
-    TextPage,
+    Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, ObjectText, Op, Revision, Store, TextPage,
 };
 pub use backup::backup;
 pub use config::{Backend, Place, StoreConfig, TlsMode};

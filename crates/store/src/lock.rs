@@ -14,9 +14,13 @@ impl DataDirLock {
     pub fn take(dir: &Path) -> StoreResult<DataDirLock> {
         let path = dir.join("cloud-manager.lock");
         let open = || File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = open().map_err(|e| StoreError::Unavailable(format!("{}: {e}; check that the directory exists and may be written", path.display())))?;
+        let file =
+            open().map_err(|e| StoreError::Unavailable(format!("{}: {e}; check that the directory exists and may be written", path.display())))?;
         file.try_lock().map_err(|e| {
-            StoreError::Unavailable(format!("{}: {e}: another cloud-manager uses this data directory; stop it, or give another --data-dir", path.display()))
+            StoreError::Unavailable(format!(
+                "{}: {e}: another cloud-manager uses this data directory; stop it, or give another --data-dir",
+                path.display()
+            ))
         })?;
         Ok(DataDirLock { _file: file })
     }

@@ -20,8 +20,8 @@ pub use evacuation::{
 };
 pub use event::{Event, EventSpec, EventStatus};
 pub use host::{
-    EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState, NovaStatus, PowerState, PowerWish, Retry,
-    Schedulable, StoppedGuests, Waiting,
+    EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState, NovaStatus, PowerState, PowerWish,
+    Retry, Schedulable, StoppedGuests, Waiting,
 };
 pub use host_operation::{
     Cancel, FormerLeader, HostOperation, HostOperationSpec, HostOperationStatus, HostOperationType, InitialiseMethod, OffVm, RunningGuests,

@@ -115,7 +115,10 @@ impl Kind for PowerDevice {
 
     fn validate(_name: &str, spec: &PowerDeviceSpec) -> Vec<FieldError> {
         let mut errors = Vec::new();
-        if spec.endpoint.host.is_empty() || spec.endpoint.host.starts_with('-') || spec.endpoint.host.contains(|c: char| c.is_whitespace() || c == '/') {
+        if spec.endpoint.host.is_empty()
+            || spec.endpoint.host.starts_with('-')
+            || spec.endpoint.host.contains(|c: char| c.is_whitespace() || c == '/')
+        {
             errors.push(FieldError::invalid("spec.endpoint.host", "give a host name or an address, without scheme or path."));
         }
         if let Some(port) = spec.endpoint.port {

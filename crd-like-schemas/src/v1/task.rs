@@ -36,9 +36,8 @@ impl Kind for Task {
 
 /// The Task view of a HostOperation or Evacuation.
 pub fn task_status(object: &DynObject) -> TaskStatus {
-    let condition = |kind: &str| {
-        object.status["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind).cloned().unwrap_or(Value::Null)
-    };
+    let condition =
+        |kind: &str| object.status["conditions"].as_array().into_iter().flatten().find(|c| c["type"] == kind).cloned().unwrap_or(Value::Null);
     let (succeeded, cancelled) = (condition("Succeeded"), condition("Cancelled"));
     let retrying = object.status["retry"]["failures"].as_i64().unwrap_or(0) > 0;
     let state = match succeeded["status"].as_str() {

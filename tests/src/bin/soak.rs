@@ -32,7 +32,8 @@ struct Options {
 
 fn options() -> Result<Options, String> {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let mut o = Options { from: 0, n: 20_000, threads: cores, seed: None, keep: None, trace: false, calm: false, sabotage: Sabotage::None, expect: false };
+    let mut o =
+        Options { from: 0, n: 20_000, threads: cores, seed: None, keep: None, trace: false, calm: false, sabotage: Sabotage::None, expect: false };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} wants a value\n{USAGE}"));
@@ -106,7 +107,13 @@ fn many(o: &Options) -> Option<u64> {
                     if seed >= end {
                         return;
                     }
-                    let bad = attempt(&plan(o, seed)).map_or_else(|why| { eprintln!("{why}"); true }, |outcome| outcome.violation.is_some());
+                    let bad = attempt(&plan(o, seed)).map_or_else(
+                        |why| {
+                            eprintln!("{why}");
+                            true
+                        },
+                        |outcome| outcome.violation.is_some(),
+                    );
                     if bad {
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         *found = Some(found.map_or(seed, |s| s.min(seed)));

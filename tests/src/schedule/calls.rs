@@ -149,7 +149,8 @@ impl Store for Reached {
 
     async fn lease_take(&self, name: &str, holder: &str, seen: &LeaseRow, duration_ms: i64, now: Time) -> StoreResult<Option<LeaseRow>> {
         let (store, name, holder, seen) = (self.store.clone(), name.to_string(), holder.to_string(), seen.clone());
-        let taken = self.write(Class::Lease, "takes the lease".into(), async move { store.lease_take(&name, &holder, &seen, duration_ms, now).await });
+        let taken =
+            self.write(Class::Lease, "takes the lease".into(), async move { store.lease_take(&name, &holder, &seen, duration_ms, now).await });
         taken.await
     }
 

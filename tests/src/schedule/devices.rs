@@ -1,6 +1,11 @@
 //! BMCs as one process reaches them.
 
-use super::{laws::{Act, Laws}, nova::{arm, struck}, plan::Class, process::Process};
+use super::{
+    laws::{Act, Laws},
+    nova::{arm, struck},
+    plan::Class,
+    process::Process,
+};
 use async_trait::async_trait;
 use power::{Command, MachineIdentity, MaySend, Power, PowerDriver, PowerError, Target};
 use simulator::{Call, SimPower, World};
@@ -16,7 +21,13 @@ pub struct Devices {
 }
 
 impl Devices {
-    async fn look<T>(&self, what: &str, target: &Target, effect: impl Future<Output = Result<T, PowerError>>, note: impl FnOnce(&T, &mut Laws, &World)) -> Result<T, PowerError> {
+    async fn look<T>(
+        &self,
+        what: &str,
+        target: &Target,
+        effect: impl Future<Output = Result<T, PowerError>>,
+        note: impl FnOnce(&T, &mut Laws, &World),
+    ) -> Result<T, PowerError> {
         let ticket = self.process.begin(Class::Power, what, WAY).await;
         arm(&self.process, ticket.what, None, false);
         let result = struck(&self.process, effect).await;

@@ -58,7 +58,10 @@ fn placed(stage: &Stage, part: &Part, guest: &str) {
         Job::EvacuatedAlive | Job::Drain | Job::DeclaredOff | Job::Shutdown => !stopped,
         Job::PowerCycle | Job::Disable => false,
     };
-    let words = format!("{} ({guest}) of {:?} on {}: Nova shows it {} on {home}, it runs on {runs:?}, records {records:?}", row.name, part.job, part.host, row.status);
+    let words = format!(
+        "{} ({guest}) of {:?} on {}: Nova shows it {} on {home}, it runs on {runs:?}, records {records:?}",
+        row.name, part.job, part.host, row.status
+    );
     let mut laws = lock(&stage.laws);
     // With two hosts at work, guests of one may be moved on, or back, by the other.
     let alone = stage.plan.parts.len() == 1;
@@ -99,6 +102,7 @@ async fn history(stage: &Stage, store: &dyn Store) {
 fn mirrored(stage: &Stage, operations: &[DynObject]) {
     let state = |o: &DynObject| serde_json::from_value::<OperationState>(o.status["state"].clone()).unwrap_or_default();
     let mut laws = lock(&stage.laws);
-    let same = operations.len() == laws.mirror.intents.len() && operations.iter().all(|o| laws.mirror.intents.get(&o.metadata.name).is_some_and(|i| i.state == state(o)));
+    let same = operations.len() == laws.mirror.intents.len()
+        && operations.iter().all(|o| laws.mirror.intents.get(&o.metadata.name).is_some_and(|i| i.state == state(o)));
     laws.check("nothing acknowledged is lost", same, || "the intents in the database are not those that were written".into());
 }

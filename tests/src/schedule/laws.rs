@@ -122,7 +122,9 @@ impl Laws {
     pub fn wrote(&mut self, guard: Guard, ops: &[Op], done: &Committed) {
         if let Guard::Lease(token) = guard {
             let current = self.mirror.token;
-            self.check("no write by an old token", token == current, || format!("token {token} wrote at revision {}, when {current} was valid", done.revision));
+            self.check("no write by an old token", token == current, || {
+                format!("token {token} wrote at revision {}, when {current} was valid", done.revision)
+            });
         }
         let frozen = self.mirror.frozen();
         let before: BTreeMap<String, OperationState> = self.mirror.intents.iter().map(|(n, i)| (n.clone(), i.state)).collect();
@@ -147,20 +149,27 @@ impl Laws {
         if let Some(server) = intent.step.server().filter(|_| moves(intent)) {
             // Where it has arrived it may be moved on, though where it came from nobody has looked yet.
             let same = |i: &Intent| moves(i) && i.host == intent.host && i.step.server() == Some(server);
-            let open: Vec<String> = self.mirror.open().filter(|(_, i)| same(i)).map(|(n, i)| format!("{n} {} by {}", i.step.name(), i.owner)).collect();
+            let open: Vec<String> =
+                self.mirror.open().filter(|(_, i)| same(i)).map(|(n, i)| format!("{n} {} by {}", i.step.name(), i.owner)).collect();
             self.check("P2 one open move per guest", open.len() == 1, || open.join(", "));
         }
         if let Step::Evacuate { .. } = intent.step {
-            let open = |here: bool| self.mirror.open().filter(|(_, i)| matches!(i.step, Step::Evacuate { .. }) && (!here || i.host == intent.host)).count() as i64;
+            let open = |here: bool| {
+                self.mirror.open().filter(|(_, i)| matches!(i.step, Step::Evacuate { .. }) && (!here || i.host == intent.host)).count() as i64
+            };
             let (all, here) = (open(false), open(true));
             let (most, most_here) = (self.mirror.limit("maxEvacuations"), self.mirror.limit("maxPerHost"));
-            self.check("P3 no more guests are rebuilt than may be", all <= most && here <= most_here, || format!("{all} of {most}, {here} of {most_here} on {}", intent.host));
+            self.check("P3 no more guests are rebuilt than may be", all <= most && here <= most_here, || {
+                format!("{all} of {most}, {here} of {most_here} on {}", intent.host)
+            });
         }
         if let Some(claim) = self.mirror.claims.get(&intent.host) {
             let (ours, claim) = (claim.owner_uid == intent.owner_uid, claim.owner.clone());
             self.check("P8 only who has the claim acts", ours, || format!("{} begins {}, the claim is {claim}'s", intent.owner, intent.step.name()));
         } else {
-            self.check("P8 only who has the claim acts", false, || format!("{} begins {} on {} without a claim", intent.owner, intent.step.name(), intent.host));
+            self.check("P8 only who has the claim acts", false, || {
+                format!("{} begins {} on {} without a claim", intent.owner, intent.step.name(), intent.host)
+            });
         }
     }
 
@@ -169,7 +178,9 @@ impl Laws {
         let Step::Evacuate { server, .. } = &intent.step else { return };
         let lost = intent.state == OperationState::Failed && intent.evidence == settle::LOST;
         let landed = self.sent.iter().any(|s| s.landed && s.server == *server && s.at >= intent.issued_at);
-        self.check("P5 what landed is not called lost", !(lost && landed), || format!("{} of {}: Nova had taken it", intent.step.name(), intent.owner));
+        self.check("P5 what landed is not called lost", !(lost && landed), || {
+            format!("{} of {}: Nova had taken it", intent.step.name(), intent.owner)
+        });
     }
 
     // ---- the cloud ------------------------------------------------------------------------
@@ -226,7 +237,9 @@ impl Laws {
     }
 
     fn evacuations_from(&self, world: &World, host: &str) -> Vec<String> {
-        let of = |guest: &String| world.records_of(guest).into_iter().filter(|r| r.0 == "evacuation" && r.2 == host && matches!(r.1, "accepted" | "pre-migrating" | "done"));
+        let of = |guest: &String| {
+            world.records_of(guest).into_iter().filter(|r| r.0 == "evacuation" && r.2 == host && matches!(r.1, "accepted" | "pre-migrating" | "done"))
+        };
         world.guest_ids().iter().flat_map(|g| of(g).map(move |r| format!("{g} {}", r.1))).collect()
     }
 
@@ -245,7 +258,9 @@ impl Laws {
         if !act.late {
             self.proven_off(world, &source, &format!("{server} is evacuated"));
             let read = self.read_off.get(&source).copied().unwrap_or_default();
-            self.check("P1 off was read twice, five seconds apart", read.1 - read.0 >= APART_MS, || format!("{source}: {} ms apart", read.1 - read.0));
+            self.check("P1 off was read twice, five seconds apart", read.1 - read.0 >= APART_MS, || {
+                format!("{source}: {} ms apart", read.1 - read.0)
+            });
             let young = self.proof_is_young(act, &source);
             let body = self.mirror.evidence.get(&source).cloned().unwrap_or_default();
             self.check("P1 the proof is young when something is sent on it", young, || format!("{source}: {:?} at {:?}", body.off, act.now));
@@ -270,8 +285,12 @@ impl Laws {
     fn no_move_under_way(&mut self, act: &Act<'_>, world: &World, server: &str) {
         // S6: whatever was on its way to a host that is proven off does not arrive.
         let dead_end = |to: Option<&str>| matches!(act.call, Call::Evacuate { .. }) && to.is_some_and(|d| self.proof_is_young(act, d));
-        let open: Vec<String> =
-            world.records_of(server).into_iter().filter(|r| in_progress(r.1) && !dead_end(r.3.as_deref())).map(|r| format!("{} {} to {:?}", r.0, r.1, r.3)).collect();
+        let open: Vec<String> = world
+            .records_of(server)
+            .into_iter()
+            .filter(|r| in_progress(r.1) && !dead_end(r.3.as_deref()))
+            .map(|r| format!("{} {} to {:?}", r.0, r.1, r.3))
+            .collect();
         let fine = open.is_empty() || act.late || self.twins;
         self.check("P2 no second move of a guest that is moving", fine, || format!("{:?} while {}", act.call, open.join(", ")));
     }
@@ -290,12 +309,17 @@ impl Laws {
             let auto = owner["mode"] == "Auto";
             // One that it fenced before and that came back is fenced again (S5), as long as a guest is to be taken off it.
             let before = |i: &&Intent| i.owner_uid == intent.owner_uid && command(i) && i.issued_at < intent.issued_at;
-            let again = self.mirror.intents.values().any(|i| before(&i)) && world.guest_ids().iter().any(|g| world.home_of(g).as_deref() == Some(host));
+            let again =
+                self.mirror.intents.values().any(|i| before(&i)) && world.guest_ids().iter().any(|g| world.home_of(g).as_deref() == Some(host));
             let fine = !auto || sick || again;
-            self.check("P4 nobody fences a healthy host unasked", fine, || format!("{} fences {host}, which is well; {running:?} run there", intent.owner));
+            self.check("P4 nobody fences a healthy host unasked", fine, || {
+                format!("{} fences {host}, which is well; {running:?} run there", intent.owner)
+            });
             self.check("P4 nobody fences where it is forbidden", owner["fence"] != "Forbidden", || intent.owner.clone());
         } else if owner["runningGuests"] != "Kill" && !act.late {
-            self.check("P6 a host with running guests is not switched off", running.is_empty(), || format!("{} switches {host} off; {running:?} run there", intent.owner));
+            self.check("P6 a host with running guests is not switched off", running.is_empty(), || {
+                format!("{} switches {host} off; {running:?} run there", intent.owner)
+            });
         }
     }
 }

@@ -65,7 +65,13 @@ impl Mirror {
                 Op::TakeClaim(r) => {
                     let same = self.claims.get(&r.host).is_some_and(|c| c.owner_uid == r.owner_uid && c.purpose == r.purpose);
                     if !same {
-                        let row = ClaimRow { host: r.host.clone(), owner: r.owner.clone(), owner_uid: r.owner_uid.clone(), rank: r.rank, purpose: r.purpose.clone() };
+                        let row = ClaimRow {
+                            host: r.host.clone(),
+                            owner: r.owner.clone(),
+                            owner_uid: r.owner_uid.clone(),
+                            rank: r.rank,
+                            purpose: r.purpose.clone(),
+                        };
                         self.claims.insert(r.host.clone(), row);
                     }
                 }

@@ -250,7 +250,10 @@ impl Operator {
         }
         if !self.until(PATIENCE, async || self.is_back(host)).await && self.stage.plan.is_strict() {
             let object = self.get("Host", host).await.map(|o| o.status);
-            self.broken("P5 it converges", format!("{host} does not come back: {:#}\n{}", object.unwrap_or_default(), self.stage.with(|w| w.describe())));
+            self.broken(
+                "P5 it converges",
+                format!("{host} does not come back: {:#}\n{}", object.unwrap_or_default(), self.stage.with(|w| w.describe())),
+            );
         }
     }
 

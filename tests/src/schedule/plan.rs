@@ -52,7 +52,10 @@ pub enum DbFault {
 pub enum What {
     Crash(Moment),
     /// The process gets no time for so many milliseconds, from just before the effect, or from just after it.
-    Pause { ms: u64, after: bool },
+    Pause {
+        ms: u64,
+        after: bool,
+    },
     Cloud(CallFault),
     Db(DbFault),
 }
@@ -61,31 +64,64 @@ pub enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blow {
     /// No time for so many seconds.
-    Pause { slot: usize, seconds: u64 },
-    Kill { slot: usize },
+    Pause {
+        slot: usize,
+        seconds: u64,
+    },
+    Kill {
+        slot: usize,
+    },
     /// Asked to end: the lease is given up.
-    Term { slot: usize },
+    Term {
+        slot: usize,
+    },
     /// The database cannot be reached by this one, or by both.
-    DbDown { slot: Option<usize>, seconds: u64 },
+    DbDown {
+        slot: Option<usize>,
+        seconds: u64,
+    },
     /// Only the lease row cannot be reached.
-    LeaseCut { slot: usize, seconds: u64 },
+    LeaseCut {
+        slot: usize,
+        seconds: u64,
+    },
     /// The wall clock jumps.
-    Jump { slot: usize, seconds: i64 },
+    Jump {
+        slot: usize,
+        seconds: i64,
+    },
 }
 
 /// What happens at a time to the cloud.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Weather {
     Host(&'static str, HostFault),
-    Bmc { host: &'static str, seconds: u64 },
-    Lie { host: &'static str, lie: Lie, seconds: u64 },
-    LateBmc { host: &'static str, ms: i64, seconds: u64 },
+    Bmc {
+        host: &'static str,
+        seconds: u64,
+    },
+    Lie {
+        host: &'static str,
+        lie: Lie,
+        seconds: u64,
+    },
+    LateBmc {
+        host: &'static str,
+        ms: i64,
+        seconds: u64,
+    },
     /// Conductor and scheduler are down.
-    Control { seconds: u64 },
+    Control {
+        seconds: u64,
+    },
     /// A cell's database is down.
-    Cell { seconds: u64 },
+    Cell {
+        seconds: u64,
+    },
     /// Nova answers 500 to everything.
-    Nova500 { seconds: u64 },
+    Nova500 {
+        seconds: u64,
+    },
     /// Someone presses the power button.
     PowerOn(&'static str),
 }
@@ -219,7 +255,10 @@ impl Plan {
             faults.push(fault(&mut rng, &plan));
         }
         // A machine of which power reads off and whose nova-compute is silent is dead as far as anyone can tell.
-        let lied: Vec<_> = faults.iter().filter_map(|f| if let Fault::Weather { weather: Weather::Lie { host, lie: Lie::SaysOff, .. }, .. } = f { Some(*host) } else { None }).collect();
+        let lied: Vec<_> = faults
+            .iter()
+            .filter_map(|f| if let Fault::Weather { weather: Weather::Lie { host, lie: Lie::SaysOff, .. }, .. } = f { Some(*host) } else { None })
+            .collect();
         faults.retain(|f| !matches!(f, Fault::Weather { weather: Weather::Host(host, HostFault::NovaComputeDown), .. } if lied.contains(host)));
         plan.faults = faults;
         plan
@@ -240,7 +279,9 @@ impl Plan {
             // Between the last look at the lease and the sending nothing can be done about it: what it sends is late.
             Fault::At { class: Class::Act, what: What::Pause { .. }, .. } => false,
             Fault::At { .. } | Fault::Blow { .. } => true,
-            Fault::Weather { weather, .. } => matches!(weather, Weather::Bmc { .. } | Weather::LateBmc { .. } | Weather::Nova500 { .. } | Weather::Cell { .. }),
+            Fault::Weather { weather, .. } => {
+                matches!(weather, Weather::Bmc { .. } | Weather::LateBmc { .. } | Weather::Nova500 { .. } | Weather::Cell { .. })
+            }
         };
         // A host that dies may be where another one's guests are just going: nobody but a person can settle that (S6).
         let kills = |p: &Part| matches!(p.job, Job::Crashed | Job::ComputeDead | Job::RebuiltAlive);
@@ -289,7 +330,21 @@ impl Plan {
 
 fn part(rng: &mut StdRng, host: &'static str) -> Part {
     use Job::*;
-    let jobs = [Crashed, Crashed, Crashed, Crashed, ComputeDead, RebuiltAlive, EvacuatedAlive, Drain, DeclaredOff, DeclaredOff, Shutdown, PowerCycle, Disable];
+    let jobs = [
+        Crashed,
+        Crashed,
+        Crashed,
+        Crashed,
+        ComputeDead,
+        RebuiltAlive,
+        EvacuatedAlive,
+        Drain,
+        DeclaredOff,
+        DeclaredOff,
+        Shutdown,
+        PowerCycle,
+        Disable,
+    ];
     let job = pick(rng, &jobs);
     let guests = pick(rng, &[1, 2, 3, 4]);
     let stopped = if rng.random_range(0..4) == 0 { 1 } else { 0 };

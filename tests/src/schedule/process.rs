@@ -57,7 +57,14 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Stage {
     pub fn new(plan: Plan, clock: TokioClock, world: World) -> Stage {
         let began = Instant::now();
-        let slot = |n: u64| Mutex::new(Slot { asleep_until: began, db_down_until: began, lease_cut_until: began, skew: (chance::mix(plan.seed, 77, n) % 400_000) as i64 });
+        let slot = |n: u64| {
+            Mutex::new(Slot {
+                asleep_until: began,
+                db_down_until: began,
+                lease_cut_until: began,
+                skew: (chance::mix(plan.seed, 77, n) % 400_000) as i64,
+            })
+        };
         let laws = Laws::new(plan.has_twins(), plan.has_lies());
         Stage {
             slots: [slot(0), slot(1)],

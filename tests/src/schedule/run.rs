@@ -15,7 +15,7 @@ use super::{
     weather,
 };
 use controller::{ControllerConfig, World};
-use engine::{Clock, Feed, SteadyClock, LeaseTime, LeaseTiming, Metrics, Standing, TokioClock, lease::Candidate};
+use engine::{Clock, Feed, LeaseTime, LeaseTiming, Metrics, Standing, SteadyClock, TokioClock, lease::Candidate};
 use futures::future::join_all;
 use registry::Registry;
 use schemas::Time;

@@ -95,9 +95,8 @@ async fn kill_it_during_writes(kind: Kind) {
     // Two stores, as two processes have.
     let stores = [open(&config).await, open(&config).await];
     let (book, acknowledged, stop) = (Book::default(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let writers: Vec<_> = (0..WRITERS)
-        .map(|w| tokio::spawn(write(stores[w % 2].clone(), w, book.clone(), acknowledged.clone(), stop.clone())))
-        .collect();
+    let writers: Vec<_> =
+        (0..WRITERS).map(|w| tokio::spawn(write(stores[w % 2].clone(), w, book.clone(), acknowledged.clone(), stop.clone()))).collect();
     for kill in 0..kills() {
         let (server, acknowledged) = (server.clone(), acknowledged.clone());
         let before = acknowledged.load(Ordering::SeqCst);
@@ -118,7 +117,13 @@ async fn kill_it_during_writes(kind: Kind) {
     let store = eventually("the store opens", || SqlStore::open(&config, keys())).await;
     audit(&store, &book).await;
     let count = |told| book.values().filter(|t| **t == told).count();
-    eprintln!("{kind:?}: {} kills, {} written, {} not written, {} unknown", kills(), count(Told::Written), count(Told::NotWritten), count(Told::Unknown));
+    eprintln!(
+        "{kind:?}: {} kills, {} written, {} not written, {} unknown",
+        kills(),
+        count(Told::Written),
+        count(Told::NotWritten),
+        count(Told::Unknown)
+    );
     assert!(count(Told::Written) >= 3 * kills());
 }
 

@@ -86,7 +86,10 @@ async fn a_postgresql_that_turns_read_only_is_named_found_by_doctor_and_used_aga
     assert!(store.get("Host", "a").await.unwrap().is_some(), "what is there can be read");
     let report = SqlStore::inspect(&config).await.unwrap();
     assert!(report.read_only && !report.replica);
-    assert!(report.notes.iter().any(|n| n.level == Level::Fail && n.what.contains("default_transaction_read_only = on") && !n.way_out.is_empty()), "{report:?}");
+    assert!(
+        report.notes.iter().any(|n| n.level == Level::Fail && n.what.contains("default_transaction_read_only = on") && !n.way_out.is_empty()),
+        "{report:?}"
+    );
     server.sql("", &format!("ALTER DATABASE {name} SET default_transaction_read_only = off"));
     // The connections that were opened meanwhile were thrown away with the error.
     assert_eq!(eventually("a write", || create(&store, "b")).await, 2);
@@ -105,7 +108,10 @@ async fn a_mariadb_that_turns_read_only_is_named_found_by_doctor_and_used_again_
     }
     let report = SqlStore::inspect(&config).await.unwrap();
     assert!(report.read_only);
-    assert!(report.notes.iter().any(|n| n.level == Level::Fail && n.what.contains("read_only") && n.way_out.contains("read_only = OFF")), "{report:?}");
+    assert!(
+        report.notes.iter().any(|n| n.level == Level::Fail && n.what.contains("read_only") && n.way_out.contains("read_only = OFF")),
+        "{report:?}"
+    );
     server.sql("", "SET GLOBAL read_only = OFF");
     assert_eq!(create(&store, "b").await.unwrap(), 2);
 }
@@ -142,7 +148,9 @@ fn trigger(kind: Kind, error: &str, twice: bool) -> Vec<String> {
     match kind {
         Kind::Postgres => vec![
             "CREATE SEQUENCE strikes; GRANT ALL ON SEQUENCE strikes TO PUBLIC".into(),
-            format!("CREATE FUNCTION strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {condition} THEN RAISE EXCEPTION USING {error}; END IF; RETURN NEW; END $$"),
+            format!(
+                "CREATE FUNCTION strike() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF {condition} THEN RAISE EXCEPTION USING {error}; END IF; RETURN NEW; END $$"
+            ),
             "CREATE TRIGGER strike BEFORE INSERT ON changes FOR EACH ROW EXECUTE FUNCTION strike()".into(),
         ],
         Kind::Mariadb => vec![
@@ -250,7 +258,9 @@ async fn somebody_who_holds_the_counter_delays_a_write_until_its_deadline_and_no
         let database = name.clone();
         let holder = tokio::task::spawn_blocking(move || server.sql(&database, holding));
         let sleeping = match server.kind() {
-            Kind::Postgres => "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(6)%' AND pid <> pg_backend_pid()",
+            Kind::Postgres => {
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(6)%' AND pid <> pg_backend_pid()"
+            }
             Kind::Mariadb => "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(6)%' AND id <> CONNECTION_ID()",
         };
         while server.sql(&name, sleeping).trim() == "0" {
@@ -274,7 +284,10 @@ async fn too_many_connections_are_named() {
         open(&config).await;
         match server.kind() {
             Kind::Postgres => server.sql("", &format!("ALTER DATABASE {name} CONNECTION LIMIT 0")),
-            Kind::Mariadb => server.sql("", &format!("CREATE USER one@'%' IDENTIFIED BY '{PASSWORD}' WITH MAX_CONNECTIONS_PER_HOUR 1; GRANT ALL ON {name}.* TO one@'%'")),
+            Kind::Mariadb => server.sql(
+                "",
+                &format!("CREATE USER one@'%' IDENTIFIED BY '{PASSWORD}' WITH MAX_CONNECTIONS_PER_HOUR 1; GRANT ALL ON {name}.* TO one@'%'"),
+            ),
         };
         let config = match server.kind() {
             Kind::Postgres => config,

@@ -83,7 +83,14 @@ async fn it_is_restarted(kind: Kind) {
     let store = open(&config).await;
     create(&store, "a").await.unwrap();
     // As many connections in the pool as there can be.
-    let reads: Vec<_> = (0..32).map(|_| tokio::spawn({ let store = store.clone(); async move { store.get("Host", "a").await.unwrap() } })).collect();
+    let reads: Vec<_> = (0..32)
+        .map(|_| {
+            tokio::spawn({
+                let store = store.clone();
+                async move { store.get("Host", "a").await.unwrap() }
+            })
+        })
+        .collect();
     for read in reads {
         read.await.unwrap();
     }

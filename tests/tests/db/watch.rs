@@ -132,7 +132,8 @@ async fn each_change_once_and_in_order(config: StoreConfig, server: Option<Serve
     let kept = writer.changes(current.compacted, 10_000).await.unwrap();
     assert_eq!(seen[usize::try_from(current.compacted).unwrap()..], kept, "the feed and the table differ");
     let listed = writer.list("Host", ListQuery::default()).await.unwrap().items;
-    let table: BTreeMap<_, _> = listed.into_iter().map(|o| (o.metadata.name.clone(), (o.metadata.resource_version.clone(), o.spec.clone()))).collect();
+    let table: BTreeMap<_, _> =
+        listed.into_iter().map(|o| (o.metadata.name.clone(), (o.metadata.resource_version.clone(), o.spec.clone()))).collect();
     assert_eq!(replay(&seen), table);
     for Follower { from, seen: following, .. } in followers {
         assert_eq!(following.await.unwrap(), seen[usize::try_from(from).unwrap()..], "from {from}");

@@ -42,7 +42,8 @@ impl Life {
     }
 
     fn counts(&self, call: &str) -> bool {
-        !self.changing_only || matches!(call, "update service" | "evacuate" | "live-migrate" | "cold-migrate" | "confirm resize" | "start" | "stop" | "power set")
+        !self.changing_only
+            || matches!(call, "update service" | "evacuate" | "live-migrate" | "cold-migrate" | "confirm resize" | "start" | "stop" | "power set")
     }
 }
 

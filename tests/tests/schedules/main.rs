@@ -99,9 +99,10 @@ fn every_law_is_looked_at() {
             *checks.entry(law).or_default() += times;
         }
     }
-    let idle = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "no act by an old token", "no write by an old token", "no guest runs twice"]
-        .into_iter()
-        .filter(|law| !checks.iter().any(|(name, times)| name.starts_with(law) && *times > 0))
-        .collect::<Vec<_>>();
+    let idle =
+        ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10", "no act by an old token", "no write by an old token", "no guest runs twice"]
+            .into_iter()
+            .filter(|law| !checks.iter().any(|(name, times)| name.starts_with(law) && *times > 0))
+            .collect::<Vec<_>>();
     assert!(idle.is_empty(), "never looked at: {idle:?}; looked at: {checks:#?}");
 }

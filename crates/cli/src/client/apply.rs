@@ -83,7 +83,8 @@ fn without_secrets(manifest: &Manifest, message: &str) -> String {
         return message.to_string();
     }
     let data = manifest.value["spec"]["data"].as_object().into_iter().flatten();
-    let mut secrets: Vec<&str> = data.filter(|(key, _)| *key != "username").filter_map(|(_, v): (_, &Value)| v.as_str()).filter(|s| !s.is_empty()).collect();
+    let mut secrets: Vec<&str> =
+        data.filter(|(key, _)| *key != "username").filter_map(|(_, v): (_, &Value)| v.as_str()).filter(|s| !s.is_empty()).collect();
     // Longest first, so that a part of one does not spoil another.
     secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
     secrets.iter().fold(message.to_string(), |text, secret| text.replace(secret, "***"))

@@ -1,10 +1,7 @@
 //! `describe`: first why nothing is happening, then everything else.
 
 use super::{find_kind, get::open_of_host, own_kind, text, why::why};
-use crate::output::{
-    self, Failure, Table,
-    table::now,
-};
+use crate::output::{self, Failure, Table, table::now};
 use ::client::{Client, Exit, Query};
 use schemas::{DynObject, Time, kinds};
 use serde_json::Value;
@@ -95,7 +92,8 @@ impl Page {
         let mut status = object.status.clone();
         if let Some(members) = status.as_object_mut() {
             // Told above or in a table of their own.
-            let tables: &[&str] = if members.get("guests").is_some_and(Value::is_array) { &["conditions", "waiting", "guests"] } else { &["conditions", "waiting"] };
+            let tables: &[&str] =
+                if members.get("guests").is_some_and(Value::is_array) { &["conditions", "waiting", "guests"] } else { &["conditions", "waiting"] };
             tables.iter().for_each(|key| {
                 members.shift_remove(*key);
             });
@@ -120,7 +118,13 @@ impl Page {
     fn conditions(&mut self, object: &DynObject, now: Time) {
         let mut table = Table::new(["CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"]);
         for c in object.status["conditions"].as_array().into_iter().flatten() {
-            table.row([text(&c["type"]).to_string(), text(&c["status"]).into(), text(&c["reason"]).into(), ago(&c["lastTransitionTime"], now), text(&c["message"]).into()]);
+            table.row([
+                text(&c["type"]).to_string(),
+                text(&c["status"]).into(),
+                text(&c["reason"]).into(),
+                ago(&c["lastTransitionTime"], now),
+                text(&c["message"]).into(),
+            ]);
         }
         self.table("Conditions", &table);
     }
@@ -130,7 +134,16 @@ impl Page {
         for g in object.status["guests"].as_array().into_iter().flatten() {
             let word = |key: &str| g[key].as_str().filter(|s| !s.is_empty()).unwrap_or("-").to_string();
             let number = |key: &str| g[key].as_i64().map_or("-".into(), |n| n.to_string());
-            table.row([word("name"), number("priority"), word("vmState"), word("outcome"), number("attempts"), word("destination"), word("reason"), word("message")]);
+            table.row([
+                word("name"),
+                number("priority"),
+                word("vmState"),
+                word("outcome"),
+                number("attempts"),
+                word("destination"),
+                word("reason"),
+                word("message"),
+            ]);
         }
         self.table("Guests", &table);
     }
@@ -150,7 +163,15 @@ impl Page {
             for o in list.items.iter().filter(|o| matches!(text(&o.status["state"]), "Issued" | "Accepted" | "Unknown")) {
                 let attempt = o.spec["attempt"].as_i64().unwrap_or(0).to_string();
                 let (spec, status) = (&o.spec, &o.status);
-                table.row([owner.clone(), text(&spec["host"]).into(), text(&spec["step"]).into(), attempt, text(&status["state"]).into(), ago(&spec["issuedAt"], now), text(&status["evidence"]).into()]);
+                table.row([
+                    owner.clone(),
+                    text(&spec["host"]).into(),
+                    text(&spec["step"]).into(),
+                    attempt,
+                    text(&status["state"]).into(),
+                    ago(&spec["issuedAt"], now),
+                    text(&status["evidence"]).into(),
+                ]);
             }
         }
         self.table("Calls that may have happened and are not settled", &table);
@@ -172,7 +193,13 @@ impl Page {
         let mut table = Table::new(["LAST", "TYPE", "REASON", "COUNT", "NOTE"]);
         for e in events.iter().skip(events.len().saturating_sub(EVENTS)) {
             let count = e.spec["count"].as_i64().unwrap_or(1).to_string();
-            table.row([ago(&e.spec["lastAt"], now), text(&e.spec["type"]).into(), text(&e.spec["reason"]).into(), count, text(&e.spec["note"]).into()]);
+            table.row([
+                ago(&e.spec["lastAt"], now),
+                text(&e.spec["type"]).into(),
+                text(&e.spec["reason"]).into(),
+                count,
+                text(&e.spec["note"]).into(),
+            ]);
         }
         self.table("Events, the latest last", &table);
     }

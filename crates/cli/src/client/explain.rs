@@ -20,7 +20,11 @@ fn render(schema: &Value, kind: &str, path: &[&str]) -> Result<String, Failure> 
         let inner = inside(schema, node);
         node = inner["properties"].get(*part).ok_or_else(|| {
             let known: Vec<&str> = inner["properties"].as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
-            let message = if known.is_empty() { format!("{walked} has no fields") } else { format!("{walked} has no field '{part}'; it has {}", known.join(", ")) };
+            let message = if known.is_empty() {
+                format!("{walked} has no fields")
+            } else {
+                format!("{walked} has no field '{part}'; it has {}", known.join(", "))
+            };
             Failure::new(Exit::NotFound, message)
         })?;
         walked = format!("{walked}.{part}");

@@ -99,7 +99,8 @@ async fn guests(client: &Client, args: &GetArgs) -> Result<Exit, Failure> {
                 output::note(&format!("Nova shows no guest on host {host}."));
                 return Ok(Exit::Ok);
             }
-            let mut columns = vec![("NAME", "name"), ("ID", "id"), ("STATE", "vmState"), ("TASK", "taskState"), ("POWER", "powerState"), ("PRIORITY", "priority")];
+            let mut columns =
+                vec![("NAME", "name"), ("ID", "id"), ("STATE", "vmState"), ("TASK", "taskState"), ("POWER", "powerState"), ("PRIORITY", "priority")];
             if args.output == Format::Wide {
                 columns.push(("BOOT-FROM-VOLUME", "bootFromVolume"));
             }
@@ -121,7 +122,14 @@ fn cell(value: &Value) -> String {
 }
 
 /// Shows what is there and each change. `events` adds a column (or member) that says what happened.
-pub async fn watch(client: &Client, kind: &KindInfo, name: Option<&str>, selector: Option<&str>, format: Format, events: bool) -> Result<Exit, Failure> {
+pub async fn watch(
+    client: &Client,
+    kind: &KindInfo,
+    name: Option<&str>,
+    selector: Option<&str>,
+    format: Format,
+    events: bool,
+) -> Result<Exit, Failure> {
     let query = name.map_or_else(Query::all, Query::named).labels(selector);
     let mut watch = client.watch(kind.plural, query);
     let mut printer = Printer::new(kind, format, events);

@@ -1,10 +1,7 @@
 //! `get leases`: who leads, since when, and what the server that was asked says about it.
 
 use super::text;
-use crate::output::{
-    self, Table,
-    table::now,
-};
+use crate::output::{self, Table, table::now};
 use ::client::{Client, List};
 use schemas::{DynObject, Time, kinds};
 use serde_json::Value;
@@ -62,7 +59,8 @@ mod tests {
     #[test]
     fn the_server_says_who_leads_and_what_is_not_well() {
         let check = |name: &str, ok: bool, message: &str| json!({"name": name, "ok": ok, "message": message});
-        let checks = [check("database", true, "answers"), check("feed", false, "ended"), check("controller", true, "ctl-1 leads; this process stands by")];
+        let checks =
+            [check("database", true, "answers"), check("feed", false, "ended"), check("controller", true, "ctl-1 leads; this process stands by")];
         assert_eq!(views(&json!({"ok": false, "checks": checks})), ["feed: ended", "controller: ctl-1 leads; this process stands by"]);
         assert!(views(&json!({"ok": true})).is_empty());
     }

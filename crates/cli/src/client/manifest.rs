@@ -29,8 +29,18 @@ pub struct Manifest {
 /// Top-level members an object may have.
 const MEMBERS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 /// Metadata an object may have; what the server owns is taken and left aside.
-const METADATA: [&str; 10] =
-    ["name", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels", "annotations", "finalizers", "ownerReferences"];
+const METADATA: [&str; 10] = [
+    "name",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "labels",
+    "annotations",
+    "finalizers",
+    "ownerReferences",
+];
 
 /// Reads files, directories (their `.yaml`, `.yml` and `.json` files by name) and `-`.
 ///
@@ -184,7 +194,8 @@ fn check(value: &Value) -> Result<(&'static KindInfo, String), String> {
     if let Some(unknown) = metadata.keys().find(|k| !METADATA.contains(&k.as_str())) {
         return Err(format!("unknown field metadata.{unknown}"));
     }
-    let name = metadata.get("name").and_then(Value::as_str).filter(|n| !n.is_empty()).ok_or("metadata.name is missing, or no text; put it in quotes")?;
+    let name =
+        metadata.get("name").and_then(Value::as_str).filter(|n| !n.is_empty()).ok_or("metadata.name is missing, or no text; put it in quotes")?;
     for field in ["labels", "annotations"] {
         let entries = metadata.get(field).unwrap_or(&Value::Null);
         texts(entries, &format!("metadata.{field}"))?;

@@ -50,10 +50,15 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
         Command::Freeze => policy::operations(&client, "Frozen").await,
         Command::Thaw => policy::operations(&client, "Normal").await,
         Command::Explain(args) => explain::explain(&client, &args.path).await,
-        Command::Run(_) | Command::ApiServer(_) | Command::Controller(_) | Command::Sandbox(_) | Command::Config(_) | Command::Db(_) | Command::Keys(_) | Command::Doctor(_)
-        | Command::Completion { .. } => {
-            Err(Failure::new(Exit::Internal, "a server command came to the client; this is a bug"))
-        }
+        Command::Run(_)
+        | Command::ApiServer(_)
+        | Command::Controller(_)
+        | Command::Sandbox(_)
+        | Command::Config(_)
+        | Command::Db(_)
+        | Command::Keys(_)
+        | Command::Doctor(_)
+        | Command::Completion { .. } => Err(Failure::new(Exit::Internal, "a server command came to the client; this is a bug")),
     };
     for warning in client.take_warnings() {
         output::note(&format!("warning: {warning}"));

@@ -43,7 +43,10 @@ fn plan_evacuation(host: &DynObject, guests: &Guests, args: &EvacuateArgs) -> St
         });
         plan.push(match args.local_disks {
             LocalDisks::Refuse => "Guests whose disk is on the host are left there, each named.".into(),
-            LocalDisks::Rebuild => format!("GUESTS WHOSE DISK IS ON THE HOST START FROM THEIR IMAGE, THE DISK IS LOST. Not started from a volume: {}.", guests.on_image()),
+            LocalDisks::Rebuild => format!(
+                "GUESTS WHOSE DISK IS ON THE HOST START FROM THEIR IMAGE, THE DISK IS LOST. Not started from a volume: {}.",
+                guests.on_image()
+            ),
         });
     }
     plan.join("\n")
@@ -84,7 +87,10 @@ pub async fn initialise(client: &Client, args: InitialiseArgs) -> Result<Exit, F
         Method::Identity => {}
         Method::Cycle => confirm(
             args.yes,
-            &format!("HOST {} IS POWERED OFF AND ON AGAIN through {link}, once it is proven empty, to see that exactly its service falls silent and comes back.", args.host),
+            &format!(
+                "HOST {} IS POWERED OFF AND ON AGAIN through {link}, once it is proven empty, to see that exactly its service falls silent and comes back.",
+                args.host
+            ),
         )?,
         Method::Attestation => confirm(
             args.yes,

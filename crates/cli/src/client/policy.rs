@@ -10,7 +10,8 @@ pub async fn operations(client: &Client, wanted: &str) -> Result<Exit, Failure> 
     let kind = own_kind("ClusterPolicy")?;
     let changed = match modify(client, kind, "default", |policy| policy["spec"]["operations"] = wanted.into()).await {
         Err(e) if e.status() == Some(404) => {
-            let policy = json!({"apiVersion": schemas::API_VERSION, "kind": kind.kind, "metadata": {"name": "default"}, "spec": {"operations": wanted}});
+            let policy =
+                json!({"apiVersion": schemas::API_VERSION, "kind": kind.kind, "metadata": {"name": "default"}, "spec": {"operations": wanted}});
             Some(client.create(kind.plural, &policy).await?)
         }
         other => other?,

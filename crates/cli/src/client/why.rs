@@ -74,7 +74,10 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
             why.advice.push(look.into());
         }
         Some(seen) if seen < object.metadata.generation => {
-            why.lines.push(format!("The controller has not seen the latest change yet: the spec is generation {}, seen is {seen}.", object.metadata.generation));
+            why.lines.push(format!(
+                "The controller has not seen the latest change yet: the spec is generation {}, seen is {seen}.",
+                object.metadata.generation
+            ));
             why.advice.push(look.into());
         }
         _ => {}
@@ -105,7 +108,8 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
         why.lines.push(format!("It failed {failures} times in a row, last with: {}{next}", stop(text(&retry["lastError"]))));
     }
     if let Some(by) = object.status["fence"]["by"].as_str() {
-        let line = format!("The host was fenced by {by} and is held down: power On and schedulable Enabled are not enforced until an operator releases it.");
+        let line =
+            format!("The host was fenced by {by} and is held down: power On and schedulable Enabled are not enforced until an operator releases it.");
         why.lines.push(line);
         why.reasons.push(r::FENCED.into());
     }
@@ -150,7 +154,8 @@ fn told_guests(why: &mut Why, object: &DynObject) {
 impl Why {
     /// Adds a sentence unless its reason was told already with the same message.
     fn say(&mut self, what: &str, reason: &str, message: &str) {
-        let repeated = self.reasons.iter().any(|r| r == reason) && (message.is_empty() || self.lines.iter().any(|l| l.contains(message.trim_end_matches('.'))));
+        let repeated =
+            self.reasons.iter().any(|r| r == reason) && (message.is_empty() || self.lines.iter().any(|l| l.contains(message.trim_end_matches('.'))));
         if !repeated {
             self.lines.push(sentence(what, reason, message));
         }

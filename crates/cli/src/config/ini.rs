@@ -59,7 +59,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Ini, ConfigError> {
                 if key.is_empty() {
                     return fail("the key before the = is missing.");
                 }
-                let Some((section, _)) = ini.sections.last() else { return fail("this key is in no section; write [DEFAULT] or another section above it.") };
+                let Some((section, _)) = ini.sections.last() else {
+                    return fail("this key is in no section; write [DEFAULT] or another section above it.");
+                };
                 let value = unquoted(line[end + 1..].trim()).to_string();
                 ini.assignments.push(Assignment { section: section.clone(), key: key.into(), value, line: number + 1 });
                 open = true;

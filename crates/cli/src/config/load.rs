@@ -11,7 +11,12 @@ use figment::{
     providers::{Format, Serialized},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// figment's own TOML provider would bring a second TOML crate.
 struct Toml;
@@ -170,7 +175,9 @@ impl Loaded {
         let mut out = String::new();
         for (section, keys) in shown.as_object().into_iter().flatten() {
             if section == "policy" {
-                out.push_str("# Only for making ClusterPolicy default; once it is there, it alone counts: cloud-manager get clusterpolicy default -o yaml\n");
+                out.push_str(
+                    "# Only for making ClusterPolicy default; once it is there, it alone counts: cloud-manager get clusterpolicy default -o yaml\n",
+                );
             }
             out.push_str(&format!("[{section}]\n"));
             let mut lines = Vec::new();

@@ -121,7 +121,14 @@ pub struct Controller {
 
 impl Default for Controller {
     fn default() -> Self {
-        Controller { node_sync_interval_seconds: 60, resync_seconds: 300, lease_millis: 6_000, renew_deadline_millis: 4_000, retry_millis: 1_000, state_dir: None }
+        Controller {
+            node_sync_interval_seconds: 60,
+            resync_seconds: 300,
+            lease_millis: 6_000,
+            renew_deadline_millis: 4_000,
+            retry_millis: 1_000,
+            state_dir: None,
+        }
     }
 }
 

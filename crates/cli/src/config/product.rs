@@ -67,11 +67,12 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Product, ConfigError> {
         }
         match parameter.effect {
             Effect::Sets(_) | Effect::Shares(_) => {}
-            Effect::Later(feature) => product.notices.push(Notice {
-                place: origin.to_string(),
-                why: format!("is known; its feature ({feature}) comes later; it has no effect now"),
-            }),
-            Effect::Nothing(why) => product.notices.push(Notice { place: origin.to_string(), why: format!("is known and has no effect here: {why}") }),
+            Effect::Later(feature) => product
+                .notices
+                .push(Notice { place: origin.to_string(), why: format!("is known; its feature ({feature}) comes later; it has no effect now") }),
+            Effect::Nothing(why) => {
+                product.notices.push(Notice { place: origin.to_string(), why: format!("is known and has no effect here: {why}") })
+            }
         }
         texts.insert((*section, *key), (value, origin));
     }
@@ -165,7 +166,10 @@ fn substituted(found: &Found, section: &str, raw: &str, at: &Origin, depth: usiz
         }
         let (of, key) = name.split_once('.').unwrap_or((section, name));
         let Some(parameter) = find(of, key).or_else(|| find("DEFAULT", key)) else {
-            return Err(ConfigError::at(at, "a $ with a name after it stands for another parameter, and there is none of that name; write $$ for a dollar sign."));
+            return Err(ConfigError::at(
+                at,
+                "a $ with a name after it stands for another parameter, and there is none of that name; write $$ for a dollar sign.",
+            ));
         };
         match found.get(&(parameter.section, parameter.key)) {
             Some(set) => out.push_str(&substituted(found, parameter.section, &set.raw, at, depth)?),

@@ -54,7 +54,8 @@ impl Loaded {
     /// A short mark of everything that has to be the same on both controllers of a pair; no secret goes into it.
     pub fn fingerprint(&self) -> String {
         let values = values(&self.config);
-        let matters = |key: &str| key.starts_with("controller.") || (key.starts_with("openstack.") && !SECRETS.contains(&key) && key != "openstack.ca_file");
+        let matters =
+            |key: &str| key.starts_with("controller.") || (key.starts_with("openstack.") && !SECRETS.contains(&key) && key != "openstack.ca_file");
         let text: String = values.iter().filter(|(key, _)| matters(key)).map(|(key, value)| format!("{key}={value}\n")).collect();
         uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string().chars().take(8).collect()
     }

@@ -291,7 +291,10 @@ fn the_module_file_wins_over_the_common_one_and_our_own_file_over_both() {
 fn what_a_file_says_of_features_to_come_is_named_with_its_line() {
     let setup = Setup::new().ini("cloud_manager.conf", "[drs]\nhost = drs.example.org\npassword = hunter2\n\n[api]\nlogfile = /var/log/x\n");
     let notices = setup.notices();
-    assert!(notices.contains(&"cloud_manager.conf:2 [drs] host: is known; its feature (the external DRS) comes later; it has no effect now".to_string()), "{notices:?}");
+    assert!(
+        notices.contains(&"cloud_manager.conf:2 [drs] host: is known; its feature (the external DRS) comes later; it has no effect now".to_string()),
+        "{notices:?}"
+    );
     assert!(notices.iter().any(|n| n.starts_with("cloud_manager.conf:6 [api] logfile: is known and has no effect here")), "{notices:?}");
     let dump = setup.load().unwrap().dump();
     assert!(dump.contains("cloud_manager.conf:2 [drs] host: is known") && !dump.contains("hunter2"), "{dump}");
@@ -303,7 +306,10 @@ fn what_a_file_says_of_features_to_come_is_named_with_its_line() {
 fn an_unknown_parameter_names_file_line_and_the_nearest_known_one() {
     let wrong = |text: &str| Setup::new().ini("cloud_manager.conf", text).error();
     assert_eq!(wrong("[host_task]\na = 1\n"), "cloud_manager.conf:1 [host_task]: there is no such section; did you mean [host_tasks]?");
-    assert_eq!(wrong("[node_tracker]\nmutex_upp = 1\n"), "cloud_manager.conf:2 [node_tracker] mutex_upp: there is no such key; did you mean mutex_up?");
+    assert_eq!(
+        wrong("[node_tracker]\nmutex_upp = 1\n"),
+        "cloud_manager.conf:2 [node_tracker] mutex_upp: there is no such key; did you mean mutex_up?"
+    );
     assert_eq!(wrong("[node_sync]\nloop_time = 1\n"), "cloud_manager.conf:2 [node_sync] loop_time: there is no such key; [node_tracker] has it");
     assert!(wrong("[database]\nconnection = x\n").contains("there are url"));
     let e = Loaded::from(Sources { ini: vec!["/no/such/aos.conf".into()], ..Default::default() }).unwrap_err().to_string();
@@ -332,7 +338,9 @@ fn a_wrong_value_of_a_parameter_is_named_and_a_secret_one_not_shown() {
     assert!(wrong("[api]\nhost = controller\n").starts_with("cloud_manager.conf:2 [api] host: \"controller\" is no IP address"));
     let e = wrong("[database]\nurl = hunter2\n");
     assert!(e.starts_with("cloud_manager.conf:2 [database] url: database.url: it is no URL") && !e.contains("hunter2"), "{e}");
-    assert!(wrong("[power]\nshutdown_interval = 80000\n").starts_with("cloud_manager.conf:2 [power] shutdown_interval: policy.soft_off_timeout_seconds:"));
+    assert!(
+        wrong("[power]\nshutdown_interval = 80000\n").starts_with("cloud_manager.conf:2 [power] shutdown_interval: policy.soft_off_timeout_seconds:")
+    );
     for yes in ["True", "yes", "on", "1", "TRUE"] {
         Setup::new().ini("cloud_manager.conf", &format!("[agent]\nenabled = {yes}\n")).load().unwrap();
     }
@@ -345,7 +353,13 @@ fn names_with_a_dollar_stand_for_values() {
     assert_eq!(listen("[drs]\nhost = 10.0.0.7\n[api]\nhost = $drs.host\n"), Ok("10.0.0.7:9362".into()));
     assert_eq!(listen("[api]\nhost = 10.0.0.7\nport = ${drs.port}\n"), Ok("10.0.0.7:80".into()));
     assert!(listen("[api]\nhost = $port\nport = $host\n").unwrap_err().contains("in a circle"));
-    let url = |text: &str| Setup::new().ini("cloud_manager.conf", &format!("[database]\nurl = {text}\n")).load().map(|l| l.config.database.url).map_err(|e| e.to_string());
+    let url = |text: &str| {
+        Setup::new()
+            .ini("cloud_manager.conf", &format!("[database]\nurl = {text}\n"))
+            .load()
+            .map(|l| l.config.database.url)
+            .map_err(|e| e.to_string())
+    };
     assert_eq!(url("mysql://a:p$$w@h/d"), Ok("mysql://a:p$w@h/d".into()));
     assert_eq!(url(r"mysql://a:p\$w@h/d"), Ok("mysql://a:p$w@h/d".into()));
     assert_eq!(url("mysql://a:p$@h/d"), Ok("mysql://a:p$@h/d".into()));
@@ -380,7 +394,11 @@ const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/CONFIGU
 #[test]
 fn the_reference_has_every_key_with_its_default_and_whether_it_changes_at_once() {
     let text = std::fs::read_to_string(REFERENCE).unwrap();
-    let rows: Vec<String> = text.lines().filter_map(|l| Some(l.strip_prefix("| `")?.rsplit_once(" | ")?.0.to_string())).filter(|l| l.contains('.') && !l.starts_with('[')).collect();
+    let rows: Vec<String> = text
+        .lines()
+        .filter_map(|l| Some(l.strip_prefix("| `")?.rsplit_once(" | ")?.0.to_string()))
+        .filter(|l| l.contains('.') && !l.starts_with('['))
+        .collect();
     let mut expected = Vec::new();
     for (section, keys) in serde_json::to_value(Config::default()).unwrap().as_object().unwrap() {
         for (name, value) in keys.as_object().unwrap() {

@@ -90,7 +90,11 @@ async fn check_keys(store: &SqlStore, key_file: &Path, is_new: bool) -> anyhow::
     if is_new && !lost.is_empty() {
         std::fs::remove_file(key_file).with_context(|| format!("{} was made just now and cannot be removed", key_file.display()))?;
         let ids: Vec<String> = store.sealed_by().await?.into_keys().collect();
-        bail!("there is no key file {}, and the database holds Credentials sealed with {}: copy the key file there from the other controller or from its backup", key_file.display(), ids.join(", "));
+        bail!(
+            "there is no key file {}, and the database holds Credentials sealed with {}: copy the key file there from the other controller or from its backup",
+            key_file.display(),
+            ids.join(", ")
+        );
     }
     for (name, why) in lost {
         tracing::error!(credential = name, "{why}; until then its power devices are unreadable, and nothing is fenced through them");

@@ -95,7 +95,14 @@ async fn open_calls(store: &SqlStore, report: &mut Report) -> anyhow::Result<()>
     let mut what = format!("{} call(s) may have happened and are not settled", open.len());
     for operation in &open {
         let text = |pointer: &str| operation.spec.pointer(pointer).and_then(|v| v.as_str()).unwrap_or("?").to_string();
-        what.push_str(&format!("\n  {}  {} on {} for {} at {}", operation.metadata.name, text("/step"), text("/host"), text("/owner"), text("/issuedAt")));
+        what.push_str(&format!(
+            "\n  {}  {} on {} for {} at {}",
+            operation.metadata.name,
+            text("/step"),
+            text("/host"),
+            text("/owner"),
+            text("/issuedAt")
+        ));
     }
     report.ok("calls", what);
     Ok(())
@@ -108,7 +115,10 @@ fn history(state: &StateFile, revision: &Revision, accept: bool, report: &mut Re
         (Some(why), false) => report.fail("history", why, LOOK_FIRST),
         (Some(why), true) => {
             state.write(revision)?;
-            report.ok("history", format!("{}; accepted: a running controller goes on within a few seconds", why.split(": ").next().unwrap_or_default()));
+            report.ok(
+                "history",
+                format!("{}; accepted: a running controller goes on within a few seconds", why.split(": ").next().unwrap_or_default()),
+            );
         }
     }
     Ok(())

@@ -5,7 +5,10 @@ use async_trait::async_trait;
 use controller::World;
 use engine::Standing;
 use schemas::v1::{ClusterPolicy, ClusterPolicySpec, Operations};
-use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use store::{CONTROLLER_LEASE, LeaseRow, SqlStore, Store};
 use tokio::sync::watch;
 
@@ -90,7 +93,12 @@ mod tests {
     fn readiness_says_who_leads_and_why_this_process_does_not() {
         let row = LeaseRow { holder: "one".into(), token: 4, ..LeaseRow::default() };
         let free = LeaseRow { token: 4, ..LeaseRow::default() };
-        let waiting = |seconds| Standing::Waiting { holder: "one".into(), token: 4, still: Duration::from_secs(seconds), patience: Duration::from_millis(7_500) };
+        let waiting = |seconds| Standing::Waiting {
+            holder: "one".into(),
+            token: 4,
+            still: Duration::from_secs(seconds),
+            patience: Duration::from_millis(7_500),
+        };
         for (standing, row, want) in [
             (None, Some(&row), "one leads (token 4)"),
             (None, Some(&free), "no controller leads: nothing is reconciled"),
@@ -99,7 +107,11 @@ mod tests {
             (Some(Standing::Leading { token: 3 }), Some(&row), "one leads (token 4); this process led under token 3, and does not act any longer"),
             (Some(waiting(0)), Some(&row), "one leads (token 4); this process stands by"),
             (Some(waiting(5)), Some(&row), "one leads (token 4), but has been silent for 5 s: this process takes over after 7.5 s"),
-            (Some(Standing::Unable("the lease cannot be read: gone".into())), None, "who leads cannot be read; this process would stand by, but the lease cannot be read: gone"),
+            (
+                Some(Standing::Unable("the lease cannot be read: gone".into())),
+                None,
+                "who leads cannot be read; this process would stand by, but the lease cannot be read: gone",
+            ),
         ] {
             assert_eq!(told(standing.as_ref(), row), want);
         }

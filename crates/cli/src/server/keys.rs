@@ -14,7 +14,10 @@ pub(super) async fn run(command: KeysCommand) -> anyhow::Result<()> {
     let config = config::load(command.server())?.config;
     let path = database::key_file(&config)?;
     if !path.exists() {
-        let message = format!("there is no key file {}; a server makes it at its first start, and of a pair the second gets a copy of the first one's", path.display());
+        let message = format!(
+            "there is no key file {}; a server makes it at its first start, and of a pair the second gets a copy of the first one's",
+            path.display()
+        );
         return Err(Failure::usage(message).into());
     }
     let open = async || SqlStore::open(&database::store_config(&config)?, KeyRing::load(&path)?).await.map_err(anyhow::Error::from);
@@ -66,7 +69,10 @@ async fn rotate(path: &Path, id: String, store: &SqlStore) -> anyhow::Result<()>
     for (name, why) in &resealed.failed {
         output::note(&format!("Credential {name} stays as it is: {why}"));
     }
-    Err(anyhow::anyhow!("{} Credential(s) could not be opened; put the missing keys back, or apply these Credentials anew, then run this again", resealed.failed.len()))
+    Err(anyhow::anyhow!(
+        "{} Credential(s) could not be opened; put the missing keys back, or apply these Credentials anew, then run this again",
+        resealed.failed.len()
+    ))
 }
 
 /// Takes out keys that nothing is sealed with.

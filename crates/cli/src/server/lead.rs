@@ -1,7 +1,7 @@
 //! Leading, standing by, and what becomes of a controller that lost the lease.
 
 use controller::{ControllerConfig, Running, World};
-use engine::{Clock, Feed, SteadyClock, LeaseTime, LeaseTiming, Leadership, Metrics, Standing, lease::Candidate};
+use engine::{Clock, Feed, Leadership, LeaseTime, LeaseTiming, Metrics, Standing, SteadyClock, lease::Candidate};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::SqlStore;
 use tokio::sync::watch;
@@ -99,7 +99,8 @@ async fn term(p: &Parts, clock: &SteadyClock, world: Arc<World>, stop: &Cancella
 /// Keeps warm until the lease is ours; `None` if `stop` came first.
 async fn stand_by(p: &Parts, world: &Arc<World>, holder: &str, stop: &CancellationToken) -> anyhow::Result<Option<Leadership>> {
     let warm = stop.child_token();
-    let keeping = (!p.alone).then(|| tokio::spawn(controller::stand_by(world.clone(), p.feed.clone(), p.settings.node_sync_interval.clone(), warm.clone())));
+    let keeping =
+        (!p.alone).then(|| tokio::spawn(controller::stand_by(world.clone(), p.feed.clone(), p.settings.node_sync_interval.clone(), warm.clone())));
     let candidate = Candidate {
         store: p.store.clone(),
         clock: p.clock.clone(),
@@ -177,7 +178,11 @@ mod tests {
             self.process_by(Arc::new(SystemClock), outlives).await
         }
 
-        async fn process_by(&self, clock: Arc<dyn Clock>, outlives: bool) -> (JoinHandle<anyhow::Result<()>>, watch::Receiver<Standing>, CancellationToken) {
+        async fn process_by(
+            &self,
+            clock: Arc<dyn Clock>,
+            outlives: bool,
+        ) -> (JoinHandle<anyhow::Result<()>>, watch::Receiver<Standing>, CancellationToken) {
             let stop = CancellationToken::new();
             let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.unwrap();
             let (told, standing) = watch::channel(Standing::Starting);

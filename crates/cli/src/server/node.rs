@@ -4,8 +4,8 @@ use super::{
     database,
     doctor::StateFile,
     health::{NodeHealth, NovaGuests},
-    reload::Pace,
     lead::{self, Parts},
+    reload::Pace,
 };
 use crate::config::Config;
 use anyhow::Context;
@@ -102,7 +102,8 @@ impl Node {
             move |clock| World::new(cloud.clone(), drivers.clone(), store.clone(), clock, metrics.clone())
         };
         let told = watch::channel(Standing::Starting).0;
-        let mut node = Node { registry: registry.clone(), api: None, stop: stop.clone(), servers: Vec::new(), controller: None, feed_task, _lock: lock };
+        let mut node =
+            Node { registry: registry.clone(), api: None, stop: stop.clone(), servers: Vec::new(), controller: None, feed_task, _lock: lock };
         if roles.api {
             let api = ApiConfig {
                 listen: address(&config.api.listen, "api.listen")?,
@@ -129,11 +130,7 @@ impl Node {
         }
         node.servers.push(tokio::spawn(keep_state(state, store.clone(), halted.clone(), stop.clone())));
         if roles.controller {
-            let settings = ControllerConfig {
-                node_sync_interval: pace.node_sync,
-                resync: pace.resync,
-                ..ControllerConfig::default()
-            };
+            let settings = ControllerConfig { node_sync_interval: pace.node_sync, resync: pace.resync, ..ControllerConfig::default() };
             let parts = Parts { store, clock, feed, metrics, halted, timing, settings, alone, outlives: roles.api, told };
             node.controller = Some(tokio::spawn(lead::lead(parts, world, stop)));
         }

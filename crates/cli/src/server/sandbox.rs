@@ -39,8 +39,11 @@ pub(super) async fn run(args: SandboxRunArgs) -> anyhow::Result<()> {
     let now_ms = SystemClock.now().0 / 1_000;
     let topology = Topology::sandbox(args.hosts as usize, args.guests as usize, args.seed);
     let world = Arc::new(Mutex::new(topology.build(now_ms)));
-    let listen: SocketAddr = args.cloud_listen.parse().with_context(|| format!("--cloud-listen {:?} is not an address with a port", args.cloud_listen))?;
-    let front = simulator::serve(world.clone(), listen).await.with_context(|| format!("the simulated cloud cannot listen on {listen}; give another --cloud-listen"))?;
+    let listen: SocketAddr =
+        args.cloud_listen.parse().with_context(|| format!("--cloud-listen {:?} is not an address with a port", args.cloud_listen))?;
+    let front = simulator::serve(world.clone(), listen)
+        .await
+        .with_context(|| format!("the simulated cloud cannot listen on {listen}; give another --cloud-listen"))?;
     let (auth_url, password) = (front.auth_url(), topology.settings.password.clone());
     config.database.url = format!("sqlite://{}", dir.join("cloud-manager.db").display());
     config.api.listen.clone_from(&args.listen);
@@ -60,7 +63,12 @@ pub(super) async fn run(args: SandboxRunArgs) -> anyhow::Result<()> {
     let node = Node::start(&config, roles, cloud, metrics, policy, Pace::of(&config), stop).await?;
     let hosts = {
         let world = world.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        world.host_names().into_iter().map(|h| (world.bmc_identity(&h), h)).map(|(id, h)| (h, id.ok().and_then(|i| i.system_uuid))).collect::<Vec<_>>()
+        world
+            .host_names()
+            .into_iter()
+            .map(|h| (world.bmc_identity(&h), h))
+            .map(|(id, h)| (h, id.ok().and_then(|i| i.system_uuid)))
+            .collect::<Vec<_>>()
     };
     let bmc_password = topology.settings.bmc_password.as_deref().unwrap_or("sandbox");
     wire(&node.registry, front.address(), bmc_password, &hosts).await?;

@@ -118,7 +118,11 @@ impl Site {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
-        command.args(args).env_clear().env("CLOUD_MANAGER_CONFIG", self.path("cm.toml")).env("CLOUD_MANAGER_ENDPOINT", format!("http://{}", self.api));
+        command
+            .args(args)
+            .env_clear()
+            .env("CLOUD_MANAGER_CONFIG", self.path("cm.toml"))
+            .env("CLOUD_MANAGER_ENDPOINT", format!("http://{}", self.api));
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         for (name, value) in [("USERNAME", "admin"), ("PASSWORD", &self.password), ("PROJECT_NAME", "admin"), ("AUTH_URL", &self.front.auth_url())] {
             command.env(format!("OS_{name}"), value);
@@ -180,8 +184,16 @@ impl Site {
             let identity = self.world().bmc_identity(host).unwrap().system_uuid.unwrap();
             let address = self.front.address();
             let endpoint = json!({"host": address.ip().to_string(), "port": address.port(), "scheme": "HTTP", "system": host});
-            all.push(object("PowerDevice", host, json!({"type": "BMC", "protocol": "Redfish", "endpoint": endpoint, "credentialRef": {"name": "bmc"}})));
-            all.push(object("PowerLink", host, json!({"hostRef": {"name": host}, "deviceRef": {"name": host}, "identity": {"systemUuid": identity}})));
+            all.push(object(
+                "PowerDevice",
+                host,
+                json!({"type": "BMC", "protocol": "Redfish", "endpoint": endpoint, "credentialRef": {"name": "bmc"}}),
+            ));
+            all.push(object(
+                "PowerLink",
+                host,
+                json!({"hostRef": {"name": host}, "deviceRef": {"name": host}, "identity": {"systemUuid": identity}}),
+            ));
         }
         let file = self.path("site.json");
         // YAML's separator, as JSON is YAML.
@@ -190,7 +202,9 @@ impl Site {
         self.ok(&["apply", "-f", file.with_extension("yaml").to_str().unwrap()]);
         until("all links verified", || {
             let links: Value = serde_json::from_str(&self.ok(&["get", "powerlinks", "-o", "json"])).unwrap();
-            let verified = |link: &Value| link["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Verified" && c["status"] == "True"));
+            let verified = |link: &Value| {
+                link["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "Verified" && c["status"] == "True"))
+            };
             links["items"].as_array().filter(|l| l.len() == hosts.len() && l.iter().all(verified)).map(drop)
         });
     }

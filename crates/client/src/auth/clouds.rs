@@ -120,7 +120,8 @@ impl Settings {
     }
 
     fn need(&self, key: &str) -> Result<String, Error> {
-        self.field(key).ok_or_else(|| Error::Usage(format!("{} give no {key} (OS_{}); it is needed to log in to Keystone.", self.origin, key.to_uppercase())))
+        self.field(key)
+            .ok_or_else(|| Error::Usage(format!("{} give no {key} (OS_{}); it is needed to log in to Keystone.", self.origin, key.to_uppercase())))
     }
 
     fn secret(&self, key: &str) -> Result<SecretString, Error> {

@@ -3,8 +3,8 @@
 mod clouds;
 mod keystone;
 
-pub(crate) use keystone::{catalogue as keystone_catalogue, endpoint as keystone_endpoint};
 pub use keystone::{Keystone, Method, Scope, Session};
+pub(crate) use keystone::{catalogue as keystone_catalogue, endpoint as keystone_endpoint};
 
 use crate::Error;
 use secrecy::SecretString;

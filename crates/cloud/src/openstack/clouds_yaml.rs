@@ -57,8 +57,7 @@ pub(super) fn read(path: Option<&Path>, cloud: &str) -> Result<Fields, ConfigErr
     if !values.contains_key("region_name")
         && let Some(regions) = entry.get("regions").and_then(Value::as_sequence)
     {
-        let names: Vec<&str> =
-            regions.iter().filter_map(|r| r.as_str().or_else(|| r.get("name").and_then(Value::as_str))).collect();
+        let names: Vec<&str> = regions.iter().filter_map(|r| r.as_str().or_else(|| r.get("name").and_then(Value::as_str))).collect();
         match names.as_slice() {
             [] => {}
             [one] => drop(values.insert("region_name".to_owned(), (*one).to_owned())),
@@ -78,19 +77,13 @@ fn find(path: Option<&Path>) -> Result<PathBuf, ConfigError> {
     if let Some(given) = path {
         return Ok(given.to_owned());
     }
-    let home = std::env::var_os("XDG_CONFIG_HOME")
-        .filter(|v| !v.is_empty())
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|h| h.join(".config")));
+    let home =
+        std::env::var_os("XDG_CONFIG_HOME").filter(|v| !v.is_empty()).map(PathBuf::from).or_else(|| std::env::home_dir().map(|h| h.join(".config")));
     let dirs = [Some(PathBuf::from(".")), home.map(|h| h.join("openstack")), Some(PathBuf::from("/etc/openstack"))];
-    let places: Vec<PathBuf> =
-        dirs.into_iter().flatten().flat_map(|d| [d.join("clouds.yaml"), d.join("clouds.yml")]).collect();
+    let places: Vec<PathBuf> = dirs.into_iter().flatten().flat_map(|d| [d.join("clouds.yaml"), d.join("clouds.yml")]).collect();
     places.iter().find(|p| p.is_file()).cloned().ok_or_else(|| ConfigError::File {
         file: PathBuf::from("clouds.yaml"),
-        detail: format!(
-            "not found; looked for {}",
-            places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
-        ),
+        detail: format!("not found; looked for {}", places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")),
     })
 }
 
@@ -194,8 +187,7 @@ clouds:
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error =
-            CloudConfig::from_clouds_yaml(Some(std::path::Path::new("/nonexistent/clouds.yaml")), "lab").unwrap_err();
+        let error = CloudConfig::from_clouds_yaml(Some(std::path::Path::new("/nonexistent/clouds.yaml")), "lab").unwrap_err();
         assert!(error.to_string().contains("/nonexistent/clouds.yaml"), "{error}");
     }
 }

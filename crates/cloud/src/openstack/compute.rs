@@ -2,9 +2,7 @@
 
 use super::http::{Call, Failure, Reply, Service as Remote};
 use super::{OpenStack, rows};
-use crate::{
-    Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Migration, Server, Service, ServiceChange,
-};
+use crate::{Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Migration, Server, Service, ServiceChange};
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -17,19 +15,14 @@ type Version = (u32, u32);
 /// Oldest Nova spoken to: uuids of services and hypervisors (Pike, 2017).
 const FLOOR: Version = (2, 53);
 /// Hosts of a cell that did not answer are shown, as `UNKNOWN` (2.69).
-const SERVICES: List =
-    List { kind: "services", path: &["os-services"], key: "services", wanted: (2, 69), floor: FLOOR };
+const SERVICES: List = List { kind: "services", path: &["os-services"], key: "services", wanted: (2, 69), floor: FLOOR };
 /// Not higher: from 2.88 the list asks each compute for its uptime, and waits for dead ones.
-const HYPERVISORS: List =
-    List { kind: "hypervisors", path: &["os-hypervisors", "detail"], key: "hypervisors", wanted: FLOOR, floor: FLOOR };
+const HYPERVISORS: List = List { kind: "hypervisors", path: &["os-hypervisors", "detail"], key: "hypervisors", wanted: FLOOR, floor: FLOOR };
 /// `locked` (2.9), the flavor embedded (2.47), guests of a cell that did not answer shown (2.69).
-const SERVERS: List =
-    List { kind: "servers", path: &["servers", "detail"], key: "servers", wanted: (2, 73), floor: FLOOR };
+const SERVERS: List = List { kind: "servers", path: &["servers", "detail"], key: "servers", wanted: (2, 73), floor: FLOOR };
 /// Paged since 2.59; without pages it could be cut off.
-const MIGRATIONS: List =
-    List { kind: "migrations", path: &["os-migrations"], key: "migrations", wanted: (2, 59), floor: (2, 59) };
-const AGGREGATES: List =
-    List { kind: "aggregates", path: &["os-aggregates"], key: "aggregates", wanted: FLOOR, floor: FLOOR };
+const MIGRATIONS: List = List { kind: "migrations", path: &["os-migrations"], key: "migrations", wanted: (2, 59), floor: (2, 59) };
+const AGGREGATES: List = List { kind: "aggregates", path: &["os-aggregates"], key: "aggregates", wanted: FLOOR, floor: FLOOR };
 /// Evacuation that starts a guest that ran; from 2.68 the scheduler always checks the destination.
 const EVACUATE: Version = (2, 94);
 /// Evacuation that leaves the guest stopped.
@@ -77,17 +70,13 @@ impl OpenStack {
             choosing.await
         } else {
             let late = Failure::not_sent(&call.what, "it took too long to learn Nova's microversions; try again");
-            tokio::time::timeout_at(call.since + self.inner.timeouts.change_start / 2, choosing)
-                .await
-                .map_err(|_| late)?
+            tokio::time::timeout_at(call.since + self.inner.timeouts.change_start / 2, choosing).await.map_err(|_| late)?
         };
         // The call itself was not sent, whatever became of the question before it.
         call.version = Some(
             version
                 .map_err(|error| match error {
-                    CloudError::NotSent { detail, retry_after, .. } => {
-                        CloudError::NotSent { what: call.what.clone(), detail, retry_after }
-                    }
+                    CloudError::NotSent { detail, retry_after, .. } => CloudError::NotSent { what: call.what.clone(), detail, retry_after },
                     CloudError::Unknown { detail, .. } => {
                         let detail = format!("Nova's microversions could not be learnt: {detail}");
                         CloudError::NotSent { what: call.what.clone(), detail, retry_after: None }
@@ -128,15 +117,7 @@ impl OpenStack {
         }
     }
 
-    async fn act(
-        &self,
-        kind: &'static str,
-        what: String,
-        server: &str,
-        body: Value,
-        wanted: Version,
-        floor: Version,
-    ) -> CloudResult<Accepted> {
+    async fn act(&self, kind: &'static str, what: String, server: &str, body: Value, wanted: Version, floor: Version) -> CloudResult<Accepted> {
         if server.is_empty() {
             return Err(refused(&what, 400, "the server has no id"));
         }
@@ -149,11 +130,7 @@ impl OpenStack {
         let query = vec![(filter.to_owned(), value.to_owned())];
         let (found, reply) = self.list(&MIGRATIONS, what, query).await?;
         // Each may be a guest on its way: none can be left out (S6, S9).
-        found
-            .iter()
-            .enumerate()
-            .map(|(at, row)| rows::migration(row).ok_or_else(|| odd(&reply, "migration", at, row)))
-            .collect()
+        found.iter().enumerate().map(|(at, row)| rows::migration(row).ok_or_else(|| odd(&reply, "migration", at, row))).collect()
     }
 }
 
@@ -171,11 +148,8 @@ fn next_link(links: &Value) -> Option<&str> {
 fn page_of(link: &str) -> Option<Vec<(String, String)>> {
     let base = Url::parse("http://nova/").ok()?;
     let url = base.join(link).ok()?;
-    let page: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(k, _)| ["marker", "limit"].contains(&k.as_ref()))
-        .map(|(k, v)| (k.into_owned(), v.into_owned()))
-        .collect();
+    let page: Vec<(String, String)> =
+        url.query_pairs().filter(|(k, _)| ["marker", "limit"].contains(&k.as_ref())).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
     page.iter().any(|(k, v)| k == "marker" && !v.is_empty()).then_some(page)
 }
 
@@ -197,11 +171,8 @@ impl Compute for OpenStack {
         query.extend(host.map(|h| ("host".to_owned(), h.to_owned())));
         let (found, reply) = self.list(&SERVERS, what, query).await?;
         // A server left out could make a host look empty.
-        let all: CloudResult<Vec<Server>> = found
-            .iter()
-            .enumerate()
-            .map(|(at, row)| rows::server(row).ok_or_else(|| odd(&reply, "server", at, row)))
-            .collect();
+        let all: CloudResult<Vec<Server>> =
+            found.iter().enumerate().map(|(at, row)| rows::server(row).ok_or_else(|| odd(&reply, "server", at, row))).collect();
         let mut all = all?;
         // MySQL compares hosts without case; a guest of `C1` is not one of `c1`.
         all.retain(|s| s.host.as_deref().zip(host).is_none_or(|(has, asked)| has == asked));
@@ -219,10 +190,7 @@ impl Compute for OpenStack {
             Err(failure) => return Err(failure.into()),
         };
         let body = reply.json()?;
-        let found = body
-            .get("server")
-            .and_then(rows::server)
-            .ok_or_else(|| reply.nonsense("the answer has no readable `server`"))?;
+        let found = body.get("server").and_then(rows::server).ok_or_else(|| reply.nonsense("the answer has no readable `server`"))?;
         Ok(Some(found))
     }
 
@@ -243,11 +211,7 @@ impl Compute for OpenStack {
     async fn aggregates(&self) -> CloudResult<Vec<Aggregate>> {
         let (found, reply) = self.list(&AGGREGATES, "nova: list of aggregates".into(), Vec::new()).await?;
         // What an aggregate says can hold a step back (S13), so none is left out.
-        found
-            .iter()
-            .enumerate()
-            .map(|(at, row)| rows::aggregate(row).ok_or_else(|| odd(&reply, "aggregate", at, row)))
-            .collect()
+        found.iter().enumerate().map(|(at, row)| rows::aggregate(row).ok_or_else(|| odd(&reply, "aggregate", at, row))).collect()
     }
 
     async fn update_service(&self, id: &str, change: &ServiceChange) -> CloudResult<Service> {
@@ -277,10 +241,7 @@ impl Compute for OpenStack {
         let call = Call::change(Method::PUT, Remote::Compute, "update_service", what, vec!["os-services", id], body);
         let reply = self.nova(call, SERVICES.wanted, FLOOR).await?;
         let answer = reply.json()?;
-        answer
-            .get("service")
-            .and_then(rows::service)
-            .ok_or_else(|| reply.nonsense("the answer has no readable `service`"))
+        answer.get("service").and_then(rows::service).ok_or_else(|| reply.nonsense("the answer has no readable `service`"))
     }
 
     async fn evacuate(&self, server: &str, destination: &str, leave_stopped: bool) -> CloudResult<Accepted> {
@@ -293,10 +254,7 @@ impl Compute for OpenStack {
     }
 
     async fn live_migrate(&self, server: &str, destination: Option<&str>) -> CloudResult<Accepted> {
-        let what = format!(
-            "nova: live migration of server {server} to {}",
-            destination.unwrap_or("a host of the scheduler's choice")
-        );
+        let what = format!("nova: live migration of server {server} to {}", destination.unwrap_or("a host of the scheduler's choice"));
         let body = json!({"os-migrateLive": {"host": destination, "block_migration": "auto"}});
         self.act("live_migrate", what, server, body, LIVE_MIGRATE, FLOOR).await
     }
@@ -318,8 +276,7 @@ impl Compute for OpenStack {
     }
 
     async fn start(&self, server: &str) -> CloudResult<Accepted> {
-        self.act("start", format!("nova: start of server {server}"), server, json!({"os-start": null}), FLOOR, FLOOR)
-            .await
+        self.act("start", format!("nova: start of server {server}"), server, json!({"os-start": null}), FLOOR, FLOOR).await
     }
 
     async fn stop(&self, server: &str) -> CloudResult<Accepted> {
@@ -335,15 +292,11 @@ impl Compute for OpenStack {
             return Ok(version);
         }
         // The root's own `self` link is not followed: it often names an internal host.
-        let reply =
-            self.send(Call::get(Remote::Compute, "versions", "nova: supported versions".to_owned(), vec![""])).await?;
+        let reply = self.send(Call::get(Remote::Compute, "versions", "nova: supported versions".to_owned(), vec![""])).await?;
         let body = reply.json()?;
-        let found = body.get("version").or_else(|| {
-            body.get("versions")
-                .and_then(Value::as_array)?
-                .iter()
-                .find(|v| v.get("id").and_then(Value::as_str) == Some("v2.1"))
-        });
+        let found = body
+            .get("version")
+            .or_else(|| body.get("versions").and_then(Value::as_array)?.iter().find(|v| v.get("id").and_then(Value::as_str) == Some("v2.1")));
         let max = found.and_then(|v| super::decode::text(v, "version")).and_then(|text| {
             let (major, minor) = text.split_once('.')?;
             Some((major.parse().ok()?, minor.parse().ok()?))

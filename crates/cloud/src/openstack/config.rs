@@ -226,8 +226,7 @@ impl Fields {
         match &self.source {
             Source::Env => format!("OS_{}", key.to_ascii_uppercase()),
             Source::Yaml { cloud, .. } => {
-                let top = ["region_name", "interface", "cacert", "verify", "insecure", "auth_type"].contains(&key)
-                    || key.ends_with("_override");
+                let top = ["region_name", "interface", "cacert", "verify", "insecure", "auth_type"].contains(&key) || key.ends_with("_override");
                 format!("clouds.{cloud}.{}{key}", if top { "" } else { "auth." })
             }
         }
@@ -241,10 +240,7 @@ impl Fields {
     }
 
     fn missing(&self, keys: &[&str]) -> ConfigError {
-        ConfigError::Missing {
-            missing: keys.iter().map(|k| self.label(k)).collect::<Vec<_>>().join(" or "),
-            file: self.file(),
-        }
+        ConfigError::Missing { missing: keys.iter().map(|k| self.label(k)).collect::<Vec<_>>().join(" or "), file: self.file() }
     }
 
     fn invalid(&self, key: &str, detail: impl Into<String>) -> ConfigError {
@@ -285,22 +281,15 @@ impl Fields {
     fn credentials(&self) -> Result<Credentials, ConfigError> {
         for key in ["system_scope", "trust_id"] {
             if self.get(key).is_some() {
-                return Err(self.invalid(
-                    key,
-                    "not supported: Nova's evacuate needs a token of a project; give project_name instead",
-                ));
+                return Err(self.invalid(key, "not supported: Nova's evacuate needs a token of a project; give project_name instead"));
             }
         }
         let app = self.get("application_credential_id").is_some() || self.get("application_credential_name").is_some();
-        let kind = self
-            .get("auth_type")
-            .unwrap_or_else(|| if app { "v3applicationcredential" } else { "password" }.to_owned());
+        let kind = self.get("auth_type").unwrap_or_else(|| if app { "v3applicationcredential" } else { "password" }.to_owned());
         match kind.as_str() {
-            "password" | "v3password" => Ok(Credentials::Password {
-                user: self.user()?,
-                password: self.need("password")?.into(),
-                project: self.project()?,
-            }),
+            "password" | "v3password" => {
+                Ok(Credentials::Password { user: self.user()?, password: self.need("password")?.into(), project: self.project()? })
+            }
             "v3applicationcredential" | "applicationcredential" => Ok(Credentials::ApplicationCredential {
                 credential: match (self.get("application_credential_id"), self.get("application_credential_name")) {
                     (Some(id), _) => AppCredential::Id(id),
@@ -311,10 +300,7 @@ impl Fields {
                 },
                 secret: self.need("application_credential_secret")?.into(),
             }),
-            other => Err(self.invalid(
-                "auth_type",
-                format!("\"{other}\" is not supported; use v3password or v3applicationcredential"),
-            )),
+            other => Err(self.invalid("auth_type", format!("\"{other}\" is not supported; use v3password or v3applicationcredential"))),
         }
     }
 
@@ -323,9 +309,7 @@ impl Fields {
         let url = self.need("auth_url")?;
         for (key, unsafe_words) in [("verify", ["false", "no", "0"]), ("insecure", ["true", "yes", "1"])] {
             if self.get(key).is_some_and(|v| unsafe_words.contains(&v.to_ascii_lowercase().as_str())) {
-                return Err(
-                    self.invalid(key, "unverified TLS is not supported; give the cloud's CA certificate as cacert")
-                );
+                return Err(self.invalid(key, "unverified TLS is not supported; give the cloud's CA certificate as cacert"));
             }
         }
         let interface = match self.get("interface").map(|i| i.to_ascii_lowercase()).as_deref() {
@@ -398,21 +382,11 @@ mod tests {
 
     #[test]
     fn application_credentials_go_by_id_or_by_name_and_user() {
-        let by_id = [
-            ("OS_AUTH_URL", "http://k"),
-            ("OS_APPLICATION_CREDENTIAL_ID", "abc"),
-            ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret"),
-        ];
+        let by_id = [("OS_AUTH_URL", "http://k"), ("OS_APPLICATION_CREDENTIAL_ID", "abc"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret")];
         let config = CloudConfig::from_env(&env(&by_id)).unwrap();
-        assert!(
-            matches!(&config.auth.credentials, Credentials::ApplicationCredential { credential: AppCredential::Id(id), .. } if id == "abc")
-        );
+        assert!(matches!(&config.auth.credentials, Credentials::ApplicationCredential { credential: AppCredential::Id(id), .. } if id == "abc"));
         assert!(!format!("{config:?}").contains("s3cret"));
-        let by_name = [
-            ("OS_AUTH_URL", "http://k"),
-            ("OS_APPLICATION_CREDENTIAL_NAME", "cm"),
-            ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret"),
-        ];
+        let by_name = [("OS_AUTH_URL", "http://k"), ("OS_APPLICATION_CREDENTIAL_NAME", "cm"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s3cret")];
         let error = CloudConfig::from_env(&env(&by_name)).unwrap_err();
         assert!(error.to_string().contains("OS_USERNAME or OS_USER_ID"), "{error}");
     }

@@ -70,10 +70,7 @@ mod tests {
     #[test]
     fn each_services_error_body_gives_its_words() {
         for (body, words) in [
-            (
-                r#"{"badRequest": {"code": 400, "message": "Compute service of c1 is still in use."}}"#,
-                "Compute service of c1 is still in use.",
-            ),
+            (r#"{"badRequest": {"code": 400, "message": "Compute service of c1 is still in use."}}"#, "Compute service of c1 is still in use."),
             (
                 r#"{"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}"#,
                 "The request you have made requires authentication.",

@@ -81,14 +81,7 @@ impl<'a> Call<'a> {
     }
 
     /// A call that changes something.
-    pub(super) fn change(
-        method: Method,
-        service: Service,
-        kind: &'static str,
-        what: String,
-        path: Vec<&'a str>,
-        body: Value,
-    ) -> Call<'a> {
+    pub(super) fn change(method: Method, service: Service, kind: &'static str, what: String, path: Vec<&'a str>, body: Value) -> Call<'a> {
         Call { method, body: Some(body), ..Call::get(service, kind, what, path) }
     }
 }
@@ -188,8 +181,7 @@ pub(super) struct Lost {
 
 /// Sends once and reads the answer whole. The request carries its own time limit.
 pub(super) async fn exchange(request: RequestBuilder) -> Result<Answer, Lost> {
-    let mut response =
-        request.send().await.map_err(|e| Lost { sent: !(e.is_connect() || e.is_builder()), detail: chain(&e) })?;
+    let mut response = request.send().await.map_err(|e| Lost { sent: !(e.is_connect() || e.is_builder()), detail: chain(&e) })?;
     let headers = response.headers().clone();
     let retry_after = headers.get("retry-after").and_then(|v| v.to_str().ok()).and_then(wait_of);
     let status = response.status().as_u16();
@@ -252,14 +244,11 @@ impl OpenStack {
 
     /// Sends before `start_by` or not at all, and is over by `deadline`.
     async fn attempt(&self, call: &Call<'_>, start_by: Instant, deadline: Instant) -> Result<Reply, Failure> {
-        let late = || {
-            Failure::not_sent(&call.what, "it took too long to get a token and an endpoint; try again").transient(None)
-        };
+        let late = || Failure::not_sent(&call.what, "it took too long to get a token and an endpoint; try again").transient(None);
         let mut renewed = false;
         loop {
             let token = self.inner.keystone.token(start_by, &call.what).await?;
-            let request =
-                tokio::time::timeout_at(start_by, self.request(call, token.number)).await.map_err(|_| late())??;
+            let request = tokio::time::timeout_at(start_by, self.request(call, token.number)).await.map_err(|_| late())??;
             if Instant::now() >= start_by {
                 return Err(late());
             }
@@ -287,9 +276,7 @@ impl OpenStack {
         let not_sent = |detail: String| Failure::not_sent(&call.what, detail);
         let mut url = match call.service {
             Service::Identity => self.inner.keystone.root.clone(),
-            service => {
-                session.get_endpoint(service, osauth::client::NO_PATH).await.map_err(|e| not_sent(e.to_string()))?
-            }
+            service => session.get_endpoint(service, osauth::client::NO_PATH).await.map_err(|e| not_sent(e.to_string()))?,
         };
         if call.service == Service::Compute {
             url = nova_root(url);
@@ -308,8 +295,7 @@ impl OpenStack {
         let http = if call.method == Method::GET { session.client().inner() } else { &self.inner.changes };
         let mut request = http.request(call.method.clone(), url);
         if let Some((major, minor)) = call.version {
-            request =
-                request.header("openstack-api-version", format!("{} {major}.{minor}", call.service.catalog_type()));
+            request = request.header("openstack-api-version", format!("{} {major}.{minor}", call.service.catalog_type()));
         }
         for (name, value) in &call.headers {
             request = request.header(*name, value.clone());
@@ -338,25 +324,19 @@ fn judge(call: &Call<'_>, outcome: Result<Answer, Lost>) -> Result<Reply, Failur
         return Ok(Reply { what, request_id, body: answer.body });
     }
     let fault = answer.fault_text();
-    let spoken =
-        answer.body.as_ref().is_ok_and(|b| serde_json::from_slice::<serde_json::Map<String, Value>>(b).is_ok());
+    let spoken = answer.body.as_ref().is_ok_and(|b| serde_json::from_slice::<serde_json::Map<String, Value>>(b).is_ok());
     let with_id = |text: String| match &request_id {
         Some(id) => format!("{text} ({id})"),
         None => text,
     };
     let service = call.service.name();
     match answer.status {
-        401 => Err(Failure::not_sent(
-            &what,
-            with_id(format!("{service} does not accept our token: {fault}; see whether {service} and Keystone agree")),
-        )),
-        429 => {
-            Err(Failure::not_sent(&what, with_id(format!("{service} answered 429: {fault}")))
-                .transient(answer.retry_after))
+        401 => {
+            Err(Failure::not_sent(&what, with_id(format!("{service} does not accept our token: {fault}; see whether {service} and Keystone agree"))))
         }
+        429 => Err(Failure::not_sent(&what, with_id(format!("{service} answered 429: {fault}"))).transient(answer.retry_after)),
         503 if read && answer.retry_after.is_some() => {
-            Err(Failure::not_sent(&what, with_id(format!("{service} answered 503: {fault}")))
-                .transient(answer.retry_after))
+            Err(Failure::not_sent(&what, with_id(format!("{service} answered 503: {fault}"))).transient(answer.retry_after))
         }
         // 408 is a proxy that lost patience: what it had passed on is not known.
         status @ 400..=499 if status != 408 => {
@@ -364,14 +344,11 @@ fn judge(call: &Call<'_>, outcome: Result<Answer, Lost>) -> Result<Reply, Failur
         }
         status @ 300..=399 => {
             let to = answer.header("location").unwrap_or("nowhere");
-            let detail = format!(
-                "{service} redirects ({status}) to {to}; put the right URL into the catalogue, or override the endpoint"
-            );
+            let detail = format!("{service} redirects ({status}) to {to}; put the right URL into the catalogue, or override the endpoint");
             Err(Failure { error: CloudError::Unknown { what, detail, request_id }, again: None, spoken })
         }
         status => {
-            let error =
-                CloudError::Unknown { what, detail: format!("{service} answered {status}: {fault}"), request_id };
+            let error = CloudError::Unknown { what, detail: format!("{service} answered {status}: {fault}"), request_id };
             Err(Failure { error, again: (status >= 500 || status == 408).then_some(answer.retry_after), spoken })
         }
     }
@@ -389,8 +366,7 @@ fn word(result: &Result<Reply, Failure>) -> &'static str {
 /// Nova's v2.1 root: a catalogue may name it bare, with `/v2.1` or `/v2`, and with a project id behind.
 fn nova_root(mut url: Url) -> Url {
     url.set_query(None);
-    let mut kept: Vec<String> =
-        url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let mut kept: Vec<String> = url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
     if let Some(at) = kept.iter().position(|s| ["v2.1", "v2"].contains(&s.as_str())) {
         kept.truncate(at);
     }

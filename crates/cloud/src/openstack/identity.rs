@@ -18,12 +18,7 @@ impl Identity for OpenStack {
         // What cannot be a header value cannot be a token.
         let Some(mut subject) = HeaderValue::from_str(token).ok().filter(|v| !v.is_empty()) else { return Ok(None) };
         subject.set_sensitive(true);
-        let mut call = Call::get(
-            Service::Identity,
-            "validate",
-            "keystone: validation of a token".to_owned(),
-            vec!["auth", "tokens"],
-        );
+        let mut call = Call::get(Service::Identity, "validate", "keystone: validation of a token".to_owned(), vec!["auth", "tokens"]);
         call.query = vec![("nocatalog".to_owned(), String::new())];
         call.headers = vec![("x-subject-token", subject)];
         let reply = match self.send(call).await {
@@ -33,11 +28,7 @@ impl Identity for OpenStack {
         };
         let body = reply.json()?;
         let token = body.get("token").ok_or_else(|| reply.nonsense("the answer has no `token`"))?;
-        if token
-            .pointer("/application_credential/access_rules")
-            .and_then(Value::as_array)
-            .is_some_and(|rules| !rules.is_empty())
-        {
+        if token.pointer("/application_credential/access_rules").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty()) {
             return Ok(None);
         }
         let user = token.get("user").ok_or_else(|| reply.nonsense("the token has no `user`"))?;

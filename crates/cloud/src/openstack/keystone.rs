@@ -33,8 +33,7 @@ pub(super) fn http_url(text: &str) -> Result<Url, String> {
 pub(super) fn v3_root(text: &str) -> Result<Url, String> {
     let mut url = http_url(text)?;
     url.set_query(None);
-    let mut kept: Vec<String> =
-        url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let mut kept: Vec<String> = url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect();
     if kept.last().is_some_and(|last| ["v3", "v2.0"].contains(&last.as_str())) {
         kept.pop();
     }
@@ -86,12 +85,7 @@ pub(super) struct Keystone {
 }
 
 impl Keystone {
-    pub(super) fn new(
-        auth: &Auth,
-        client: Client,
-        call_limit: Duration,
-        observer: Option<Arc<dyn CallObserver>>,
-    ) -> Result<Keystone, String> {
+    pub(super) fn new(auth: &Auth, client: Client, call_limit: Duration, observer: Option<Arc<dyn CallObserver>>) -> Result<Keystone, String> {
         Ok(Keystone {
             root: v3_root(&auth.url)?,
             credentials: RwLock::new(auth.credentials.clone()),
@@ -119,8 +113,7 @@ impl Keystone {
         if let Some(token) = self.cached() {
             return Ok(token);
         }
-        let late =
-            |_| Failure::not_sent(what, format!("no token from Keystone at {} in time", self.root)).transient(None);
+        let late = |_| Failure::not_sent(what, format!("no token from Keystone at {} in time", self.root)).transient(None);
         let _one = tokio::time::timeout_at(deadline, self.fetching.lock()).await.map_err(late)?;
         if let Some(token) = self.cached() {
             return Ok(token);
@@ -144,9 +137,8 @@ impl Keystone {
     pub(super) fn public_endpoint(&self, region: Option<&str>) -> Option<String> {
         let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
         let catalog = &cache.token.as_ref()?.catalog;
-        let found = catalog.iter().find(|e| {
-            e.service == "identity" && e.interface == "public" && region.is_none_or(|r| e.region.as_deref() == Some(r))
-        })?;
+        let found =
+            catalog.iter().find(|e| e.service == "identity" && e.interface == "public" && region.is_none_or(|r| e.region.as_deref() == Some(r)))?;
         Some(found.url.trim_end_matches('/').to_owned())
     }
 
@@ -167,10 +159,7 @@ impl Keystone {
                 200..=299 => {}
                 401 => {
                     let who = "; check user, domain, project and password, or the application credential";
-                    return Err(Failure::not_sent(
-                        what,
-                        format!("{where_}: it does not accept our credentials ({fault}){who}"),
-                    ));
+                    return Err(Failure::not_sent(what, format!("{where_}: it does not accept our credentials ({fault}){who}")));
                 }
                 429 | 500..=599 => {
                     let failure = Failure::not_sent(what, format!("{where_}: it answered {}: {fault}", answer.status));
@@ -178,9 +167,7 @@ impl Keystone {
                 }
                 other => return Err(Failure::not_sent(what, format!("{where_}: it answered {other}: {fault}"))),
             }
-            self.read(&answer).ok_or_else(|| {
-                Failure::not_sent(what, format!("{where_}: its answer has no token, or no `expires_at`"))
-            })
+            self.read(&answer).ok_or_else(|| Failure::not_sent(what, format!("{where_}: its answer has no token, or no `expires_at`")))
         }
         .await;
         if let Some(observer) = &self.observer {
@@ -272,10 +259,7 @@ impl std::fmt::Debug for SessionAuth {
 impl SessionAuth {
     async fn current(&self) -> Result<Arc<Token>, Error> {
         let deadline = Instant::now() + self.0.call_limit;
-        self.0
-            .token(deadline, "session")
-            .await
-            .map_err(|f| Error::new(ErrorKind::AuthenticationFailed, f.error.to_string()))
+        self.0.token(deadline, "session").await.map_err(|f| Error::new(ErrorKind::AuthenticationFailed, f.error.to_string()))
     }
 }
 
@@ -293,8 +277,7 @@ impl AuthType for SessionAuth {
         let token = self.current().await?;
         let of_service: Vec<&Endpoint> = token.catalog.iter().filter(|e| e.service == service).collect();
         let fits = |e: &&&Endpoint| {
-            filters.interfaces.iter().any(|i| *i == e.interface)
-                && filters.region.as_ref().is_none_or(|r| e.region.as_ref() == Some(r))
+            filters.interfaces.iter().any(|i| *i == e.interface) && filters.region.as_ref().is_none_or(|r| e.region.as_ref() == Some(r))
         };
         let Some(found) = of_service.iter().find(fits) else {
             let wanted = format!(
@@ -308,13 +291,9 @@ impl AuthType for SessionAuth {
                 .collect::<Vec<_>>()
                 .join(", ");
             let there = if there.is_empty() { "none at all".to_owned() } else { there };
-            return Err(Error::new(
-                ErrorKind::EndpointNotFound,
-                format!("the catalogue has no {service} endpoint with {wanted}; it has: {there}"),
-            ));
+            return Err(Error::new(ErrorKind::EndpointNotFound, format!("the catalogue has no {service} endpoint with {wanted}; it has: {there}")));
         };
-        http_url(&found.url)
-            .map_err(|e| Error::new(ErrorKind::InvalidResponse, format!("the catalogue's {service} endpoint: {e}")))
+        http_url(&found.url).map_err(|e| Error::new(ErrorKind::InvalidResponse, format!("the catalogue's {service} endpoint: {e}")))
     }
 
     /// Nothing to do before the first call: the process must start while Keystone is down.
@@ -348,8 +327,7 @@ mod tests {
             {"endpoints": [{"interface": "public", "url": "http://x"}]},
             "nonsense",
         ]});
-        let only =
-            Endpoint { service: "compute".into(), interface: "public".into(), region: None, url: "http://n".into() };
+        let only = Endpoint { service: "compute".into(), interface: "public".into(), region: None, url: "http://n".into() };
         assert_eq!(catalog(&token), [only]);
     }
 }

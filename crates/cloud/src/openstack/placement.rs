@@ -11,12 +11,7 @@ use serde_json::{Map, Value};
 const VERSION: (u32, u32) = (1, 36);
 
 impl OpenStack {
-    async fn placement(
-        &self,
-        kind: &'static str,
-        path: Vec<&str>,
-        query: Vec<(String, String)>,
-    ) -> CloudResult<(Value, Reply)> {
+    async fn placement(&self, kind: &'static str, path: Vec<&str>, query: Vec<(String, String)>) -> CloudResult<(Value, Reply)> {
         let mut call = Call::get(Service::Placement, kind, format!("placement: {}", path.join("/")), path);
         call.query = query;
         call.version = Some(VERSION);
@@ -44,8 +39,7 @@ fn permille(row: &Value) -> Option<i64> {
 impl Placement for OpenStack {
     async fn provider(&self, id: &str) -> CloudResult<Option<Provider>> {
         // By the list and not by its URL: an empty list can only be Placement's, a 404 anyone's.
-        let (body, reply) =
-            self.placement("provider", vec!["resource_providers"], vec![("uuid".to_owned(), id.to_owned())]).await?;
+        let (body, reply) = self.placement("provider", vec!["resource_providers"], vec![("uuid".to_owned(), id.to_owned())]).await?;
         let found = body.get("resource_providers").and_then(Value::as_array);
         if found.ok_or_else(|| reply.nonsense("the answer has no `resource_providers`"))?.is_empty() {
             return Ok(None);
@@ -65,8 +59,7 @@ impl Placement for OpenStack {
             }
         }
         for class in object(&usages, "usages", &used)?.keys() {
-            let usage = int(&usages["usages"], class)
-                .ok_or_else(|| used.nonsense(format!("the usage of {class} is not a number")))?;
+            let usage = int(&usages["usages"], class).ok_or_else(|| used.nonsense(format!("the usage of {class} is not a number")))?;
             provider.usages.insert(class.clone(), usage);
         }
         if !traits.get("traits").is_some_and(Value::is_array) {

@@ -95,13 +95,9 @@ mod tests {
     fn rows_of_a_cell_that_is_down_are_unknown_and_not_absent() {
         let down = service(&json!({"binary": "nova-compute", "host": "c9", "status": "UNKNOWN"})).unwrap();
         assert_eq!((down.enabled, down.up, down.id.as_str()), (None, None, ""));
-        let stub =
-            json!({"id": "s1", "status": "UNKNOWN", "tenant_id": "t", "created": "2026-01-01T00:00:00Z", "links": []});
+        let stub = json!({"id": "s1", "status": "UNKNOWN", "tenant_id": "t", "created": "2026-01-01T00:00:00Z", "links": []});
         let stub = server(&stub).unwrap();
-        assert_eq!(
-            (stub.status.as_str(), stub.host, stub.locked, stub.boot_from_volume),
-            ("UNKNOWN", None, false, false)
-        );
+        assert_eq!((stub.status.as_str(), stub.host, stub.locked, stub.boot_from_volume), ("UNKNOWN", None, false, false));
     }
 
     #[test]
@@ -116,7 +112,8 @@ mod tests {
 
     #[test]
     fn odd_fields_are_tolerated_and_a_missing_id_is_not() {
-        let odd = json!({"id": "s1", "name": 7, "status": null, "OS-EXT-AZ:availability_zone": null, "locked": "perhaps", "metadata": {"a": 1, "b": {}}});
+        let odd =
+            json!({"id": "s1", "name": 7, "status": null, "OS-EXT-AZ:availability_zone": null, "locked": "perhaps", "metadata": {"a": 1, "b": {}}});
         let odd = server(&odd).unwrap();
         assert_eq!((odd.status.as_str(), odd.name.as_str(), odd.zone, odd.locked), ("UNKNOWN", "", None, true));
         assert_eq!(odd.metadata.into_iter().collect::<Vec<_>>(), [("a".to_owned(), "1".to_owned())]);

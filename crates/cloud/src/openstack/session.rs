@@ -50,20 +50,15 @@ impl OpenStack {
     ///
     /// # Errors
     /// As `connect`.
-    pub async fn connect_with(
-        config: CloudConfig,
-        observer: Option<Arc<dyn CallObserver>>,
-    ) -> Result<OpenStack, ConfigError> {
+    pub async fn connect_with(config: CloudConfig, observer: Option<Arc<dyn CallObserver>>) -> Result<OpenStack, ConfigError> {
         let invalid = |name: &str, detail: String| ConfigError::Invalid { name: name.to_owned(), file: None, detail };
         let limits = config.timeouts;
         let client = client_of(&config, limits.connect)?;
         let changes = client_of(&config, limits.connect.min(limits.change_start / 2))?;
-        let keystone = Keystone::new(&config.auth, client.clone(), config.timeouts.call, observer.clone())
-            .map_err(|e| invalid("auth.url", e))?;
+        let keystone = Keystone::new(&config.auth, client.clone(), config.timeouts.call, observer.clone()).map_err(|e| invalid("auth.url", e))?;
         let keystone = Arc::new(keystone);
-        let interface = InterfaceType::from_str(&config.interface).map_err(|_| {
-            invalid("interface", format!("\"{}\" is not one of public, internal, admin", config.interface))
-        })?;
+        let interface = InterfaceType::from_str(&config.interface)
+            .map_err(|_| invalid("interface", format!("\"{}\" is not one of public, internal, admin", config.interface)))?;
         let mut session = Session::new_with_client(client, SessionAuth(keystone.clone()))
             .await
             .map_err(|e| invalid("auth", e.to_string()))?
@@ -71,10 +66,9 @@ impl OpenStack {
         if let Some(region) = &config.region {
             session.set_region(region.clone());
         }
-        for (service, name, url) in [
-            (Service::Compute, "compute_endpoint", &config.compute_endpoint),
-            (Service::Placement, "placement_endpoint", &config.placement_endpoint),
-        ] {
+        for (service, name, url) in
+            [(Service::Compute, "compute_endpoint", &config.compute_endpoint), (Service::Placement, "placement_endpoint", &config.placement_endpoint)]
+        {
             if let Some(url) = url {
                 session.set_endpoint_override(service, http_url(url).map_err(|e| invalid(name, e))?);
             }
@@ -132,11 +126,7 @@ fn client_of(config: &CloudConfig, connect: Duration) -> Result<Client, ConfigEr
             builder = builder.add_root_certificate(certificate);
         }
     }
-    builder.build().map_err(|e| ConfigError::Invalid {
-        name: "TLS".to_owned(),
-        file: config.ca_file.clone(),
-        detail: e.to_string(),
-    })
+    builder.build().map_err(|e| ConfigError::Invalid { name: "TLS".to_owned(), file: config.ca_file.clone(), detail: e.to_string() })
 }
 
 fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, ConfigError> {

@@ -10,8 +10,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 #[tokio::test]
 async fn a_revoked_token_is_renewed_once_and_the_call_repeated() {
     let server = MockServer::start().await;
-    let catalog =
-        json!([{"type": "compute", "endpoints": [endpoint(json!("RegionOne"), &format!("{}/compute", server.uri()))]}]);
+    let catalog = json!([{"type": "compute", "endpoints": [endpoint(json!("RegionOne"), &format!("{}/compute", server.uri()))]}]);
     let keystone = Mock::given(method("POST")).and(path("/v3/auth/tokens"));
     keystone.respond_with(token("revoked", catalog.clone())).up_to_n_times(1).mount(&server).await;
     answer(&server, "POST", "/v3/auth/tokens", token("fresh", catalog)).await;
@@ -52,13 +51,7 @@ async fn a_token_that_is_turned_away_again_is_not_sent_and_not_a_loop() {
 #[tokio::test]
 async fn many_first_calls_make_one_token_request() {
     let (server, cloud) = cloud_with("2.93").await;
-    answer(
-        &server,
-        "GET",
-        "/compute/v2.1/os-services",
-        ResponseTemplate::new(200).set_body_json(json!({"services": []})),
-    )
-    .await;
+    answer(&server, "GET", "/compute/v2.1/os-services", ResponseTemplate::new(200).set_body_json(json!({"services": []}))).await;
     let results = futures::future::join_all((0..30).map(|_| cloud.services())).await;
     assert!(results.iter().all(|r| r.as_ref().is_ok_and(Vec::is_empty)));
     assert_eq!(count(&server, "POST", "/identity/v3/auth/tokens").await, 1);
@@ -72,13 +65,9 @@ async fn keystone_turning_our_password_away_is_said_plainly_and_never_shows_it()
     answer(&server, "POST", "/v3/auth/tokens", ResponseTemplate::new(401).set_body_json(fault)).await;
     let cloud = OpenStack::connect(config(&server.uri())).await.unwrap();
     let error = cloud.services().await.unwrap_err();
-    assert!(
-        matches!(&error, CloudError::NotSent { detail, .. } if detail.contains("does not accept our credentials")),
-        "{error}"
-    );
+    assert!(matches!(&error, CloudError::NotSent { detail, .. } if detail.contains("does not accept our credentials")), "{error}");
     assert_eq!(count(&server, "POST", "/v3/auth/tokens").await, 1);
-    for shown in [format!("{cloud:?}"), format!("{:?}", config(&server.uri())), format!("{error:?}"), error.to_string()]
-    {
+    for shown in [format!("{cloud:?}"), format!("{:?}", config(&server.uri())), format!("{error:?}"), error.to_string()] {
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }
@@ -95,10 +84,7 @@ async fn a_null_region_elsewhere_in_the_catalogue_is_no_harm_and_a_missing_endpo
     let cloud = OpenStack::connect(config(&server.uri())).await.unwrap();
     assert_eq!(cloud.max_microversion().await.unwrap(), (2, 93));
     let error = cloud.provider("p").await.unwrap_err();
-    assert!(
-        matches!(&error, CloudError::NotSent { detail, .. } if detail.contains("no placement endpoint")),
-        "{error}"
-    );
+    assert!(matches!(&error, CloudError::NotSent { detail, .. } if detail.contains("no placement endpoint")), "{error}");
 
     let mut elsewhere = config(&server.uri());
     elsewhere.region = Some("West".into());
@@ -110,14 +96,11 @@ async fn a_null_region_elsewhere_in_the_catalogue_is_no_harm_and_a_missing_endpo
 async fn a_callers_token_is_valid_invalid_or_not_to_be_told() {
     let (server, cloud) = cloud_with("2.93").await;
     let tokens = "/identity/v3/auth/tokens";
-    let subject = |t: &str| {
-        Mock::given(method("GET")).and(path(tokens)).and(header("x-subject-token", t)).and(query_param("nocatalog", ""))
-    };
+    let subject = |t: &str| Mock::given(method("GET")).and(path(tokens)).and(header("x-subject-token", t)).and(query_param("nocatalog", ""));
     let body = json!({"token": {"user": {"id": "u9", "name": "ops"}, "system": {"all": true}, "roles": [{"id": "r", "name": "reader"}], "expires_at": "2026-01-01T01:00:00.000000Z"}});
     subject("theirs").respond_with(ResponseTemplate::new(200).set_body_json(body.clone())).mount(&server).await;
     let mut restricted = body;
-    restricted["token"]["application_credential"] =
-        json!({"id": "a", "access_rules": [{"path": "/v1", "method": "GET", "service": "x"}]});
+    restricted["token"]["application_credential"] = json!({"id": "a", "access_rules": [{"path": "/v1", "method": "GET", "service": "x"}]});
     subject("restricted").respond_with(ResponseTemplate::new(200).set_body_json(restricted)).mount(&server).await;
     let fault = json!({"error": {"code": 404, "message": "Failed to validate token"}});
     subject("bad").respond_with(ResponseTemplate::new(404).set_body_json(fault)).mount(&server).await;
@@ -126,14 +109,8 @@ async fn a_callers_token_is_valid_invalid_or_not_to_be_told() {
     subject("broken").respond_with(ResponseTemplate::new(500)).mount(&server).await;
 
     let info = cloud.validate("theirs").await.unwrap().unwrap();
-    assert_eq!(
-        (info.user_id.as_str(), info.user_name.as_str(), info.project_id, info.system_scope),
-        ("u9", "ops", None, true)
-    );
-    assert_eq!(
-        (info.roles, info.expires_at.to_string()),
-        (vec!["reader".to_owned()], "2026-01-01T01:00:00Z".to_owned())
-    );
+    assert_eq!((info.user_id.as_str(), info.user_name.as_str(), info.project_id, info.system_scope), ("u9", "ops", None, true));
+    assert_eq!((info.roles, info.expires_at.to_string()), (vec!["reader".to_owned()], "2026-01-01T01:00:00Z".to_owned()));
     for invalid in ["bad", "restricted", "", "line\nbreak"] {
         assert_eq!(cloud.validate(invalid).await.unwrap(), None, "{invalid:?}");
     }
@@ -161,24 +138,14 @@ async fn the_public_address_of_keystone_comes_from_the_catalogue() {
 async fn an_application_credential_is_sent_without_a_scope() {
     let server = MockServer::start().await;
     let is_right = |r: &Request| {
-        let expected = json!({"auth": {"identity": {"methods": ["application_credential"], "application_credential": {"id": "abc", "secret": "hunter2"}}}});
+        let expected =
+            json!({"auth": {"identity": {"methods": ["application_credential"], "application_credential": {"id": "abc", "secret": "hunter2"}}}});
         serde_json::from_slice::<Value>(&r.body).is_ok_and(|b| b == expected)
     };
-    let catalog =
-        json!([{"type": "compute", "endpoints": [endpoint(json!("RegionOne"), &format!("{}/compute", server.uri()))]}]);
-    Mock::given(method("POST"))
-        .and(path("/v3/auth/tokens"))
-        .and(is_right)
-        .respond_with(token("good", catalog))
-        .expect(1)
-        .mount(&server)
-        .await;
+    let catalog = json!([{"type": "compute", "endpoints": [endpoint(json!("RegionOne"), &format!("{}/compute", server.uri()))]}]);
+    Mock::given(method("POST")).and(path("/v3/auth/tokens")).and(is_right).respond_with(token("good", catalog)).expect(1).mount(&server).await;
     versions(&server, "2.93").await;
-    let env = [
-        ("OS_AUTH_URL", server.uri()),
-        ("OS_APPLICATION_CREDENTIAL_ID", "abc".into()),
-        ("OS_APPLICATION_CREDENTIAL_SECRET", "hunter2".into()),
-    ];
+    let env = [("OS_AUTH_URL", server.uri()), ("OS_APPLICATION_CREDENTIAL_ID", "abc".into()), ("OS_APPLICATION_CREDENTIAL_SECRET", "hunter2".into())];
     let config = CloudConfig::from_env(&env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()).unwrap();
     assert_eq!(OpenStack::connect(config).await.unwrap().max_microversion().await.unwrap(), (2, 93));
 }
@@ -187,9 +154,7 @@ async fn an_application_credential_is_sent_without_a_scope() {
 async fn a_changed_login_is_used_from_the_next_call_on_and_another_keystone_is_refused() {
     let server = MockServer::start().await;
     let catalog = json!([{"type": "compute", "endpoints": [endpoint(json!("RegionOne"), &format!("{}/compute", server.uri()))]}]);
-    let with = |password: &str| {
-        Mock::given(method("POST")).and(path("/v3/auth/tokens")).and(body_string_contains(format!("\"{password}\"")))
-    };
+    let with = |password: &str| Mock::given(method("POST")).and(path("/v3/auth/tokens")).and(body_string_contains(format!("\"{password}\"")));
     with("newer").respond_with(token("fresh", catalog.clone())).mount(&server).await;
     Mock::given(method("POST")).and(path("/v3/auth/tokens")).respond_with(token("first", catalog)).with_priority(9).mount(&server).await;
     for (given, version) in [("first", "2.90"), ("fresh", "2.93")] {

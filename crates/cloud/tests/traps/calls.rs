@@ -30,9 +30,7 @@ async fn a_read_waits_as_asked_and_tells_when_that_is_too_long() {
 async fn a_change_is_never_sent_twice_and_a_500_says_nothing_about_it() {
     let (server, cloud) = cloud_with("2.93").await;
     let fault = json!({"computeFault": {"code": 500, "message": "Unexpected API Error."}});
-    let broken = |status| {
-        ResponseTemplate::new(status).insert_header("x-openstack-request-id", REQUEST_ID).set_body_json(fault.clone())
-    };
+    let broken = |status| ResponseTemplate::new(status).insert_header("x-openstack-request-id", REQUEST_ID).set_body_json(fault.clone());
     for status in [500, 502, 503, 504, 408] {
         reset(&server).await;
         answer(&server, "POST", ACTION, broken(status)).await;
@@ -48,13 +46,7 @@ async fn a_change_is_never_sent_twice_and_a_500_says_nothing_about_it() {
 async fn a_refusal_keeps_status_words_and_request_id() {
     let (server, cloud) = cloud_with("2.93").await;
     let fault = json!({"badRequest": {"code": 400, "message": "Compute service of c1 is still in use."}});
-    answer(
-        &server,
-        "POST",
-        ACTION,
-        ResponseTemplate::new(400).insert_header("x-compute-request-id", REQUEST_ID).set_body_json(fault),
-    )
-    .await;
+    answer(&server, "POST", ACTION, ResponseTemplate::new(400).insert_header("x-compute-request-id", REQUEST_ID).set_body_json(fault)).await;
     let error = cloud.evacuate("s1", "c2", false).await.unwrap_err();
     let expected = CloudError::Refused {
         what: "nova: evacuation of server s1 to c2".into(),
@@ -81,8 +73,7 @@ async fn a_change_that_gets_no_answer_in_time_may_have_acted() {
 #[tokio::test]
 async fn a_change_that_cannot_leave_at_once_does_not_leave_at_all() {
     let server = MockServer::start().await;
-    answer(&server, "POST", "/identity/v3/auth/tokens", token("late", json!([])).set_delay(Duration::from_secs(60)))
-        .await;
+    answer(&server, "POST", "/identity/v3/auth/tokens", token("late", json!([])).set_delay(Duration::from_secs(60))).await;
     answer(&server, "POST", ACTION, ResponseTemplate::new(202)).await;
     let mut config = config(&format!("{}/identity", server.uri()));
     config.timeouts.change_start = Duration::from_millis(100);
@@ -147,21 +138,14 @@ async fn a_cold_migration_names_a_host_only_where_nova_takes_one() {
 #[tokio::test]
 async fn evacuation_takes_the_microversion_that_does_what_was_asked() {
     let (server, cloud) = cloud_with("2.93").await;
-    let at =
-        |version: &str| Mock::given(method("POST")).and(path(ACTION)).and(header("openstack-api-version", version));
-    at("compute 2.93")
-        .and(body_json(json!({"evacuate": {"host": "c2"}})))
-        .respond_with(ResponseTemplate::new(200))
-        .expect(1)
-        .mount(&server)
-        .await;
+    let at = |version: &str| Mock::given(method("POST")).and(path(ACTION)).and(header("openstack-api-version", version));
+    at("compute 2.93").and(body_json(json!({"evacuate": {"host": "c2"}}))).respond_with(ResponseTemplate::new(200)).expect(1).mount(&server).await;
     cloud.evacuate("s1", "c2", false).await.unwrap();
     let error = cloud.evacuate("s1", "c2", true).await.unwrap_err();
     assert!(matches!(&error, CloudError::Refused { status: 400, detail, .. } if detail.contains("2.95")), "{error}");
 
     let (server, cloud) = cloud_with("2.96").await;
-    let at =
-        |version: &str| Mock::given(method("POST")).and(path(ACTION)).and(header("openstack-api-version", version));
+    let at = |version: &str| Mock::given(method("POST")).and(path(ACTION)).and(header("openstack-api-version", version));
     at("compute 2.94").respond_with(ResponseTemplate::new(200)).expect(1).mount(&server).await;
     at("compute 2.95").respond_with(ResponseTemplate::new(200)).expect(1).mount(&server).await;
     at("compute 2.93")
@@ -188,11 +172,7 @@ async fn disable_and_force_down_go_in_one_put() {
         .expect(1)
         .mount(&server)
         .await;
-    let change = ServiceChange {
-        enabled: Some(false),
-        disabled_reason: Some("cloud-manager x: dead".into()),
-        forced_down: Some(true),
-    };
+    let change = ServiceChange { enabled: Some(false), disabled_reason: Some("cloud-manager x: dead".into()), forced_down: Some(true) };
     let after = cloud.update_service("v1", &change).await.unwrap();
     assert_eq!((after.enabled, after.up, after.forced_down), (Some(false), Some(false), true));
     // What Nova would refuse, or what names no service, is not sent.
@@ -225,8 +205,7 @@ async fn every_request_is_told_to_the_observer() {
     let (server, _) = cloud_with("2.93").await;
     answer(&server, "POST", ACTION, ResponseTemplate::new(409)).await;
     let seen = Arc::new(Seen::default());
-    let cloud =
-        OpenStack::connect_with(config(&format!("{}/identity", server.uri())), Some(seen.clone())).await.unwrap();
+    let cloud = OpenStack::connect_with(config(&format!("{}/identity", server.uri())), Some(seen.clone())).await.unwrap();
     assert_eq!(cloud.stop("s1").await.unwrap_err().status(), Some(409));
     let told = seen.0.lock().unwrap().clone();
     assert_eq!(told, [("keystone", "token", "ok"), ("nova", "versions", "ok"), ("nova", "stop", "refused")]);

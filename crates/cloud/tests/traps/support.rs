@@ -62,11 +62,7 @@ pub async fn basics(server: &MockServer, max: &str) {
         {"type": "compute", "endpoints": [endpoint(region.clone(), &nova)]},
         {"type": "placement", "endpoints": [endpoint(region, &placement)]},
     ]);
-    Mock::given(method("POST"))
-        .and(path("/identity/v3/auth/tokens"))
-        .respond_with(token("good", catalog))
-        .mount(server)
-        .await;
+    Mock::given(method("POST")).and(path("/identity/v3/auth/tokens")).respond_with(token("good", catalog)).mount(server).await;
     versions(server, max).await;
 }
 
@@ -74,11 +70,7 @@ pub async fn versions(server: &MockServer, max: &str) {
     // The `self` link names a host that does not exist: whoever follows it fails.
     let root = json!({"version": {"id": "v2.1", "status": "CURRENT", "version": max, "min_version": "2.1",
         "links": [{"rel": "self", "href": "http://nova.internal.invalid:8774/v2.1/"}]}});
-    Mock::given(method("GET"))
-        .and(path("/compute/v2.1/"))
-        .respond_with(ResponseTemplate::new(200).set_body_json(root))
-        .mount(server)
-        .await;
+    Mock::given(method("GET")).and(path("/compute/v2.1/")).respond_with(ResponseTemplate::new(200).set_body_json(root)).mount(server).await;
 }
 
 pub async fn answer(server: &MockServer, verb: &str, at: &str, with: ResponseTemplate) {

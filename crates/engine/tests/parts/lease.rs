@@ -2,7 +2,10 @@
 
 use crate::store::{Hurt, open};
 use ::store::{CONTROLLER_LEASE, Guard, Op, Store, StoreError};
-use engine::{Elders, LeaseTiming, Leadership, Metrics, Standing, SystemClock, LeaseTime, lease::{Candidate, acquire}};
+use engine::{
+    Elders, Leadership, LeaseTime, LeaseTiming, Metrics, Standing, SystemClock,
+    lease::{Candidate, acquire},
+};
 use std::{
     sync::{
         Arc,
@@ -47,7 +50,8 @@ async fn a_lease_that_is_renewed_stays_with_its_holder() {
     });
     let begun = Instant::now();
     let enough = Duration::from_millis(steady.lease_ms * 3 / 2);
-    until("renewals for one and a half leases", async || begun.elapsed() > enough && store.lease(CONTROLLER_LEASE).await.unwrap().renew_seq > 10).await;
+    until("renewals for one and a half leases", async || begun.elapsed() > enough && store.lease(CONTROLLER_LEASE).await.unwrap().renew_seq > 10)
+        .await;
     assert!(mine.gate.may_act(), "{:?} remain", mine.gate.remaining());
     let row = store.lease(CONTROLLER_LEASE).await.unwrap();
     assert_eq!((row.holder.as_str(), row.token), ("one", 1));

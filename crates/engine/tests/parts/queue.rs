@@ -10,7 +10,11 @@ use std::{
 
 #[derive(Clone, Debug)]
 enum Event {
-    Add { key: u8, delay: u64, priority: i64 },
+    Add {
+        key: u8,
+        delay: u64,
+        priority: i64,
+    },
     Advance(u64),
     Take,
     /// Ends the run of a key, with or without a wish to come back.

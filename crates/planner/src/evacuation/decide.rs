@@ -150,7 +150,11 @@ impl Run<'_> {
         }
         self.update_guests(settled);
         if self.env.frozen() {
-            return Turn::Next(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; what is under way is settled, `thaw` goes on", 5));
+            return Turn::Next(wait(
+                reasons::FROZEN,
+                "ClusterPolicy default has operations: Frozen; what is under way is settled, `thaw` goes on",
+                5,
+            ));
         }
         if let Some((reason, message)) = settled.blocking() {
             return Turn::Next(wait(reason, message, 2));
@@ -187,7 +191,9 @@ impl Run<'_> {
         match drain::drain(self.facts, self.env, settled, How::LiveMigrate, StoppedGuests::Leave) {
             drain::Verdict::Step(step) => Turn::Next(Next::Step(step)),
             drain::Verdict::Moving(message) => Turn::Next(wait(reasons::WAITING_FOR_MOVES, message, 2)),
-            drain::Verdict::Blocked(blocked) => Turn::Next(wait(drain::BLOCKED, format!("{} guest(s) hold it: {}", blocked.len(), blocked.join("; ")), 10)),
+            drain::Verdict::Blocked(blocked) => {
+                Turn::Next(wait(drain::BLOCKED, format!("{} guest(s) hold it: {}", blocked.len(), blocked.join("; ")), 10))
+            }
             drain::Verdict::Unknown(why) => Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {why}"), 3)),
             drain::Verdict::Drained => Turn::Ended(true, reasons::SUCCEEDED, format!("drained by live migration: {}", summary(&self.status.guests))),
         }
@@ -288,7 +294,9 @@ impl Run<'_> {
             Some(fenced) if fenced != epoch => self.fence(None, settled),
             Some(_) => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3))),
             None => {
-                let message = format!("power of {host} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute");
+                let message = format!(
+                    "power of {host} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute"
+                );
                 Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3)))
             }
         })
@@ -304,12 +312,18 @@ impl Run<'_> {
         }
         // Life in the middle: accepted requests are waited for before the host is fenced again (S5).
         if let Some((_, Standing::Open { message, .. })) = settled.moving().next().filter(|_| self.evidence.latch.is_some()) {
-            return Turn::Next(wait(reasons::MOVE_IN_FLIGHT, format!("{host} shows life while guests are being rebuilt; no new request: {message}"), 2));
+            return Turn::Next(wait(
+                reasons::MOVE_IN_FLIGHT,
+                format!("{host} shows life while guests are being rebuilt; no new request: {message}"),
+                2,
+            ));
         }
         // One fence is one epoch; sending the command again within it is not another.
         let new_epoch = self.status.fence_epoch != Some(self.evidence.epoch);
         if new_epoch && self.status.fences >= MAX_FENCES {
-            let message = format!("{host} came back to life after it was fenced {MAX_FENCES} times; find out who powers it on, then cancel this evacuation and begin again");
+            let message = format!(
+                "{host} came back to life after it was fenced {MAX_FENCES} times; find out who powers it on, then cancel this evacuation and begin again"
+            );
             return Turn::Next(wait(reasons::NEEDS_HUMAN, message, 30));
         }
         let verdict = match link {
@@ -357,7 +371,11 @@ impl Run<'_> {
         let moving = settled.moving().filter(|(i, _)| matches!(i.action, Step::Evacuate { .. })).count() as i64;
         if moving < self.env.policy.max_per_host {
             if self.facts.destinations.seen().is_none() && self.status.guests.iter().any(|m| m.outcome == GuestOutcome::Pending) {
-                return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("hosts that could take the guests cannot be read: {}", self.facts.destinations.why()), 3));
+                return Turn::Next(wait(
+                    reasons::NOVA_UNREADABLE,
+                    format!("hosts that could take the guests cannot be read: {}", self.facts.destinations.why()),
+                    3,
+                ));
             }
             if let Some(step) = guests::next(&mut self.status.guests, &self.ev.spec, self.facts, self.env, settled) {
                 self.limits = vec![
@@ -368,7 +386,10 @@ impl Run<'_> {
             }
         }
         if moving >= self.env.policy.max_per_host && !self.status.guests.iter().any(|m| m.outcome == GuestOutcome::Moving) {
-            let message = format!("{moving} evacuations of this host are not settled (maxPerHost {}); `get operations` shows them", self.env.policy.max_per_host);
+            let message = format!(
+                "{moving} evacuations of this host are not settled (maxPerHost {}); `get operations` shows them",
+                self.env.policy.max_per_host
+            );
             return Turn::Next(wait(reasons::EVACUATION_LIMIT, message, 10));
         }
         let guests = &self.status.guests;
@@ -380,7 +401,10 @@ impl Run<'_> {
             return Turn::Next(wait(reasons::NEEDS_HUMAN, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
         if let Some(m) = of(GuestOutcome::Pending) {
-            let reason = [reasons::NOVA_UNREADABLE, reasons::MOVE_IN_FLIGHT, reasons::RETRYING].into_iter().find(|r| m.reason == *r).unwrap_or(reasons::NO_DESTINATION);
+            let reason = [reasons::NOVA_UNREADABLE, reasons::MOVE_IN_FLIGHT, reasons::RETRYING]
+                .into_iter()
+                .find(|r| m.reason == *r)
+                .unwrap_or(reasons::NO_DESTINATION);
             return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
         self.end()
@@ -388,7 +412,8 @@ impl Run<'_> {
 
     fn end(&self) -> Turn {
         let guests = &self.status.guests;
-        let bad = guests.iter().find(|m| m.outcome == GuestOutcome::Failed || (m.outcome == GuestOutcome::Skipped && m.reason == reasons::LOCAL_DISK));
+        let bad =
+            guests.iter().find(|m| m.outcome == GuestOutcome::Failed || (m.outcome == GuestOutcome::Skipped && m.reason == reasons::LOCAL_DISK));
         match bad {
             Some(m) => Turn::Ended(false, reasons::FAILED, format!("{}; {} ({}): {}", summary(guests), m.name, m.id, m.message)),
             None => Turn::Ended(true, reasons::SUCCEEDED, summary(guests)),

@@ -91,7 +91,8 @@ pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts
     if let Some((intent, standing)) = settled.moving().find(|(i, _)| i.action.server() == Some(&m.id)) {
         m.record = settle::adopted(intent, facts).map(|r| r.id).or(m.record);
         if let Standing::Open { reason, message, needs_human } = standing {
-            let broken_off = dead && matches!(intent.action, Step::LiveMigrate { .. } | Step::ColdMigrate { .. }) && *reason == reasons::WAITING_FOR_MOVES;
+            let broken_off =
+                dead && matches!(intent.action, Step::LiveMigrate { .. } | Step::ColdMigrate { .. }) && *reason == reasons::WAITING_FOR_MOVES;
             if broken_off {
                 let message = format!("{message}, and its source is dead: the guest may be running there; settle it in Nova (S6)");
                 end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, message, now);
@@ -170,7 +171,10 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
         return end(m, GuestOutcome::Skipped, reasons::PRIORITY_ZERO, "recovery priority 0: it is never evacuated", now);
     }
     if !matches!(guest.vm_state.as_str(), "active" | "stopped" | "error") {
-        let message = format!("it is {}, which Nova cannot evacuate; resolve that in Nova (paused, suspended, rescued and resized guests come back with their host)", guest.vm_state);
+        let message = format!(
+            "it is {}, which Nova cannot evacuate; resolve that in Nova (paused, suspended, rescued and resized guests come back with their host)",
+            guest.vm_state
+        );
         return end(m, GuestOutcome::Skipped, reasons::STATE_UNSUITABLE, message, now);
     }
     if spec.local_disks == LocalDisks::Refuse && disk_survives(guest, facts) == Some(false) {
@@ -180,12 +184,21 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
     let moves = facts.moves.seen().map(Vec::as_slice).unwrap_or_default();
     if let Some(open) = moves.iter().find(|r| r.server == m.id && !r.is_final() && !facts.died_with_its_destination(r)) {
         let to = open.destination.as_deref().unwrap_or("an unknown host");
-        let message = format!("Nova's record {} ({}) to {to} is {}: the guest may be starting there; settle it in Nova, or prove {to} off (S6)", open.id, open.kind, open.status);
+        let message = format!(
+            "Nova's record {} ({}) to {to} is {}: the guest may be starting there; settle it in Nova, or prove {to} off (S6)",
+            open.id, open.kind, open.status
+        );
         return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, message, now);
     }
     let explained = moves.iter().any(|r| r.server == m.id && facts.died_with_its_destination(r));
     if guest.task_state.as_deref() == Some("migrating") && !explained {
-        return end(m, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT, "its task_state is migrating and no record says where to; look at it in Nova (S6)", now);
+        return end(
+            m,
+            GuestOutcome::NeedsHuman,
+            reasons::MOVE_IN_FLIGHT,
+            "its task_state is migrating and no record says where to; look at it in Nova (S6)",
+            now,
+        );
     }
     if m.attempts > env.policy.evacuation_retries {
         let there = may_run_on(guest, facts);
@@ -256,7 +269,9 @@ pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostF
         let Some(destination) = destination else {
             m.reason = reasons::NO_DESTINATION.into();
             m.message = match there {
-                Some(d) => format!("it may be running on {d}, where an earlier move of it was broken off, and {d} cannot take it now (disabled, down or full): look for it there"),
+                Some(d) => format!(
+                    "it may be running on {d}, where an earlier move of it was broken off, and {d} cannot take it now (disabled, down or full): look for it there"
+                ),
                 None => format!("no enabled host in zone {zone} that has not failed yet has room for it; add capacity or enable a host"),
             };
             continue;

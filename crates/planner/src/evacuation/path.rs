@@ -1,6 +1,11 @@
 //! Which way: drain, rebuild, or wait and say what is missing.
 
-use crate::{Env, Next, contract::wait, facts::HostFacts, liveness::{Liveness, liveness}};
+use crate::{
+    Env, Next,
+    contract::wait,
+    facts::HostFacts,
+    liveness::{Liveness, liveness},
+};
 use schemas::v1::{EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
 
 /// The path of this pass. `Auto` decides anew on every pass, until the host is fenced for this evacuation.
@@ -22,7 +27,9 @@ pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &H
             Liveness::Alive => Ok(EvacuationPath::Drain),
             Liveness::Dead => Ok(EvacuationPath::Rebuild),
             Liveness::InDoubt(why) => {
-                let message = format!("neither alive nor dead: {why}. To rebuild its guests whatever it is, evacuate with mode Rebuild: that fences it first; to move them while it lives, with mode LiveMigrate");
+                let message = format!(
+                    "neither alive nor dead: {why}. To rebuild its guests whatever it is, evacuate with mode Rebuild: that fences it first; to move them while it lives, with mode LiveMigrate"
+                );
                 Err(wait(reasons::IN_DOUBT, message, 1))
             }
         },

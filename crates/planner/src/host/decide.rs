@@ -62,7 +62,11 @@ impl Run<'_> {
     fn next(&mut self, settled: &Settled) -> Next {
         if let Fact::Absent(_) = self.facts.service {
             self.release();
-            return wait(reasons::VANISHED, "Nova has no nova-compute service of this name any longer; delete the Host if it is gone for good", RESYNC);
+            return wait(
+                reasons::VANISHED,
+                "Nova has no nova-compute service of this name any longer; delete the Host if it is gone for good",
+                RESYNC,
+            );
         }
         if let Some(owner) = self.env.claimed_by_other() {
             return wait(reasons::CLAIMED, format!("{owner} works on this host"), 30);
@@ -71,7 +75,10 @@ impl Run<'_> {
             return wait(reasons::NOVA_UNREADABLE, format!("Nova cannot be read: {}", self.facts.service.why()), 10);
         };
         if let Some(latch) = &self.evidence.latch {
-            let message = format!("{} fenced this host in epoch {}; `power on {}` or `enable {}` brings it back", latch.by, latch.epoch, self.facts.host, self.facts.host);
+            let message = format!(
+                "{} fenced this host in epoch {}; `power on {}` or `enable {}` brings it back",
+                latch.by, latch.epoch, self.facts.host, self.facts.host
+            );
             return wait(reasons::FENCED, message, 60);
         }
         if let Some((reason, message)) = settled.blocking() {
@@ -122,7 +129,8 @@ impl Run<'_> {
         }
         if state_of(&self.facts.links) == PowerState::Unknown && self.facts.links.iter().any(|l| l.state.is_unknown()) {
             // Nothing is begun that could not be ended, and what cannot be read may be off.
-            let blind: Vec<String> = self.facts.links.iter().filter(|l| l.state.is_unknown()).map(|l| format!("{}: {}", l.name, l.state.why())).collect();
+            let blind: Vec<String> =
+                self.facts.links.iter().filter(|l| l.state.is_unknown()).map(|l| format!("{}: {}", l.name, l.state.why())).collect();
             return power::unreadable(&blind.join("; "));
         }
         let Some(guests) = self.facts.guests.seen() else {
@@ -130,7 +138,10 @@ impl Run<'_> {
         };
         let running = guests.iter().filter(|g| g.may_run()).count();
         if reads_off && running > 0 {
-            let message = format!("power reads off, but Nova shows {running} guest(s) as running here; `evacuate {}` brings them back elsewhere", self.facts.host);
+            let message = format!(
+                "power reads off, but Nova shows {running} guest(s) as running here; `evacuate {}` brings them back elsewhere",
+                self.facts.host
+            );
             return wait(drain::BLOCKED, message, 10);
         }
         if reads_off && service.enabled && service.up {
@@ -175,13 +186,23 @@ impl Run<'_> {
         self.status.empty_since = since;
         match gate {
             Gate::Not(why) => return wait(reasons::PROVING_EMPTY, format!("not proven empty: {why}"), 3),
-            Gate::SecondPass(left) => return wait(reasons::PROVING_EMPTY, "no guest runs here; a second look 30 s after the first makes sure that none is on its way", left),
+            Gate::SecondPass(left) => {
+                return wait(
+                    reasons::PROVING_EMPTY,
+                    "no guest runs here; a second look 30 s after the first makes sure that none is on its way",
+                    left,
+                );
+            }
             Gate::Empty => {}
         }
         let timeout = self.host.spec.soft_off_timeout_seconds.unwrap_or(self.env.policy.soft_off_timeout_seconds);
         match power::off(self.facts, self.env, Some(self.status.soft_off_at), timeout) {
             power::Verdict::There => {
-                self.events.push(EventDraft { warning: false, reason: "PoweredOff", note: "drained, proven empty, and powered off as declared".into() });
+                self.events.push(EventDraft {
+                    warning: false,
+                    reason: "PoweredOff",
+                    note: "drained, proven empty, and powered off as declared".into(),
+                });
                 self.release();
                 Next::Settled { recheck: RESYNC }
             }

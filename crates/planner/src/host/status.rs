@@ -22,7 +22,8 @@ pub fn fill(s: &mut HostStatus, host: &Object<v1::Host>, facts: &HostFacts, env:
     guests(s, facts);
     s.epoch = evidence.epoch;
     s.fence = evidence.latch.as_ref().map(|l| FenceStatus { epoch: l.epoch, by: l.by.clone() });
-    s.claim = env.claim.as_ref().filter(|(_, uid, _)| *uid != env.owner_uid).map(|(owner, ..)| HostClaim { owner: owner.clone(), purpose: String::new() });
+    s.claim =
+        env.claim.as_ref().filter(|(_, uid, _)| *uid != env.owner_uid).map(|(owner, ..)| HostClaim { owner: owner.clone(), purpose: String::new() });
     status::common(&mut s.conditions, next, generation, env.now);
     let (nova, power, fence, now) = (s.nova.clone(), s.power.state, s.fence.clone(), env.now);
     let mut set = |kind: &str, status: ConditionStatus, reason: &str, message: &str| s.conditions.set(kind, status, reason, message, generation, now);

@@ -142,7 +142,10 @@ impl Run<'_> {
             return Turn::Next(wait(reason, message, 2));
         }
         if self.evidence.latch.is_some() && !matches!(kind, PowerOn | Enable) {
-            return Turn::Failed(reasons::FENCED, format!("the host is fenced; `power on {0}` or `enable {0}` brings it back first", self.facts.host));
+            return Turn::Failed(
+                reasons::FENCED,
+                format!("the host is fenced; `power on {0}` or `enable {0}` brings it back first", self.facts.host),
+            );
         }
         let max = matches!(kind, Drain | Shutdown).then_some(self.env.policy.max_hosts_draining);
         let purpose = if max.is_some() { "drain" } else { "operation" };
@@ -157,7 +160,9 @@ impl Run<'_> {
             PowerOff => self.power_off(service, None),
             SoftOff => self.power_off(service, Some(self.status.soft_off_at)),
             PowerCycle => self.power_cycle(service),
-            Drain => self.drain(service, settled, How::LiveMigrate).unwrap_or_else(|| Turn::Succeeded("drained; the Nova service stays disabled until Enable".into())),
+            Drain => self
+                .drain(service, settled, How::LiveMigrate)
+                .unwrap_or_else(|| Turn::Succeeded("drained; the Nova service stays disabled until Enable".into())),
             Shutdown => self.shutdown(service, settled),
             Initialise => self.initialise(service),
         }
@@ -229,7 +234,12 @@ impl Run<'_> {
         let running: Vec<String> = guests.iter().filter(|g| g.may_run()).map(|g| g.label()).collect();
         if !running.is_empty() {
             let names: Vec<&str> = running.iter().take(3).map(String::as_str).collect();
-            let message = format!("{} guest(s) run on the host ({}…); `drain {}` first, or set runningGuests: Kill", running.len(), names.join(", "), self.facts.host);
+            let message = format!(
+                "{} guest(s) run on the host ({}…); `drain {}` first, or set runningGuests: Kill",
+                running.len(),
+                names.join(", "),
+                self.facts.host
+            );
             return Some(Turn::Failed(reasons::GUESTS_RUNNING, message));
         }
         if service.enabled {
@@ -246,7 +256,9 @@ impl Run<'_> {
         Some(Turn::Next(match gate {
             Gate::Empty => return None,
             Gate::Not(why) => wait(reasons::PROVING_EMPTY, format!("not proven empty: {why}"), 3),
-            Gate::SecondPass(left) => wait(reasons::PROVING_EMPTY, "no guest runs here; a second look 30 s after the first makes sure that none is on its way", left),
+            Gate::SecondPass(left) => {
+                wait(reasons::PROVING_EMPTY, "no guest runs here; a second look 30 s after the first makes sure that none is on its way", left)
+            }
         }))
     }
 

@@ -143,7 +143,10 @@ impl Run<'_> {
         match &link.state {
             Fact::Seen(PowerState::On, _) => {}
             Fact::Seen(PowerState::Off, _) => {
-                let message = format!("link {} reads off while nova-compute of host {} is up: it powers another machine; check the cabling and the endpoint", link.name, self.facts.host);
+                let message = format!(
+                    "link {} reads off while nova-compute of host {} is up: it powers another machine; check the cabling and the endpoint",
+                    link.name, self.facts.host
+                );
                 return self.give_up(service, reasons::REFUSED, message);
             }
             other => return Turn::Next(power::unreadable(&format!("{}: {}", link.name, other.why()))),

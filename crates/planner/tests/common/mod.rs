@@ -7,7 +7,8 @@ use planner::{
     proof::{EvidenceBody, OffReading},
 };
 use schemas::{
-    Kind, Object, ObjectMeta, Time, meta::Ref,
+    Kind, Object, ObjectMeta, Time,
+    meta::Ref,
     v1::{self, Binding, ClusterPolicySpec, GuestDisks, OperationState, PowerState},
 };
 
@@ -177,7 +178,13 @@ fn object<K: Kind>(spec: K::Spec) -> Object<K> {
 }
 
 pub fn evacuation(mode: v1::EvacuationMode) -> Object<v1::EvacuationKind> {
-    object(v1::EvacuationSpec { host_ref: Ref::to("a"), mode, fence: Default::default(), local_disks: Default::default(), cancel: Default::default() })
+    object(v1::EvacuationSpec {
+        host_ref: Ref::to("a"),
+        mode,
+        fence: Default::default(),
+        local_disks: Default::default(),
+        cancel: Default::default(),
+    })
 }
 
 pub fn operation(kind: v1::HostOperationType) -> Object<v1::HostOperation> {

@@ -68,8 +68,8 @@ fn service_row() -> impl Strategy<Value = ServiceFacts> {
 fn a_guest() -> impl Strategy<Value = Guest> {
     let task = option::weighted(0.2, select(vec!["migrating", "rebuilding", "powering-on", "deleting"]).prop_map(String::from));
     let host = prop_oneof![6 => Just(Some("a".to_string())), 1 => Just(Some("b".to_string())), 1 => Just(None)];
-    (select(SERVERS.to_vec()), select(STATES.to_vec()), task, select(vec![0, 1, 4]), any::<bool>(), any::<bool>(), host, select(vec!["0", "5", "x"])).prop_map(
-        |(id, vm_state, task_state, power_state, boot_from_volume, local_extra_disks, host, priority)| Guest {
+    (select(SERVERS.to_vec()), select(STATES.to_vec()), task, select(vec![0, 1, 4]), any::<bool>(), any::<bool>(), host, select(vec!["0", "5", "x"]))
+        .prop_map(|(id, vm_state, task_state, power_state, boot_from_volume, local_extra_disks, host, priority)| Guest {
             vm_state: vm_state.into(),
             task_state,
             power_state,
@@ -78,8 +78,7 @@ fn a_guest() -> impl Strategy<Value = Guest> {
             host,
             metadata: [("recovery_priority".to_string(), priority.to_string())].into(),
             ..guest(id)
-        },
-    )
+        })
 }
 
 fn a_list() -> impl Strategy<Value = Vec<Guest>> {
@@ -145,16 +144,15 @@ fn an_intent() -> impl Strategy<Value = Intent> {
     use OperationState::*;
     let state = select(vec![Issued, Accepted, Unknown, Observed, Refused, Failed]);
     let evidence = select(vec!["", "not sent: no lease", planner::settle::LOST]);
-    (a_step(), state, select(vec![1i64, 19, 21, 90, 400]), select(vec![UID, UID, "uid-other"]), evidence, 1..4i64, select(vec![None, Some(3)])).prop_map(
-        |(step, state, age, owner, evidence, attempt, ex_leader)| Intent {
+    (a_step(), state, select(vec![1i64, 19, 21, 90, 400]), select(vec![UID, UID, "uid-other"]), evidence, 1..4i64, select(vec![None, Some(3)]))
+        .prop_map(|(step, state, age, owner, evidence, attempt, ex_leader)| Intent {
             ex_leader,
             name: format!("op-{}-{owner}-{attempt}", step.name()),
             owner_uid: owner.into(),
             attempt,
             evidence: evidence.into(),
             ..intent(step, state, age)
-        },
-    )
+        })
 }
 
 /// No two intents of one name, and no two open requests for one guest: the store and the rules see to that.
@@ -162,7 +160,10 @@ fn intents() -> impl Strategy<Value = Vec<Intent>> {
     vec(an_intent(), 0..4).prop_map(|all| {
         let mut kept: Vec<Intent> = Vec::new();
         for intent in all {
-            let twin = |k: &Intent| k.name == intent.name || (k.state.is_open() && intent.state.is_open() && k.action.server().is_some() && k.action.server() == intent.action.server());
+            let twin = |k: &Intent| {
+                k.name == intent.name
+                    || (k.state.is_open() && intent.state.is_open() && k.action.server().is_some() && k.action.server() == intent.action.server())
+            };
             if !kept.iter().any(twin) {
                 kept.push(intent);
             }
@@ -221,7 +222,8 @@ enum Twist {
 
 fn a_twist() -> impl Strategy<Value = Twist> {
     let consumer = ("[a-z]{4}", seen(option::of(select(vec!["a", "b"]).prop_map(String::from))));
-    let provider = (prop::bool::weighted(0.8), vec(consumer, 0..3)).prop_map(|(disabled_trait, foreign_consumers)| ProviderFacts { disabled_trait, foreign_consumers });
+    let provider = (prop::bool::weighted(0.8), vec(consumer, 0..3))
+        .prop_map(|(disabled_trait, foreign_consumers)| ProviderFacts { disabled_trait, foreign_consumers });
     let notes = select(vec!["disabled", "off", "on", "others=b,c", "wrong=b"]).prop_map(String::from);
     prop_oneof![
         3 => seen(service_row()).prop_map(Twist::Service),
@@ -379,17 +381,17 @@ enum EvacuationProof {
 
 fn subject() -> impl Strategy<Value = Subject> {
     use HostOperationType::*;
-    let evacuation = (select(vec![EvacuationMode::Auto, EvacuationMode::Rebuild, EvacuationMode::LiveMigrate]), any::<bool>(), any::<bool>()).prop_map(
-        |(mode, forbid, rebuild)| {
+    let evacuation = (select(vec![EvacuationMode::Auto, EvacuationMode::Rebuild, EvacuationMode::LiveMigrate]), any::<bool>(), any::<bool>())
+        .prop_map(|(mode, forbid, rebuild)| {
             let mut ev = evacuation(mode);
             ev.spec.fence = if forbid { v1::FencePolicy::Forbidden } else { v1::FencePolicy::IfNeeded };
             ev.spec.local_disks = if rebuild { v1::LocalDisks::Rebuild } else { v1::LocalDisks::Refuse };
             ev.status.started_at = Some(at(-60));
             Subject::Evacuation(ev)
-        },
-    );
+        });
     let kinds = select(vec![PowerOn, PowerOff, SoftOff, PowerCycle, Initialise, Initialise, Enable, Disable, Drain, Shutdown]);
-    let methods = prop_oneof![1 => Just(v1::InitialiseMethod::Identity), 4 => Just(v1::InitialiseMethod::Cycle), 1 => Just(v1::InitialiseMethod::Attestation)];
+    let methods =
+        prop_oneof![1 => Just(v1::InitialiseMethod::Identity), 4 => Just(v1::InitialiseMethod::Cycle), 1 => Just(v1::InitialiseMethod::Attestation)];
     let since = || option::of(Just(at(-60)));
     let stay = || select(vec![v1::StoppedGuests::Leave, v1::StoppedGuests::ColdMigrate]);
     let operation = (kinds, methods, any::<bool>(), any::<bool>(), since(), stay()).prop_map(|(kind, method, kill, allow, empty_since, stay)| {

@@ -26,7 +26,13 @@ pub fn decide(case: &Case) -> Outcome {
     macro_rules! outcome {
         ($object:expr) => {{
             let d = Decides::decide($object, &case.facts, &case.env);
-            Outcome { next: d.next, claim: d.claim, evidence: d.evidence, settled: d.settle.into_iter().map(|s| s.intent).collect(), events: d.events.len() }
+            Outcome {
+                next: d.next,
+                claim: d.claim,
+                evidence: d.evidence,
+                settled: d.settle.into_iter().map(|s| s.intent).collect(),
+                events: d.events.len(),
+            }
         }};
     }
     match &case.subject {
@@ -48,7 +54,9 @@ pub fn proof_by_the_letter(evidence: &EvidenceBody, facts: &HostFacts) -> bool {
     let reads = |l: &planner::facts::LinkFacts, s: PowerState| matches!(&l.state, Fact::Seen(x, _) if *x == s);
     let good = |l: &planner::facts::LinkFacts| {
         let r = evidence.off.iter().find(|r| r.link_uid == l.uid);
-        l.verified && reads(l, PowerState::Off) && r.is_some_and(|r| r.last_at.0 - r.first_at.0 >= 5_000_000 && (0..=5_000_999).contains(&(at(0).0 - r.last_at.0)))
+        l.verified
+            && reads(l, PowerState::Off)
+            && r.is_some_and(|r| r.last_at.0 - r.first_at.0 >= 5_000_000 && (0..=5_000_999).contains(&(at(0).0 - r.last_at.0)))
     };
     let supplies: Vec<_> = facts.links.iter().filter(|l| l.class == LinkClass::Supply).collect();
     let chassis_on = facts.links.iter().any(|l| l.class == LinkClass::Chassis && reads(l, PowerState::On));

@@ -76,7 +76,9 @@ fn reductions(facts: &HostFacts) -> Vec<(String, HostFacts)> {
     less("disks".into(), &|f| hide(&mut f.disks));
     less("microversion".into(), &|f| hide(&mut f.microversion));
     for id in facts.elsewhere.keys() {
-        less(format!("elsewhere {id}"), &|f| f.elsewhere.values_mut().zip(facts.elsewhere.keys()).filter(|(_, k)| *k == id).for_each(|(v, _)| hide(v)));
+        less(format!("elsewhere {id}"), &|f| {
+            f.elsewhere.values_mut().zip(facts.elsewhere.keys()).filter(|(_, k)| *k == id).for_each(|(v, _)| hide(v))
+        });
     }
     for n in 0..facts.links.len() {
         let hidden_on = facts.links[n].state.seen() == Some(&PowerState::On);

@@ -1,8 +1,8 @@
 //! What must hold for arbitrary facts, not only for those that someone thought of.
 
+mod arbitrary;
 #[path = "../common/mod.rs"]
 mod common;
-mod arbitrary;
 mod force;
 mod knowledge;
 mod sequences;

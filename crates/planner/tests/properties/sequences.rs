@@ -101,7 +101,9 @@ impl Truth {
                 self.service.up &= !self.service.forced_down;
                 play.service_written(self.service.clone());
             }
-            Step::Evacuate { .. } | Step::LiveMigrate { .. } | Step::ColdMigrate { .. } | Step::ConfirmResize { .. } | Step::StopGuest { .. } => play.answered(OperationState::Accepted, ""),
+            Step::Evacuate { .. } | Step::LiveMigrate { .. } | Step::ColdMigrate { .. } | Step::ConfirmResize { .. } | Step::StopGuest { .. } => {
+                play.answered(OperationState::Accepted, "")
+            }
             Step::Power { .. } => play.answered(OperationState::Observed, ""),
         }
     }
@@ -207,7 +209,11 @@ fn off_only_when_empty<K: Decides>(mut play: Play<K>, events: &[Event]) -> Resul
     for event in events {
         truth.happens(event, &mut play);
         let now = play.env.now.0;
-        let empty = truth.nova && truth.placement && !truth.service.enabled && truth.guests.iter().all(|g| g.vm_state == "stopped") && !play.env.intents.iter().any(|i| i.state.is_open() && i.action.server().is_some());
+        let empty = truth.nova
+            && truth.placement
+            && !truth.service.enabled
+            && truth.guests.iter().all(|g| g.vm_state == "stopped")
+            && !play.env.intents.iter().any(|i| i.state.is_open() && i.action.server().is_some());
         empty_from = if empty { empty_from.or(Some(now)) } else { None };
         match play.pass() {
             Next::Step(Step::Power { command, .. }) if command != PowerCommand::On => {
@@ -220,5 +226,3 @@ fn off_only_when_empty<K: Decides>(mut play: Play<K>, events: &[Event]) -> Resul
     }
     Ok(())
 }
-
-

@@ -192,7 +192,8 @@ fn a_link_without_its_device_cannot_be_verified_by_anybody() {
 
 #[test]
 fn an_identity_matches_only_if_something_was_compared_and_nothing_differs() {
-    let identity = |uuid: Option<&str>, serial: Option<&str>| LinkIdentity { system_uuid: uuid.map(String::from), serial_number: serial.map(String::from) };
+    let identity =
+        |uuid: Option<&str>, serial: Option<&str>| LinkIdentity { system_uuid: uuid.map(String::from), serial_number: serial.map(String::from) };
     let cases = [
         (identity(Some("AB"), None), Some("ab"), None, true),
         (identity(Some("ab"), Some("7")), Some("ab"), Some("7"), true),
@@ -211,12 +212,8 @@ fn an_identity_matches_only_if_something_was_compared_and_nothing_differs() {
 #[test]
 fn a_verification_holds_only_for_the_device_endpoint_port_and_service_it_was_made_for() {
     let binding = link("l1", PowerState::On).binding;
-    let changes: [fn(&mut v1::Binding); 4] = [
-        |b| b.device_uid = "other".into(),
-        |b| b.endpoint = "other".into(),
-        |b| b.port = 2,
-        |b| b.service_id = "other".into(),
-    ];
+    let changes: [fn(&mut v1::Binding); 4] =
+        [|b| b.device_uid = "other".into(), |b| b.endpoint = "other".into(), |b| b.port = 2, |b| b.service_id = "other".into()];
     let spec = v1::PowerLinkSpec { host_ref: Ref::to("a"), device_ref: Ref::to("d"), port: 1, role: Default::default(), identity: None };
     let verification = Verification { by: VerifiedBy::Attestation, who: "someone".into(), at: at(-100), binding: binding.clone() };
     let status = v1::PowerLinkStatus { verification: Some(verification), ..Default::default() };

@@ -57,7 +57,11 @@ fn what_each_wiring_needs_for_a_proof() {
         ("one supply link on", vec![supply("s1", Off), supply("s2", On)], Err(Gap::ReadsOn("s2".into()))),
         ("one supply link unreadable", vec![supply("s1", Off), blind(supply("s2", Off))], Err(Gap::Unreadable("s2: no answer".into()))),
         ("one supply link unverified", vec![supply("s1", Off), unverified(supply("s2", Off))], Err(Gap::Unreadable("s2 is not verified".into()))),
-        ("an outlet is not cut while the chassis cannot be read", vec![blind(link("l1", On)), supply("s1", On)], Err(Gap::Unreadable("l1: no answer".into()))),
+        (
+            "an outlet is not cut while the chassis cannot be read",
+            vec![blind(link("l1", On)), supply("s1", On)],
+            Err(Gap::Unreadable("l1: no answer".into())),
+        ),
         ("nothing is readable", vec![blind(link("l1", Off))], Err(Gap::Unreadable("l1: no answer".into()))),
     ];
     for (what, links, want) in cases {
@@ -150,7 +154,11 @@ fn a_fenced_host_that_shows_life_leaves_the_epoch_of_its_fence_even_without_read
 
 #[test]
 fn a_write_of_ours_that_may_land_is_no_sign_of_life() {
-    let put = intent(Step::NovaService { service_id: "svc-a".into(), enabled: Some(false), reason: None, forced_down: Some(true) }, OperationState::Issued, 1);
+    let put = intent(
+        Step::NovaService { service_id: "svc-a".into(), enabled: Some(false), reason: None, forced_down: Some(true) },
+        OperationState::Issued,
+        1,
+    );
     let open = Env { evidence: proven(), intents: vec![put], ..env() };
     let mut facts = read_at(vec![link("l1", Off)], 0);
     facts.service = Fact::Seen(ServiceFacts { updated_at: "u1".into(), ..fenced() }, at(0));

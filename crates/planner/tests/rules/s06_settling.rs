@@ -8,7 +8,9 @@ use planner::{
     proof::Latch,
     settle::{LOST, Standing, settle_all, standing},
 };
-use schemas::v1::{EvacuationMode, EvacuationKind, GuestDisks, GuestMove, GuestOutcome, LocalDisks, OperationState, OperationState::*, PowerState, reasons};
+use schemas::v1::{
+    EvacuationKind, EvacuationMode, GuestDisks, GuestMove, GuestOutcome, LocalDisks, OperationState, OperationState::*, PowerState, reasons,
+};
 
 fn with(guests: Vec<Guest>, moves: Vec<Move>) -> HostFacts {
     HostFacts { guests: Fact::Seen(guests, at(0)), moves: Fact::Seen(moves, at(0)), ..dead() }
@@ -47,10 +49,20 @@ fn an_evacuation_is_settled_by_records_of_ours_and_by_where_the_guest_is() {
         ("done for minutes, and the guest is still here", sent(Accepted, 321), with(here(), ours("done")), "NeedsHuman"),
         ("failed", sent(Accepted, 5), with(here(), ours("failed")), "Failed"),
         ("in error", sent(Unknown, 25), with(here(), ours("error")), "Failed"),
-        ("one record failed, another is at work", sent(Unknown, 25), with(here(), [ours("error"), vec![record(3, "evacuation", "accepted", "g")]].concat()), reasons::WAITING_FOR_MOVES),
+        (
+            "one record failed, another is at work",
+            sent(Unknown, 25),
+            with(here(), [ours("error"), vec![record(3, "evacuation", "accepted", "g")]].concat()),
+            reasons::WAITING_FOR_MOVES,
+        ),
         ("an older record is not ours", sent(Unknown, 25), with(here(), vec![record(1, "evacuation", "accepted", "g")]), reasons::SETTLING),
         ("a record of another guest is not ours", sent(Unknown, 25), with(here(), vec![record(2, "evacuation", "accepted", "x")]), reasons::SETTLING),
-        ("a record of another kind is not ours", sent(Unknown, 25), with(here(), vec![record(2, "live-migration", "running", "g")]), reasons::SETTLING),
+        (
+            "a record of another kind is not ours",
+            sent(Unknown, 25),
+            with(here(), vec![record(2, "live-migration", "running", "g")]),
+            reasons::SETTLING,
+        ),
         ("no record within a minute", sent(Unknown, 79), with(here(), vec![]), reasons::SETTLING),
         ("no record after a minute", sent(Unknown, 80), with(here(), vec![]), "Failed"),
         ("no record, but Nova is busy with the guest", sent(Unknown, 300), with(busy("rebuilding"), vec![]), reasons::SETTLING),
@@ -58,8 +70,18 @@ fn an_evacuation_is_settled_by_records_of_ours_and_by_where_the_guest_is() {
         ("accepted, and never a record", sent(Accepted, 300), with(here(), vec![]), "NeedsHuman"),
         ("no record, and the guest is elsewhere", sent(Unknown, 25), moved(vec![], None), "Observed"),
         ("the guest cannot be read", sent(Unknown, 300), with(vec![], vec![]), reasons::NOVA_UNREADABLE),
-        ("records cannot be read", sent(Unknown, 300), HostFacts { moves: Fact::Unknown("500".into()), ..with(here(), vec![]) }, reasons::NOVA_UNREADABLE),
-        ("the guest was deleted", sent(Unknown, 25), HostFacts { elsewhere: [("g".to_string(), Fact::Absent(at(0)))].into(), ..with(vec![], vec![]) }, "Observed"),
+        (
+            "records cannot be read",
+            sent(Unknown, 300),
+            HostFacts { moves: Fact::Unknown("500".into()), ..with(here(), vec![]) },
+            reasons::NOVA_UNREADABLE,
+        ),
+        (
+            "the guest was deleted",
+            sent(Unknown, 25),
+            HostFacts { elsewhere: [("g".to_string(), Fact::Absent(at(0)))].into(), ..with(vec![], vec![]) },
+            "Observed",
+        ),
     ];
     for (what, intent, facts, want) in cases {
         assert_eq!(judge(&intent, &facts), want, "{what}");
@@ -97,7 +119,8 @@ fn a_look_that_is_older_than_the_call_settles_nothing() {
     let old = HostFacts { service: Fact::Seen(service(), at(-6)), ..dead() };
     assert_eq!(judge(&intent(put.clone(), Unknown, 25), &old), reasons::SETTLING, "it may have landed in the five seconds since");
     assert_eq!(judge(&intent(put, Unknown, 26), &old), "Failed");
-    let before = HostFacts { guests: Fact::Seen(vec![guest("g")], at(-6)), moves: Fact::Seen(vec![record(2, "evacuation", "failed", "g")], at(0)), ..dead() };
+    let before =
+        HostFacts { guests: Fact::Seen(vec![guest("g")], at(-6)), moves: Fact::Seen(vec![record(2, "evacuation", "failed", "g")], at(0)), ..dead() };
     assert_eq!(judge(&intent(evacuate("g", "b", &[]), Accepted, 6), &before), reasons::SETTLING);
     assert_eq!(judge(&intent(evacuate("g", "b", &[]), Accepted, 7), &before), "Failed");
 }
@@ -138,7 +161,14 @@ fn sends(next: Next) -> (String, String, bool) {
 #[test]
 fn guests_are_sent_by_priority_then_running_ones_and_those_of_priority_zero_never() {
     let with_priority = |id: &str, p: &str| Guest { metadata: [("recovery_priority".to_string(), p.to_string())].into(), ..guest(id) };
-    let guests = vec![guest("default"), with_priority("never", "0"), with_priority("first", "10"), with_priority("junk", "eleven"), stopped("stopped"), with_priority("late", "1")];
+    let guests = vec![
+        guest("default"),
+        with_priority("never", "0"),
+        with_priority("first", "10"),
+        with_priority("junk", "eleven"),
+        stopped("stopped"),
+        with_priority("late", "1"),
+    ];
     let mut play = fenced_with(guests, vec![]);
     let mut order = Vec::new();
     while let Next::Step(Step::Evacuate { server, .. }) = play.pass() {
@@ -156,12 +186,24 @@ fn a_guest_that_cannot_or_must_not_be_rebuilt_is_named_with_its_reason() {
         (state("paused"), vec![], GuestDisks::Shared, GuestOutcome::Skipped, reasons::STATE_UNSUITABLE),
         (state("resized"), vec![], GuestDisks::Shared, GuestOutcome::Skipped, reasons::STATE_UNSUITABLE),
         (guest("g"), vec![], GuestDisks::Local, GuestOutcome::Skipped, reasons::LOCAL_DISK),
-        (Guest { boot_from_volume: true, local_extra_disks: true, ..guest("g") }, vec![], GuestDisks::Local, GuestOutcome::Skipped, reasons::LOCAL_DISK),
+        (
+            Guest { boot_from_volume: true, local_extra_disks: true, ..guest("g") },
+            vec![],
+            GuestDisks::Local,
+            GuestOutcome::Skipped,
+            reasons::LOCAL_DISK,
+        ),
         (guest("g"), vec![record(1, "live-migration", "running", "g")], GuestDisks::Shared, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT),
         (guest("g"), vec![record(1, "evacuation", "accepted", "g")], GuestDisks::Shared, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT),
         (guest("g"), vec![record(1, "migration", "finished", "g")], GuestDisks::Shared, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT),
         (task("migrating"), vec![], GuestDisks::Shared, GuestOutcome::NeedsHuman, reasons::MOVE_IN_FLIGHT),
-        (Guest { vm_state: "error".into(), power_state: 4, ..guest("g") }, vec![], GuestDisks::Shared, GuestOutcome::NeedsHuman, reasons::NEEDS_HUMAN),
+        (
+            Guest { vm_state: "error".into(), power_state: 4, ..guest("g") },
+            vec![],
+            GuestDisks::Shared,
+            GuestOutcome::NeedsHuman,
+            reasons::NEEDS_HUMAN,
+        ),
     ];
     for (guest, moves, disks, outcome, reason) in cases {
         let mut play = fenced_with(vec![guest.clone()], moves);
@@ -172,10 +214,7 @@ fn a_guest_that_cannot_or_must_not_be_rebuilt_is_named_with_its_reason() {
         assert_eq!((found.outcome, found.reason.as_str()), (outcome, reason), "{guest:?}");
         assert!(!found.message.is_empty());
     }
-    let safe = [
-        Guest { boot_from_volume: true, ..guest("g") },
-        Guest { vm_state: "error".into(), ..guest("g") },
-    ];
+    let safe = [Guest { boot_from_volume: true, ..guest("g") }, Guest { vm_state: "error".into(), ..guest("g") }];
     for guest in safe {
         let mut play = fenced_with(vec![guest], vec![record(1, "evacuation", "error", "g")]);
         play.object.spec.local_disks = LocalDisks::Rebuild;
@@ -342,7 +381,8 @@ fn live_migrations_that_failed_before_the_host_died_are_no_tries_of_the_rebuildi
     for attempt in 1..=5 {
         play.env.intents.push(Intent { name: format!("op-lm-{attempt}"), attempt, ..intent(live_migrate("g"), Failed, 600 - attempt) });
     }
-    play.object.status.guests = vec![GuestMove { id: "g".into(), vm_state: "active".into(), priority: 5, attempts: 5, outcome: GuestOutcome::Moving, ..Default::default() }];
+    play.object.status.guests =
+        vec![GuestMove { id: "g".into(), vm_state: "active".into(), priority: 5, attempts: 5, outcome: GuestOutcome::Moving, ..Default::default() }];
     assert_eq!(sends(play.pass()).0, "g");
     assert_eq!(record_of(&play, "g").attempts, 1);
 }
@@ -392,7 +432,9 @@ fn a_guest_whose_open_move_led_to_a_host_that_is_proven_off_is_rebuilt_elsewhere
             rooms.retain(|d| d.host != "b");
         }
         match play.pass() {
-            Next::Step(Step::Evacuate { destination, records_before, .. }) => assert!(goes && destination == "c" && records_before == [1], "{kind} {status}"),
+            Next::Step(Step::Evacuate { destination, records_before, .. }) => {
+                assert!(goes && destination == "c" && records_before == [1], "{kind} {status}")
+            }
             other => assert!(!goes, "{kind} {status}: {other:?}"),
         }
     }

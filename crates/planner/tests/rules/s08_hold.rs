@@ -42,7 +42,10 @@ fn what_a_leader_that_is_gone_or_we_ourselves_had_sent_holds_nothing() {
     let ours = Intent { ex_leader: None, ..theirs() };
     assert!(matches!(steps(enable(FormerLeader::Unknown, ours).pass()), Step::NovaService { enabled: Some(true), .. }));
     let closed = Intent { state: OperationState::Observed, ..theirs() };
-    assert!(matches!(steps(enable(FormerLeader::Unknown, closed).pass()), Step::NovaService { enabled: Some(true), .. }), "its own leader settled it");
+    assert!(
+        matches!(steps(enable(FormerLeader::Unknown, closed).pass()), Step::NovaService { enabled: Some(true), .. }),
+        "its own leader settled it"
+    );
 }
 
 #[test]
@@ -88,7 +91,8 @@ fn power_comes_back_at_once_only_where_nova_holds_the_host_down() {
 #[test]
 fn a_fenced_host_keeps_its_latch_and_its_forced_down_while_it_is_held() {
     let forced = planner::facts::ServiceFacts { up: false, ..fenced() };
-    let facts = planner::facts::HostFacts { service: Fact::Seen(forced, at(0)), beats: vec![beat(-10, "u-1", false), beat(0, "u0", false)], ..facts() };
+    let facts =
+        planner::facts::HostFacts { service: Fact::Seen(forced, at(0)), beats: vec![beat(-10, "u-1", false), beat(0, "u0", false)], ..facts() };
     let mut env = env();
     env.intents = vec![theirs()];
     env.evidence.latch = Some(Latch { epoch: 1, by: "Evacuation/x".into(), by_uid: "x".into(), at: at(-100), disabled_by_us: true });

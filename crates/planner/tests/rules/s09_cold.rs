@@ -153,7 +153,11 @@ fn calls_are_settled_by_the_records_and_never_on_a_guess() {
         (intent(cold("g", &[]), Accepted, 5), with(vec![stopped("g")], vec![record(9, "resize", "error", "g")]), reasons::SETTLING),
         (intent(cold("g", &[]), Unknown, 25), with(vec![stopped("g")], vec![]), reasons::SETTLING),
         (intent(cold("g", &[]), Unknown, 81), with(vec![stopped("g")], vec![]), "Failed"),
-        (intent(cold("g", &[]), Accepted, 5), with(vec![stopped("g")], vec![record(9, "migration", "post-migrating", "g")]), reasons::WAITING_FOR_MOVES),
+        (
+            intent(cold("g", &[]), Accepted, 5),
+            with(vec![stopped("g")], vec![record(9, "migration", "post-migrating", "g")]),
+            reasons::WAITING_FOR_MOVES,
+        ),
     ] {
         assert_eq!(judge(&intent, &facts), want, "{} {:?} {:?}", intent.step, intent.state, facts.moves);
     }

@@ -69,7 +69,11 @@ fn the_gate_opens_with_the_second_pass_thirty_seconds_after_the_first() {
     assert_eq!(judge(Some(-30)), (Gate::Empty, Some(at(-30))));
     for others in [-11, -3_600, 1, 3_600] {
         let env = planner::Env { led_since: at(-10), ..env() };
-        assert_eq!(gate(&empty(), &env, Some(at(others))), (Gate::SecondPass(20), Some(at(-10))), "a first pass of an earlier leader: from when we came");
+        assert_eq!(
+            gate(&empty(), &env, Some(at(others))),
+            (Gate::SecondPass(20), Some(at(-10))),
+            "a first pass of an earlier leader: from when we came"
+        );
     }
     let (not, since) = gate(&HostFacts { provider: Fact::Unknown("500".into()), ..empty() }, &env(), Some(at(-60)));
     assert!(matches!(not, Gate::Not(_)) && since.is_none());
@@ -199,7 +203,14 @@ fn a_guest_is_not_stopped_because_migrations_never_left() {
     shutdown.spec.allow_off_vm = OffVm::Allow;
     let tried = |evidence: &str| {
         let mut env = env();
-        env.intents = (1..=3).map(|n| planner::Intent { attempt: n, name: format!("op-{n}"), evidence: evidence.into(), ..intent(live_migrate("g"), OperationState::Refused, 5_000 - n) }).collect();
+        env.intents = (1..=3)
+            .map(|n| planner::Intent {
+                attempt: n,
+                name: format!("op-{n}"),
+                evidence: evidence.into(),
+                ..intent(live_migrate("g"), OperationState::Refused, 5_000 - n)
+            })
+            .collect();
         steps(Play::new(shutdown.clone(), facts.clone(), env).pass())
     };
     assert!(matches!(tried("not sent: less than 1 s of the lease remains"), Step::LiveMigrate { .. }));
@@ -211,11 +222,22 @@ fn a_failed_migration_is_tried_again_after_a_pause_that_doubles() {
     let facts = HostFacts { guests: Fact::Seen(vec![guest("g")], at(0)), ..empty() };
     let next = |ages: &[i64]| {
         let mut env = env();
-        env.intents = ages.iter().enumerate().map(|(n, age)| planner::Intent { attempt: n as i64, name: format!("op-{n}"), ..intent(live_migrate("g"), OperationState::Failed, *age) }).collect();
+        env.intents = ages
+            .iter()
+            .enumerate()
+            .map(|(n, age)| planner::Intent { attempt: n as i64, name: format!("op-{n}"), ..intent(live_migrate("g"), OperationState::Failed, *age) })
+            .collect();
         planner::host_operation::decide(&operation(HostOperationType::Drain), &facts, &env).next
     };
     // The tries of an intent close a second after they were sent.
-    for (ages, goes) in [(vec![30], false), (vec![31], true), (vec![500, 60], false), (vec![500, 61], true), (vec![9_000, 5_000, 120], false), (vec![9_000, 5_000, 121], true)] {
+    for (ages, goes) in [
+        (vec![30], false),
+        (vec![31], true),
+        (vec![500, 60], false),
+        (vec![500, 61], true),
+        (vec![9_000, 5_000, 120], false),
+        (vec![9_000, 5_000, 121], true),
+    ] {
         assert_eq!(matches!(next(&ages), Next::Step(_)), goes, "{ages:?}");
     }
 }
@@ -239,7 +261,8 @@ fn a_soft_power_off_that_the_system_ignores_fails_and_never_becomes_a_hard_one()
     assert_eq!(power_of(steps(play.pass())), SoftOff);
     play.answered(OperationState::Observed, "");
     play.pass_time(200);
-    let mut dark = Play::new(play.object.clone(), HostFacts { links: vec![blind(link("l1", PowerState::On))], ..play.facts.clone() }, play.env.clone());
+    let mut dark =
+        Play::new(play.object.clone(), HostFacts { links: vec![blind(link("l1", PowerState::On))], ..play.facts.clone() }, play.env.clone());
     for _ in 0..500 {
         dark.pass_time(1);
         assert!(!matches!(dark.pass(), Next::Step(_)));
@@ -275,7 +298,9 @@ fn power_is_switched_only_through_a_verified_link_that_itself_reads_on() {
     assert_eq!(waits(next(vec![unverified(link("l1", PowerState::On)), link("l2", PowerState::Off)])).0, reasons::NO_VERIFIED_LINK);
     assert_eq!(waits(next(vec![unverified(link("l1", PowerState::On)), blind(link("l2", PowerState::On))])).0, reasons::NO_VERIFIED_LINK);
     assert_eq!(waits(next(vec![blind(link("l2", PowerState::On))])).0, reasons::POWER_UNREADABLE);
-    assert!(matches!(steps(next(vec![unverified(link("l1", PowerState::On)), link("l2", PowerState::On)])), Step::Power { link, .. } if link == "l2"));
+    assert!(
+        matches!(steps(next(vec![unverified(link("l1", PowerState::On)), link("l2", PowerState::On)])), Step::Power { link, .. } if link == "l2")
+    );
 }
 
 #[test]

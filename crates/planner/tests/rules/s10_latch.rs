@@ -108,7 +108,8 @@ fn a_latch_of_an_older_evacuation_with_the_same_name_is_not_this_ones_fence() {
 #[test]
 fn under_the_latch_nothing_that_is_declared_is_enforced_and_it_says_so() {
     for power in [PowerWish::On, PowerWish::Off, PowerWish::Unmanaged] {
-        let mut play = Play::new(host(power), HostFacts { service: Fact::Seen(fenced(), at(0)), links: vec![link("l1", PowerState::Off)], ..dead() }, env());
+        let mut play =
+            Play::new(host(power), HostFacts { service: Fact::Seen(fenced(), at(0)), links: vec![link("l1", PowerState::Off)], ..dead() }, env());
         play.object.spec.schedulable = if power == PowerWish::Off { Default::default() } else { v1::Schedulable::Enabled };
         play.env.evidence.latch = Some(latch("x", true));
         let (reason, message) = waits(play.pass());
@@ -240,7 +241,8 @@ fn a_cancelled_evacuation_waits_for_its_own_calls_only() {
 
 #[test]
 fn a_guest_that_was_shut_down_while_its_host_is_drained_did_not_move_and_is_rebuilt_if_the_host_dies() {
-    let mut play = rebuild(HostFacts { service: Fact::Seen(disabled(), at(0)), guests: Fact::Seen(vec![guest("g0"), guest("g1")], at(0)), ..facts() });
+    let mut play =
+        rebuild(HostFacts { service: Fact::Seen(disabled(), at(0)), guests: Fact::Seen(vec![guest("g0"), guest("g1")], at(0)), ..facts() });
     play.object.status.started_at = Some(at(-60));
     assert!(matches!(steps(play.pass()), Step::LiveMigrate { .. }));
     play.env.intents.clear();

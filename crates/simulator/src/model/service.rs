@@ -58,8 +58,13 @@ impl World {
     /// All hypervisors of cells that answer.
     pub(crate) fn hypervisors(&self) -> Vec<Hypervisor> {
         let seen = self.hosts.values().filter(|h| !self.cells_down.contains(&h.cell));
-        seen.map(|h| Hypervisor { id: h.provider_id.clone(), hostname: h.name.clone(), hypervisor_type: h.hypervisor_type.clone(), service_host: h.name.clone() })
-            .collect()
+        seen.map(|h| Hypervisor {
+            id: h.provider_id.clone(),
+            hostname: h.name.clone(),
+            hypervisor_type: h.hypervisor_type.clone(),
+            service_host: h.name.clone(),
+        })
+        .collect()
     }
 
     /// `PUT /os-services/{id}` (2.53): `forced_down` is saved first, so together with it a disable makes no

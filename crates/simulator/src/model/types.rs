@@ -109,7 +109,13 @@ pub struct HostSpec {
 impl HostSpec {
     /// A host with 16 CPUs, 64 GiB and 2000 GB of disk.
     pub fn new(name: impl Into<String>) -> Self {
-        HostSpec { name: name.into(), cell: "cell1".into(), zone: "nova".into(), room: Room { vcpus: 16, ram_mb: 65_536, disk_gb: 2_000 }, hypervisor_type: "QEMU".into() }
+        HostSpec {
+            name: name.into(),
+            cell: "cell1".into(),
+            zone: "nova".into(),
+            room: Room { vcpus: 16, ram_mb: 65_536, disk_gb: 2_000 },
+            hypervisor_type: "QEMU".into(),
+        }
     }
 }
 

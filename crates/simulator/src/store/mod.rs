@@ -11,9 +11,7 @@ use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use store::{
-    Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, Store, StoreError, StoreResult,
-};
+use store::{Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, Store, StoreError, StoreResult};
 use tokio::sync::watch;
 
 /// A database in memory. Calls take no time and never fail by themselves.

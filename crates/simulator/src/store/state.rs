@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use store::{
-    CONTROLLER_LEASE, Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision,
-    StoreError, StoreResult,
+    CONTROLLER_LEASE, Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, StoreError,
+    StoreResult,
 };
 
 /// Rows of history removed at once.

@@ -38,7 +38,13 @@ pub enum Wish {
     Update(&'static str, usize, u8, Version),
     Delete(&'static str, usize, Version),
     NotFrozen,
-    Claim { host: usize, owner: usize, rank: i64, purpose: &'static str, max: Option<i64> },
+    Claim {
+        host: usize,
+        owner: usize,
+        rank: i64,
+        purpose: &'static str,
+        max: Option<i64>,
+    },
     Unclaim(usize, usize),
     Claimed(usize, usize),
     NoneOpen(&'static str, usize),
@@ -190,7 +196,9 @@ impl Wish {
                 let present = model.evidence(HOSTS[*host]).await.unwrap().version;
                 Op::PutEvidence { host: HOSTS[*host].into(), expected: v.of(present), body: json!({"x": x}) }
             }
-            Wish::Secret(n, x) => Op::PutSecret { name: HOSTS[*n].into(), data: BTreeMap::from([("password".into(), SecretString::from(format!("p{x}")))]) },
+            Wish::Secret(n, x) => {
+                Op::PutSecret { name: HOSTS[*n].into(), data: BTreeMap::from([("password".into(), SecretString::from(format!("p{x}")))]) }
+            }
             Wish::NoSecret(n) => Op::DeleteSecret { name: HOSTS[*n].into() },
         }
     }

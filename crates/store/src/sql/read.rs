@@ -15,8 +15,7 @@ use serde_json::value::RawValue;
 type Row = (String, String, i64, String, String, String);
 type Columns = (resources::kind, resources::name, resources::resource_version, resources::metadata, resources::spec, resources::status);
 
-const COLUMNS: Columns =
-    (resources::kind, resources::name, resources::resource_version, resources::metadata, resources::spec, resources::status);
+const COLUMNS: Columns = (resources::kind, resources::name, resources::resource_version, resources::metadata, resources::spec, resources::status);
 
 fn object((kind, _, _, metadata, spec, status): Row) -> StoreResult<DynObject> {
     Ok(DynObject { api_version: API_VERSION.into(), kind, metadata: parse(&metadata)?, spec: parse(&spec)?, status: parse(&status)? })

@@ -84,7 +84,11 @@ async fn main() -> Result<(), Failure> {
     for database in [Database::Postgres, Database::Mariadb] {
         match pair::changes_of_leader(database).await {
             Ok(took) => {
-                note(format!("takeover after SIGKILL of the leader, longest of {}, {database}", pair::RUNS), format!("{:.1} s", took.after_kill.as_secs_f64()), "≤ 9 s");
+                note(
+                    format!("takeover after SIGKILL of the leader, longest of {}, {database}", pair::RUNS),
+                    format!("{:.1} s", took.after_kill.as_secs_f64()),
+                    "≤ 9 s",
+                );
                 note(format!("planned handover, longest of {}, {database}", pair::RUNS), format!("{:.2} s", took.planned.as_secs_f64()), "≤ 1 s");
             }
             Err(why) => eprintln!("skipped: {why}"),

@@ -47,7 +47,8 @@ impl Place {
             Database::Postgres => Some(Kind::Postgres),
             Database::Mariadb => Some(Kind::Mariadb),
         };
-        let server = server.map(|kind| Server::start(kind, Options { durable: true, ..Options::default() }).ok_or(format!("{database} is not installed")));
+        let server =
+            server.map(|kind| Server::start(kind, Options { durable: true, ..Options::default() }).ok_or(format!("{database} is not installed")));
         let server = server.transpose()?;
         let url = match &server {
             None => format!("sqlite://{}", dir.path().join("cloud-manager.db").display()),

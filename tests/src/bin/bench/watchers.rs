@@ -51,7 +51,8 @@ pub async fn late(database: Database, watchers: usize) -> Result<Late, Failure> 
     let mut times = Vec::new();
     while times.len() < CHANGES * watchers {
         let next = tokio::time::timeout(Duration::from_secs(30), heard.recv()).await;
-        let (number, at) = next.map_err(|_| format!("only {} of {} changes were heard of", times.len(), CHANGES * watchers))?.ok_or("all watchers ended")?;
+        let (number, at) =
+            next.map_err(|_| format!("only {} of {} changes were heard of", times.len(), CHANGES * watchers))?.ok_or("all watchers ended")?;
         times.push((at - sent[number]).as_secs_f64() * 1_000.0);
     }
     times.sort_by(f64::total_cmp);

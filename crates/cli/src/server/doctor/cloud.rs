@@ -31,7 +31,9 @@ pub(super) async fn check(config: &Config, cluster_uuid: Option<&str>, report: &
             Ok(services) => services_of(&version(found), &services, cluster_uuid, report),
             Err(error) => report.fail("nova", error.to_string(), "Our user needs the role admin to read Nova's services"),
         },
-        Err(error) => report.fail("nova", error.to_string(), "See whether nova-api runs, and its endpoint in the catalogue ([openstack] interface, region)"),
+        Err(error) => {
+            report.fail("nova", error.to_string(), "See whether nova-api runs, and its endpoint in the catalogue ([openstack] interface, region)")
+        }
     }
     match cloud.placement_version().await {
         Ok(found) => report.ok("placement", format!("answers, API {}", version(found))),
@@ -70,7 +72,11 @@ async fn login(cloud: &OpenStack, report: &mut Report) -> bool {
             false
         }
         Ok(None) => {
-            report.fail("keystone", "it gave us a token and does not know it, or access rules bind it", "Use an application credential without access rules");
+            report.fail(
+                "keystone",
+                "it gave us a token and does not know it, or access rules bind it",
+                "Use an application credential without access rules",
+            );
             true
         }
         Ok(Some(who)) => {
@@ -97,7 +103,11 @@ fn services_of(version: &str, services: &[Service], cluster_uuid: Option<&str>, 
     let (up, unknown) = (count(Some(true)), count(None));
     let what = format!("API {version}; {up} of {} nova-compute up", computes.len());
     if unknown > 0 {
-        report.warn("nova", format!("{what}, {unknown} unknown: a cell does not answer"), "See nova-manage cell_v2 list_cells, and the cell's database and message queue");
+        report.warn(
+            "nova",
+            format!("{what}, {unknown} unknown: a cell does not answer"),
+            "See nova-manage cell_v2 list_cells, and the cell's database and message queue",
+        );
     } else if !services.iter().any(|s| s.binary == "nova-conductor" && s.up == Some(true)) {
         report.fail("nova", format!("{what}, no nova-conductor up"), "Start nova-conductor: without one no host is taken for dead");
     } else {
@@ -110,7 +120,8 @@ fn services_of(version: &str, services: &[Service], cluster_uuid: Option<&str>, 
         if let Some(uuid) = foreign(&facts, ours) {
             strangers += 1;
             let what = format!("host {} carries the mark of another Cloud Manager ({uuid}); nothing disruptive is done to it", service.host);
-            let way_out = format!("Find that one and stop one of the two; then: openstack compute service set --enable {} nova-compute", service.host);
+            let way_out =
+                format!("Find that one and stop one of the two; then: openstack compute service set --enable {} nova-compute", service.host);
             report.fail("marks", what, way_out);
         }
     }

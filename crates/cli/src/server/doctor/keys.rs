@@ -23,7 +23,11 @@ pub(super) fn load(path: &Path, report: &mut Report) -> KeyRing {
 pub(super) async fn sealed(store: &SqlStore, path: &Path, report: &mut Report) {
     if !path.exists() {
         return match store.sealed_by().await {
-            Ok(sealed) if sealed.is_empty() => report.warn("keys", format!("there is no key file {} yet, and nothing is sealed", path.display()), "A server makes it at its first start"),
+            Ok(sealed) if sealed.is_empty() => report.warn(
+                "keys",
+                format!("there is no key file {} yet, and nothing is sealed", path.display()),
+                "A server makes it at its first start",
+            ),
             Ok(sealed) => {
                 let ids: Vec<String> = sealed.into_keys().collect();
                 let what = format!("there is no key file {}, and Credentials are sealed with {}", path.display(), ids.join(", "));

@@ -33,7 +33,8 @@ pub(super) async fn check(store: &SqlStore, report: &mut Report) {
             }
             Ok(_) if Instant::now() < deadline => {}
             Ok(_) => {
-                let what = format!("{} holds the lease{since} (token {}) and has not renewed it for {} s", first.holder, first.token, patience.as_secs());
+                let what =
+                    format!("{} holds the lease{since} (token {}) and has not renewed it for {} s", first.holder, first.token, patience.as_secs());
                 return report.warn("lease", format!("{what}: it is dead, or hangs, and nobody has taken over"), start);
             }
             Err(error) => return report.fail("lease", error.to_string(), ""),

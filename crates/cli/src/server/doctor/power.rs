@@ -3,10 +3,7 @@
 use super::report::Report;
 use futures::{StreamExt, stream};
 use power::{Drivers, PowerDriver, PowerError, Target};
-use schemas::{
-    DynObject, Object,
-    v1::PowerDevice,
-};
+use schemas::{DynObject, Object, v1::PowerDevice};
 use secrecy::ExposeSecret;
 use std::{collections::BTreeMap, time::Duration};
 use store::{ListQuery, SqlStore, Store};
@@ -23,7 +20,11 @@ pub(super) async fn check(store: &SqlStore, report: &mut Report) {
         Err(error) => return report.fail("bmc", format!("the power devices are not known: {error}"), ""),
     };
     if devices.is_empty() {
-        return report.warn("bmc", "there are no power devices: nothing can be fenced", "Declare them: cloud-manager apply -f, see cloud-manager explain powerdevice");
+        return report.warn(
+            "bmc",
+            "there are no power devices: nothing can be fenced",
+            "Declare them: cloud-manager apply -f, see cloud-manager explain powerdevice",
+        );
     }
     let drivers = Drivers::new();
     let total = devices.len();

@@ -52,7 +52,9 @@ impl StateFile {
                 let kept = State { went_back: Some(why.clone()), ..state };
                 match self.put(&kept) {
                     Ok(()) => *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept),
-                    Err(error) => tracing::error!(%error, "it cannot be written down that history went back; this process remembers it while it runs"),
+                    Err(error) => {
+                        tracing::error!(%error, "it cannot be written down that history went back; this process remembers it while it runs")
+                    }
                 }
             }
         }
