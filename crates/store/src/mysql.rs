@@ -67,6 +67,8 @@ pub(crate) async fn connect_with_variables(server: &Server, purpose: Purpose) ->
         // Compare-and-set counts rows that matched, as on the other databases.
         .client_found_rows(true)
         .tcp_keepalive(Some(10_000u32))
+        // diesel-async keeps prepared statements. A second memory closes those that it holds, one by one after the 32nd.
+        .stmt_cache_size(0)
         .ssl_opts(ssl);
     let fail = |e: mysql_async::Error| refusal(server, &e);
     let mut conn = mysql_async::Conn::new(options).await.map_err(fail)?;

@@ -64,7 +64,7 @@ impl PowerDriver for Devices {
         }
         let call = Call::Power { host: target.spec.endpoint.host.clone(), command };
         let (token, may_act) = self.process.belief();
-        let act = Act { call: &call, token, may_act, late: false, now: self.process.now() };
+        let act = Act { call: &call, token, may_act, late: false, now: self.process.steady() };
         self.process.stage.judge(|laws, world| laws.before(&act, world));
         arm(&self.process, ticket.what, Some(&call), false);
         let mut effect = Box::pin(struck(&self.process, self.power.set(target, command)));

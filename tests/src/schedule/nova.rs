@@ -80,7 +80,7 @@ impl Nova {
     async fn act<T>(&self, call: Call, effect: impl Future<Output = CloudResult<T>>) -> CloudResult<T> {
         let ticket = self.process.begin(Class::Act, "act", WAY).await;
         let (token, may_act) = self.process.belief();
-        let act = Act { call: &call, token, may_act, late: ticket.late, now: self.process.now() };
+        let act = Act { call: &call, token, may_act, late: ticket.late, now: self.process.steady() };
         self.process.stage.judge(|laws, world| laws.before(&act, world));
         let before = self.process.stage.with(|w| w.calls().count());
         arm(&self.process, ticket.what, Some(&call), true);

@@ -139,6 +139,7 @@ impl Stage {
 pub struct Process {
     pub stage: Arc<Stage>,
     pub slot: usize,
+    skew_at_birth: i64,
     pub name: String,
     /// Nothing it does has an effect any longer.
     dead: AtomicBool,
@@ -161,9 +162,11 @@ pub struct Ticket {
 impl Process {
     pub fn new(stage: Arc<Stage>, slot: usize, life: u64) -> Arc<Process> {
         let name = format!("{}{life}", ["A", "B"][slot]);
+        let skew_at_birth = lock(&stage.slots[slot]).skew;
         Arc::new(Process {
             stage,
             slot,
+            skew_at_birth,
             name,
             dead: AtomicBool::new(false),
             dying: AtomicBool::new(false),
@@ -194,6 +197,12 @@ impl Process {
         self.stage.say(&self.name, what);
     }
 
+    /// By the even clock that it leads by.
+    pub fn steady(&self) -> Time {
+        Time(self.stage.clock.now().0 + self.skew_at_birth)
+    }
+
+    /// By its machine's clock.
     pub fn now(&self) -> Time {
         Time(self.stage.clock.now().0 + lock(&self.stage.slots[self.slot]).skew)
     }

@@ -225,8 +225,12 @@ impl Run<'_> {
 
     fn rebuild(&mut self, service: &ServiceFacts, settled: &Settled) -> Turn {
         self.take_claim("evacuation", None);
-        if service.forced_down && self.nothing_is_left(settled) {
-            return self.end();
+        if service.forced_down && self.evidence.latch.as_ref().is_some_and(|l| l.by_uid == self.env.owner_uid) {
+            match self.enlist(settled) {
+                Err(next) => return Turn::Next(next),
+                Ok(()) if self.status.guests.iter().all(guests::has_come_to_its_end) => return self.end(),
+                Ok(()) => {}
+            }
         }
         if let Some(turn) = self.prove_off(settled).or_else(|| self.prove_silent(settled)) {
             return turn;
@@ -235,26 +239,24 @@ impl Run<'_> {
         if service.enabled || !service.forced_down || !latched {
             return self.fence_in_nova(service);
         }
-        let Some(guests) = self.facts.guests.seen() else {
-            return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("guests cannot be listed: {}", self.facts.guests.why()), 3));
-        };
-        if self.facts.moves.seen().is_none() {
-            return Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("migration records cannot be read: {}", self.facts.moves.why()), 3));
+        if let Err(next) = self.enlist(settled) {
+            return Turn::Next(next);
         }
-        guests::enlist(&mut self.status.guests, guests, self.env);
-        self.update_guests(settled);
         self.send_next(settled)
     }
 
-    /// Whether it was fenced for this evacuation and every guest has come to an end: then nothing is asked of it any more,
-    /// and if it shows life it is not fenced again.
-    fn nothing_is_left(&mut self, settled: &Settled) -> bool {
-        let fenced = self.evidence.latch.as_ref().is_some_and(|l| l.by_uid == self.env.owner_uid);
-        let (Some(guests), Some(_), true) = (self.facts.guests.seen(), self.facts.moves.seen(), fenced) else { return false };
+    /// Takes the guests in that Nova shows on the host. Once each has come to its end nothing is asked of a host that was
+    /// fenced for this evacuation, and if it shows life it is not fenced again; without the list nobody can tell (S1).
+    fn enlist(&mut self, settled: &Settled) -> Result<(), Next> {
+        let Some(guests) = self.facts.guests.seen() else {
+            return Err(wait(reasons::NOVA_UNREADABLE, format!("guests cannot be listed: {}", self.facts.guests.why()), 3));
+        };
+        if self.facts.moves.seen().is_none() {
+            return Err(wait(reasons::NOVA_UNREADABLE, format!("migration records cannot be read: {}", self.facts.moves.why()), 3));
+        }
         guests::enlist(&mut self.status.guests, guests, self.env);
         self.update_guests(settled);
-        let ended = |m: &GuestMove| matches!(m.outcome, GuestOutcome::Moved | GuestOutcome::Skipped | GuestOutcome::Failed);
-        self.status.guests.iter().all(ended)
+        Ok(())
     }
 
     /// `None`: proven off, by readings young enough to send requests on (S4, S5).

@@ -47,6 +47,11 @@ fn end(m: &mut GuestMove, outcome: GuestOutcome, reason: &str, message: impl Int
     m.message = message.into();
 }
 
+/// Whether nothing is waited for any more for this guest, by a person neither.
+pub(super) fn has_come_to_its_end(m: &GuestMove) -> bool {
+    matches!(m.outcome, GuestOutcome::Moved | GuestOutcome::Skipped | GuestOutcome::Failed)
+}
+
 /// Whether nothing more will be tried for this guest.
 pub(super) fn has_ended(m: &GuestMove) -> bool {
     !matches!(m.outcome, GuestOutcome::Pending | GuestOutcome::Moving)
