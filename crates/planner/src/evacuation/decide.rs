@@ -225,6 +225,8 @@ impl Run<'_> {
 
     fn rebuild(&mut self, service: &ServiceFacts, settled: &Settled) -> Turn {
         self.take_claim("evacuation", None);
+        // Once all its guests have come to an end nothing is asked of a host that was fenced for this evacuation, and if it
+        // shows life it is not fenced again; without the list nobody can tell (S1).
         if service.forced_down && self.evidence.latch.as_ref().is_some_and(|l| l.by_uid == self.env.owner_uid) {
             match self.enlist(settled) {
                 Err(next) => return Turn::Next(next),
@@ -245,8 +247,7 @@ impl Run<'_> {
         self.send_next(settled)
     }
 
-    /// Takes the guests in that Nova shows on the host. Once each has come to its end nothing is asked of a host that was
-    /// fenced for this evacuation, and if it shows life it is not fenced again; without the list nobody can tell (S1).
+    /// Takes the guests in that Nova shows on the host.
     fn enlist(&mut self, settled: &Settled) -> Result<(), Next> {
         let Some(guests) = self.facts.guests.seen() else {
             return Err(wait(reasons::NOVA_UNREADABLE, format!("guests cannot be listed: {}", self.facts.guests.why()), 3));
