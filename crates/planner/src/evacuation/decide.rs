@@ -228,10 +228,13 @@ impl Run<'_> {
         // Once all its guests have come to an end nothing is asked of a host that was fenced for this evacuation, and if it
         // shows life it is not fenced again; without the list nobody can tell (S1).
         if service.forced_down && self.evidence.latch.as_ref().is_some_and(|l| l.by_uid == self.env.owner_uid) {
-            match self.enlist(settled) {
-                Err(next) => return Turn::Next(next),
-                Ok(()) if self.status.guests.iter().all(guests::has_come_to_its_end) => return self.end(),
-                Ok(()) => {}
+            if let Err(next) = self.enlist(settled) {
+                return Turn::Next(next);
+            }
+            match guests::is_anyone_left(&self.status.guests, &self.ev.spec, self.facts) {
+                Ok(true) => {}
+                Ok(false) => return self.end(),
+                Err(why) => return Turn::Next(wait(reasons::NOVA_UNREADABLE, why, 3)),
             }
         }
         if let Some(turn) = self.prove_off(settled).or_else(|| self.prove_silent(settled)) {

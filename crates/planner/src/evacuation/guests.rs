@@ -47,9 +47,24 @@ fn end(m: &mut GuestMove, outcome: GuestOutcome, reason: &str, message: impl Int
     m.message = message.into();
 }
 
-/// Whether nothing is waited for any more for this guest, by a person neither.
-pub(super) fn has_come_to_its_end(m: &GuestMove) -> bool {
-    matches!(m.outcome, GuestOutcome::Moved | GuestOutcome::Skipped | GuestOutcome::Failed)
+/// Whether a guest is still to be taken off the host. `Err`: some may be, and why nobody can tell: what is not known must
+/// not mean more force (S1).
+pub(super) fn is_anyone_left(moves: &[GuestMove], spec: &EvacuationSpec, facts: &HostFacts) -> Result<bool, String> {
+    let mut doubt = None;
+    for m in moves {
+        match m.outcome {
+            GuestOutcome::Moved | GuestOutcome::Skipped | GuestOutcome::Failed => {}
+            GuestOutcome::Moving | GuestOutcome::NeedsHuman => return Ok(true),
+            GuestOutcome::Pending => match (&facts.guest(&m.id), &facts.microversion) {
+                (Fact::Unknown(why), _) | (_, Fact::Unknown(why)) => doubt = Some(format!("{} cannot be judged: {why}", m.name)),
+                (Fact::Seen(guest, _), _) if spec.local_disks == LocalDisks::Refuse && disk_survives(guest, facts).is_none() => {
+                    doubt = Some(format!("{} cannot be judged: {}", m.name, facts.disks.why()));
+                }
+                _ => return Ok(true),
+            },
+        }
+    }
+    doubt.map_or(Ok(false), Err)
 }
 
 /// Whether nothing more will be tried for this guest.
