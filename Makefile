@@ -12,6 +12,9 @@ help: ## Show the targets
 
 test: peers arrows linted-tests deny smoke ## Everything but the lab matrix (about 30 min on 2 cores)
 
+# The smoke run takes the program that the tests were built with.
+test: export BINARY = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/cloud-manager
+
 quick: check arrows tests ## What needs no further packages
 
 peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator, PostgreSQL, MariaDB)
@@ -46,8 +49,6 @@ schemas: ## Write the JSON Schemas that are checked in
 
 smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8 min)
 	tests/openstack/smoke
-
-test: export BINARY = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/cloud-manager
 
 lab: peers ## The matrix on a real OpenStack: every scenario, and pairs on PostgreSQL, MariaDB and Galera
 	tests/openstack/e2e --runs 3 all

@@ -16,7 +16,7 @@ pub mod v1;
 pub use condition::{Condition, ConditionStatus, Conditions};
 pub use field::FieldError;
 pub use kinds::{Column, KindInfo};
-pub use meta::{ObjectMeta, OwnerReference};
+pub use meta::{METADATA_KEYS, ObjectMeta, OwnerReference};
 pub use object::{DynObject, Kind, Object};
 pub use time::Time;
 

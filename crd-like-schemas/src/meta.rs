@@ -41,6 +41,20 @@ pub struct ObjectMeta {
     pub owner_references: Vec<OwnerReference>,
 }
 
+/// The fields of [`ObjectMeta`], as they are written.
+pub const METADATA_KEYS: [&str; 10] = [
+    "name",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "labels",
+    "annotations",
+    "finalizers",
+    "ownerReferences",
+];
+
 /// Points at an owner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -100,5 +114,21 @@ impl Ref {
     /// A reference to `name`.
     pub fn to(name: impl Into<String>) -> Self {
         Ref { name: name.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_of_metadata_are_its_fields() {
+        let schema = serde_json::to_value(schemars::schema_for!(ObjectMeta)).unwrap();
+        let fields: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut keys = METADATA_KEYS.to_vec();
+        keys.sort_unstable();
+        let mut sorted = fields.clone();
+        sorted.sort_unstable();
+        assert_eq!(keys, sorted);
     }
 }

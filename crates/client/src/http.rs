@@ -2,10 +2,11 @@
 
 use crate::{
     Access, ApiError, DEFAULT_ENDPOINT, Error, Query, SERVICE_TYPE, Watch,
+    address::{normalise, object_path},
     auth::{Auth, Session, keystone_catalogue, keystone_endpoint},
 };
 use reqwest::{Method, Response, header::HeaderValue};
-use schemas::DynObject;
+use schemas::{DynObject, METADATA_KEYS};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::{
@@ -20,19 +21,6 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(35);
 const PAGE: usize = 500;
 /// The newest microversion this client knows.
 const MICROVERSION: &str = "cloud-manager 1.0";
-/// Metadata that this client knows; newer servers may send more.
-const METADATA: [&str; 10] = [
-    "name",
-    "uid",
-    "generation",
-    "resourceVersion",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "labels",
-    "annotations",
-    "finalizers",
-    "ownerReferences",
-];
 
 /// Where the API is and who asks.
 #[derive(Clone, Debug)]
@@ -253,7 +241,7 @@ impl Client {
     /// Turns an answer into an object, leaving out metadata that a newer server may have added.
     pub(crate) fn object(&self, path: &str, mut value: Value) -> Result<DynObject, Error> {
         if let Some(metadata) = value["metadata"].as_object_mut() {
-            metadata.retain(|key, _| METADATA.contains(&key.as_str()));
+            metadata.retain(|key, _| METADATA_KEYS.contains(&key.as_str()));
         }
         if value["metadata"]["name"].as_str().is_none_or(str::is_empty) {
             return Err(self.nonsense(path, "it is no object with a name"));
@@ -390,30 +378,6 @@ fn part(value: &Value) -> Value {
     if value.is_object() { value.clone() } else { json!({}) }
 }
 
-/// Path of an object; characters that a path cannot hold are escaped.
-fn object_path(plural: &str, name: &str) -> Result<String, Error> {
-    // These would be another path, even escaped.
-    if matches!(name, "" | "." | "..") {
-        return Err(Error::Usage(format!("'{name}' is not the name of an object.")));
-    }
-    let mut path = format!("/v1/{plural}/");
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'~' => path.push(byte as char),
-            other => path.push_str(&format!("%{other:02X}")),
-        }
-    }
-    Ok(path)
-}
-
-/// Checks an endpoint and takes `/` and `/v1` off its end.
-fn normalise(endpoint: &str) -> Result<String, Error> {
-    let trimmed = endpoint.trim().trim_end_matches('/');
-    let base = trimmed.strip_suffix("/v1").unwrap_or(trimmed).trim_end_matches('/');
-    let legal = reqwest::Url::parse(base).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host());
-    if legal { Ok(base.to_string()) } else { Err(Error::Usage(format!("'{endpoint}' is no endpoint; write http://HOST:9362 or https://HOST:9362."))) }
-}
-
 fn build(url: &str, access: &Access) -> Result<reqwest::Client, Error> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("cloud-manager/", env!("CARGO_PKG_VERSION")))
@@ -478,21 +442,6 @@ pub(crate) fn network_error(url: &str, what: &str, error: reqwest::Error, may_ha
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_endpoint_is_taken_with_and_without_v1() {
-        for text in ["http://h:9362", "http://h:9362/", "http://h:9362/v1", "http://h:9362/v1/"] {
-            assert_eq!(normalise(text).unwrap(), "http://h:9362");
-        }
-        assert!(normalise("h:9362").unwrap_err().to_string().contains("http://HOST:9362"));
-    }
-
-    #[test]
-    fn a_name_cannot_leave_its_place_in_the_path() {
-        assert_eq!(object_path("hosts", "c-1.x_y").unwrap(), "/v1/hosts/c-1.x_y");
-        assert_eq!(object_path("hosts", "../a?b/c").unwrap(), "/v1/hosts/..%2Fa%3Fb%2Fc");
-        assert!(object_path("hosts", "..").is_err());
-    }
 
     #[test]
     fn the_text_of_a_warning_header_is_found() {

@@ -5,6 +5,7 @@
 //! a list of objects, [`merge`] overlays a manifest on a live object.
 #![warn(missing_docs)]
 
+mod address;
 pub mod auth;
 mod error;
 mod http;

@@ -1,7 +1,7 @@
 //! Manifests: YAML and JSON files with objects, read so that every error has a place.
 
 use crate::output::Failure;
-use schemas::{KindInfo, kinds};
+use schemas::{KindInfo, METADATA_KEYS, kinds};
 use serde_json::Value;
 use std::{
     io::Read,
@@ -28,19 +28,6 @@ pub struct Manifest {
 
 /// Top-level members an object may have.
 const MEMBERS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
-/// Metadata an object may have; what the server owns is taken and left aside.
-const METADATA: [&str; 10] = [
-    "name",
-    "uid",
-    "generation",
-    "resourceVersion",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "labels",
-    "annotations",
-    "finalizers",
-    "ownerReferences",
-];
 
 /// Reads files, directories (their `.yaml`, `.yml` and `.json` files by name) and `-`.
 ///
@@ -191,7 +178,7 @@ fn check(value: &Value) -> Result<(&'static KindInfo, String), String> {
         return Err(format!("{word} objects are written by the controller only"));
     }
     let metadata = value["metadata"].as_object().ok_or("metadata is missing; it needs a name")?;
-    if let Some(unknown) = metadata.keys().find(|k| !METADATA.contains(&k.as_str())) {
+    if let Some(unknown) = metadata.keys().find(|k| !METADATA_KEYS.contains(&k.as_str())) {
         return Err(format!("unknown field metadata.{unknown}"));
     }
     let name =

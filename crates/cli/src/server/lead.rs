@@ -82,13 +82,13 @@ async fn term(p: &Parts, clock: &SteadyClock, world: Arc<World>, stop: &Cancella
             return Ok(End::Stopped);
         }
     };
-    let lost = tokio::select! {
+    let cut_short = tokio::select! {
         () = stop.cancelled() => None,
         () = leadership.lost.cancelled() => Some(End::Lost),
         () = running.lost.cancelled() => Some(End::Lost),
         () = clock.until_off() => Some(End::ClockSet),
     };
-    if let Some(end) = lost {
+    if let Some(end) = cut_short {
         running.abandon().await;
         return Ok(end);
     }
