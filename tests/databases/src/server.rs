@@ -335,9 +335,9 @@ fn init_postgres(dir: &Path, account: Option<Account>, options: Options) {
 }
 
 fn init_mariadb(dir: &Path, account: Option<Account>) {
-    run(Account::command(account, "mariadb-install-db").arg("--no-defaults").arg(format!("--datadir={}", dir.join("data").display())).args([
-        "--auth-root-authentication-method=normal",
-        "--skip-test-db",
-        "--skip-name-resolve",
-    ]));
+    let mut install = Account::command(account, "mariadb-install-db");
+    install.arg("--no-defaults").arg(format!("--datadir={}", dir.join("data").display()));
+    install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
+    // A server that starts clears its temporary folder of what it takes for its own: two must not share /tmp.
+    run(install.env("TMPDIR", dir));
 }
