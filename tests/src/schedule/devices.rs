@@ -70,7 +70,7 @@ impl PowerDriver for Devices {
         let mut effect = Box::pin(struck(&self.process, self.power.set(target, command)));
         let first = futures::poll!(&mut effect);
         self.process.say(&format!("{call:?}"));
-        self.process.stage.judge(|laws, world| laws.after(&call, true, world));
+        self.process.stage.judge(|laws, world| laws.after(&call, true, false, world));
         let result = match first {
             Poll::Ready(result) => result,
             Poll::Pending => effect.await,

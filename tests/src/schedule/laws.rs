@@ -48,6 +48,8 @@ struct Sent {
     /// Records of the guest before it.
     records: usize,
     landed: bool,
+    /// It landed, or may do so yet.
+    may_land: bool,
 }
 
 /// See the module's text.
@@ -226,12 +228,13 @@ impl Laws {
         }
     }
 
-    /// What a call came to.
-    pub fn after(&mut self, call: &Call, landed: bool, world: &World) {
+    /// What a call came to. `delayed`: it may land later, or once more.
+    pub fn after(&mut self, call: &Call, landed: bool, delayed: bool, world: &World) {
         if let Call::Evacuate { server, .. } = call
             && let Some(last) = self.sent.iter_mut().rfind(|s| s.server == *server)
         {
             last.landed = landed;
+            last.may_land = landed || delayed;
         }
         self.look(world);
     }
@@ -270,11 +273,12 @@ impl Laws {
         self.check("P1 nothing is started elsewhere while it runs", runs.is_empty() || act.late, || format!("{server} runs on {runs:?}"));
         if let Some(last) = self.sent.iter().rfind(|s| s.server == server) {
             let failed = records.iter().skip(last.records).any(|r| matches!(r.1, "error" | "failed" | "completed" | "done"));
-            let same = last.destination == destination || failed || !last.landed && !self.twins || self.proof_is_young(act, &last.destination);
+            let same = last.destination == destination || failed || !last.may_land || self.proof_is_young(act, &last.destination);
             let (there, at) = (last.destination.clone(), last.at);
             self.check("P2 a repeat names the same destination", same, || format!("{server} was sent to {there} at {at:?}, now to {destination}"));
         }
-        self.sent.push(Sent { server: server.into(), destination: destination.into(), at: act.now, records: records.len(), landed: false });
+        let (server, destination) = (server.into(), destination.into());
+        self.sent.push(Sent { server, destination, at: act.now, records: records.len(), landed: false, may_land: true });
     }
 
     fn proof_is_young(&self, act: &Act<'_>, host: &str) -> bool {

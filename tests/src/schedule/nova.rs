@@ -88,7 +88,8 @@ impl Nova {
         let first = futures::poll!(&mut effect);
         let landed = self.process.stage.with(|w| w.calls().skip(before).any(|c| c.result.starts_with("ok")));
         self.process.say(&format!("{call:?}{}", if landed { "" } else { ": no effect yet" }));
-        self.process.stage.judge(|laws, world| laws.after(&call, landed, world));
+        let delayed = matches!(ticket.what, Some(What::Cloud(CallFault::Late { .. } | CallFault::Duplicate { .. })));
+        self.process.stage.judge(|laws, world| laws.after(&call, landed, delayed, world));
         let result = match first {
             Poll::Ready(result) => result,
             Poll::Pending => effect.await,
