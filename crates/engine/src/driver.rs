@@ -252,6 +252,9 @@ impl<R: Reconciler> Driver<R> {
             }
             if object != *raw {
                 ops.push(Op::Update { object, expected });
+            } else if !ops.is_empty() || intent.is_some() {
+                // A claim that is taken by a transaction which lands late would belong to an object that has ended.
+                ops.push(Op::RequireVersion { kind: raw.kind.clone(), name: raw.metadata.name.clone(), expected });
             }
         }
         if let Some(intent) = intent {

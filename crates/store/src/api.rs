@@ -64,6 +64,16 @@ pub enum Op {
         /// The host.
         host: String,
     },
+    /// Fails with [`StoreError::Conflict`] or [`StoreError::NotFound`] if the object is not as it was read: what was decided
+    /// on it, and lands late, lands no more.
+    RequireVersion {
+        /// Kind.
+        kind: String,
+        /// Name.
+        name: String,
+        /// Version it was read at.
+        expected: i64,
+    },
     /// Fails if `max` intents whose step begins with `step_prefix` are open.
     LimitOpen {
         /// Beginning of the step's name.

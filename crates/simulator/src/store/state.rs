@@ -136,6 +136,7 @@ impl State {
                         return Err(StoreError::Conflict { what: row.object.id(), current });
                     }
                 }
+                Op::RequireVersion { kind, name, expected } => self.at_version(&kind, &name, expected).map(drop)?,
                 Op::LimitOpen { step_prefix, host, max } => {
                     let here = |r: &&Row| r.open && host.as_ref().is_none_or(|h| r.host.as_ref() == Some(h));
                     let begins = |r: &Row| r.object.spec["step"].as_str().is_some_and(|s| s.starts_with(&step_prefix));

@@ -48,6 +48,7 @@ pub enum Wish {
     Unclaim(usize, usize),
     Claimed(usize, usize),
     NoneOpen(&'static str, usize),
+    AtVersion(&'static str, usize, Version),
     Limit(Option<usize>, i64),
     Evidence(usize, u8, Version),
     Secret(usize, u8),
@@ -91,6 +92,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => (host(), 0..3usize).prop_map(|(h, o)| Wish::Unclaim(h, o)),
         1 => (host(), 0..3usize).prop_map(|(h, o)| Wish::Claimed(h, o)),
         1 => (select(vec!["HostOperation", "Evacuation"]), host()).prop_map(|(k, h)| Wish::NoneOpen(k, h)),
+        1 => (kind(), host(), version()).prop_map(|(k, n, v)| Wish::AtVersion(k, n, v)),
         1 => (proptest::option::of(host()), 0..4i64).prop_map(|(h, m)| Wish::Limit(h, m)),
         2 => (host(), any::<u8>(), version()).prop_map(|(h, x, v)| Wish::Evidence(h, x, v)),
         1 => (host(), any::<u8>()).prop_map(|(h, x)| Wish::Secret(h, x)),
@@ -191,6 +193,9 @@ impl Wish {
             Wish::Unclaim(host, o) => Op::ReleaseClaim { host: HOSTS[*host].into(), owner_uid: owner(*o).1 },
             Wish::Claimed(host, o) => Op::RequireClaim { host: HOSTS[*host].into(), owner_uid: owner(*o).1 },
             Wish::NoneOpen(kind, host) => Op::RequireNoneOpen { kind: (*kind).into(), host: HOSTS[*host].into() },
+            Wish::AtVersion(kind, n, v) => {
+                Op::RequireVersion { kind: (*kind).into(), name: name(kind, *n).into(), expected: v.of(present(kind, *n).await) }
+            }
             Wish::Limit(host, max) => Op::LimitOpen { step_prefix: "Evacuate/".into(), host: host.map(|h| HOSTS[h].into()), max: *max },
             Wish::Evidence(host, x, v) => {
                 let present = model.evidence(HOSTS[*host]).await.unwrap().version;

@@ -106,6 +106,11 @@ impl Tx {
             }
             Op::RequireClaim { host, owner_uid } => require_claim(c, &host, &owner_uid).await?,
             Op::RequireNoneOpen { kind, host } => require_none_open(c, &kind, &host).await?,
+            Op::RequireVersion { kind, name, expected } => match version_of(c, &kind, &name).await? {
+                Some(current) if current == expected => {}
+                Some(current) => return Err(StoreError::Conflict { what: id(&kind, &name), current }),
+                None => return Err(StoreError::NotFound(id(&kind, &name))),
+            },
             Op::LimitOpen { step_prefix, host, max } => limit_open(c, &step_prefix, host.as_deref(), max).await?,
             Op::PutEvidence { host, expected, body } => put_evidence(c, &host, expected, &body).await?,
             Op::PutSecret { name, data } => put_secret(c, &name, self.keys.seal(&name, &data)?).await?,
