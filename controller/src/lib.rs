@@ -10,6 +10,7 @@ mod links;
 mod node_sync;
 mod others;
 mod run;
+mod tracker;
 mod warm;
 mod world;
 

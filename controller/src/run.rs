@@ -1,6 +1,6 @@
 //! A controller that leads: workers, change dispatch, singletons, shutdown.
 
-use crate::{World, act::WorldActor, controllers, gc, node_sync::NodeSync};
+use crate::{World, act::WorldActor, controllers, gc, node_sync::NodeSync, tracker::Tracker};
 use engine::{Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,6 +33,8 @@ impl Default for ControllerConfig {
 
 /// Pause between housekeeping passes.
 const GC_INTERVAL: Duration = Duration::from_secs(300);
+/// Time after a look at all hosts that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Time after a panic before the same object is tried again.
 const AFTER_PANIC: Duration = Duration::from_secs(30);
 /// Longest time that acts under way are waited for at shutdown.
@@ -91,7 +93,8 @@ pub async fn start(
     let (mut tasks, runs) = (JoinSet::new(), TaskTracker::new());
     enqueue_all(store.as_ref(), &queue, &table).await?;
     tasks.spawn(dispatch(feed, from, queue.clone(), table.clone(), stop.clone(), lost.clone()));
-    tasks.spawn(node_sync(NodeSync::new(world, shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
+    tasks.spawn(node_sync(NodeSync::new(world.clone(), shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
+    tasks.spawn(track(Tracker::new(world, shared.clone()), stop.clone()));
     tasks.spawn(housekeeping(shared, stop.clone()));
     for _ in 0..config.workers {
         tasks.spawn(worker(queue.clone(), table.clone(), metrics.clone(), stop.clone(), lost.clone(), runs.clone()));
@@ -247,6 +250,25 @@ async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) 
             biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(interval.get()) => {}
+        }
+    }
+}
+
+async fn track(mut tracker: Tracker, stop: CancellationToken) {
+    loop {
+        let passed = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            passed = tracker.pass() => passed,
+        };
+        let pause = passed.unwrap_or_else(|error| {
+            tracing::warn!(error, "the watch over hosts could not read or write everything; nothing is begun on a guess");
+            AFTER_FAILURE
+        });
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

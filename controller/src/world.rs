@@ -303,7 +303,7 @@ impl World {
         facts
     }
 
-    async fn guests_of(&self, host: &str) -> Fact<Vec<Guest>> {
+    pub(crate) async fn guests_of(&self, host: &str) -> Fact<Vec<Guest>> {
         match self.cloud.servers(Some(host)).await {
             Ok(servers) if servers.iter().any(|s| s.status == "UNKNOWN") => Fact::Unknown("a cell did not answer Nova".into()),
             Ok(servers) => Fact::Seen(servers.iter().map(guest_of).collect(), self.clock.now()),

@@ -125,6 +125,7 @@ pub static KINDS: &[KindInfo] = &[
         col("FENCED", Cell::Condition("Fenced")),
         col("GUESTS", Cell::At("/status/guests/total")),
         wide("RUNNING", Cell::At("/status/guests/running")),
+        wide("AVAILABILITY", Cell::At("/status/availability/state")),
         wide("LIVENESS", Cell::At("/status/nova/liveness")),
         wide("WANT", Cell::At("/spec/power")),
         wide("EPOCH", Cell::At("/status/epoch")),
@@ -161,6 +162,16 @@ pub static KINDS: &[KindInfo] = &[
         col("PAUSED", Cell::Condition("Paused")),
         col("AGE", Cell::Age),
     ]),
+    kind!(v1::RemediationPolicy, &["rp", "remediationpolicy"], one_shot: false, read_only: false, &[
+        col("LIMIT", Cell::At("/spec/limits/maxDownHosts")),
+        col("HOSTS", Cell::At("/status/covered")),
+        col("DOWN", Cell::At("/status/unhealthy")),
+        col("ALLOWED", Cell::Condition("RemediationAllowed")),
+        col("REASON", Cell::Reason("RemediationAllowed")),
+        wide("BEGUN", Cell::At("/status/begun")),
+        wide("SELECTOR", Cell::At("/spec/selector")),
+        col("AGE", Cell::Age),
+    ]),
     kind!(v1::HostOperation, &["hop", "hostoperation"], one_shot: true, read_only: false, &[
         col("HOST", Cell::At("/spec/hostRef/name")),
         col("TYPE", Cell::At("/spec/type")),
@@ -172,6 +183,7 @@ pub static KINDS: &[KindInfo] = &[
     kind!(v1::EvacuationKind, &["ev", "evacuation"], one_shot: true, read_only: false, &[
         col("HOST", Cell::At("/spec/hostRef/name")),
         col("MODE", Cell::At("/spec/mode")),
+        wide("CAUSE", Cell::At("/spec/cause")),
         col("PATH", Cell::At("/status/path")),
         col("SUCCEEDED", Cell::Condition("Succeeded")),
         col("REASON", Cell::Reason("Succeeded")),

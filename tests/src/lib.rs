@@ -70,7 +70,7 @@ impl Rig {
             config,
             _dir: dir,
         };
-        rig.registry.ensure_defaults(Default::default(), rig.clock.now()).await.expect("the default policy");
+        rig.registry.ensure_defaults(&Default::default(), rig.clock.now()).await.expect("the default policy");
         rig.lead().await;
         rig
     }
@@ -248,10 +248,24 @@ fn scratch() -> tempfile::TempDir {
     made.expect("a temporary directory")
 }
 
+fn of_condition<'a>(object: &'a DynObject, kind: &str, key: &str) -> &'a str {
+    let list = object.status["conditions"].as_array();
+    list.into_iter().flatten().find(|c| c["type"] == kind).and_then(|c| c[key].as_str()).unwrap_or("")
+}
+
 /// The status of a condition: `True`, `False`, `Unknown`, or nothing.
 pub fn condition<'a>(object: &'a DynObject, kind: &str) -> &'a str {
-    let list = object.status["conditions"].as_array();
-    list.into_iter().flatten().find(|c| c["type"] == kind).and_then(|c| c["status"].as_str()).unwrap_or("")
+    of_condition(object, kind, "status")
+}
+
+/// The reason of a condition.
+pub fn reason<'a>(object: &'a DynObject, kind: &str) -> &'a str {
+    of_condition(object, kind, "reason")
+}
+
+/// The message of a condition.
+pub fn message<'a>(object: &'a DynObject, kind: &str) -> &'a str {
+    of_condition(object, kind, "message")
 }
 
 /// The reason an object waits for.

@@ -172,7 +172,7 @@ async fn a_hangup_takes_over_what_can_change_and_a_broken_file_changes_nothing()
     let server = site.start();
     site.configure("[log]\nlevel = \"debug\"\n[keys]\ncredential_key_file = \"/elsewhere\"\n[policy]\nevacuation_retries = 4\n");
     server.signal("HUP");
-    let log = server.logs("these settings only count when ClusterPolicy default is made");
+    let log = server.logs("these settings only count when the objects named default are made");
     assert!(log.contains("the configuration was reloaded") && log.contains("log.level"), "{log}");
     assert!(log.contains("need a restart") && log.contains("keys.credential_key_file"), "{log}");
     // The new level is in force.

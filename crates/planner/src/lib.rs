@@ -19,6 +19,7 @@ pub mod power;
 pub mod power_device;
 pub mod power_link;
 pub mod proof;
+pub mod remediation;
 pub mod service;
 pub mod settle;
 pub mod status;

@@ -101,6 +101,9 @@ async fn evacuation(store: &dyn Store, object: &DynObject) -> RegistryResult<Opt
     let evacuation: Object<v1::EvacuationKind> = object.typed()?;
     let host = host_of(store, &evacuation.spec.host_ref.name).await?;
     let name = &host.metadata.name;
+    if evacuation.spec.cause == v1::Cause::Automatic {
+        return Err(FieldError::invalid("spec.cause", "Automatic is the controller's own word; leave it out.").into());
+    }
     if host.spec.evacuation == EvacuationRule::Denied {
         return Err(RegistryError::Refused {
             code: "evacuation-denied",
@@ -138,9 +141,9 @@ pub(crate) async fn delete(store: &dyn Store, kind: &KindInfo, object: &DynObjec
     match kind.kind {
         "Credential" => referenced(object, holding("PowerDevice", "/credentialRef/name").await?),
         "PowerDevice" => referenced(object, holding("PowerLink", "/deviceRef/name").await?),
-        "ClusterPolicy" => Err(RegistryError::Refused {
+        "ClusterPolicy" | "RemediationPolicy" if name == "default" => Err(RegistryError::Refused {
             code: "protected",
-            message: "ClusterPolicy default cannot be deleted; change it instead.".into(),
+            message: format!("{} default cannot be deleted; change it instead.", kind.kind),
             field: None,
             other: None,
         }),

@@ -26,6 +26,15 @@ pub struct Registry {
     store: Arc<dyn Store>,
 }
 
+/// What the objects named `default` begin with.
+#[derive(Clone, Debug, Default)]
+pub struct Defaults {
+    /// ClusterPolicy.
+    pub cluster: v1::ClusterPolicySpec,
+    /// RemediationPolicy.
+    pub remediation: v1::RemediationPolicySpec,
+}
+
 /// What a create did.
 #[derive(Clone, Debug)]
 pub struct Created {
@@ -193,17 +202,24 @@ impl Registry {
         found.ok_or_else(|| StoreError::NotFound(format!("{}/{name_or_uid}", kind.kind)).into())
     }
 
-    /// Makes sure that ClusterPolicy `default` is there.
-    pub async fn ensure_defaults(&self, policy: v1::ClusterPolicySpec, now: Time) -> RegistryResult<()> {
-        let Some(kind) = kinds::find("ClusterPolicy") else { return Ok(()) };
-        if self.store.get(kind.kind, "default").await?.is_some() {
-            return Ok(());
+    /// Makes sure that the objects named `default` are there.
+    pub async fn ensure_defaults(&self, defaults: &Defaults, now: Time) -> RegistryResult<()> {
+        let wrong = |e: serde_json::Error| RegistryError::Invalid(vec![FieldError::invalid("spec", e.to_string())]);
+        let specs = [
+            ("ClusterPolicy", serde_json::to_value(&defaults.cluster).map_err(wrong)?),
+            ("RemediationPolicy", serde_json::to_value(&defaults.remediation).map_err(wrong)?),
+        ];
+        for (kind, spec) in specs {
+            let Some(kind) = kinds::find(kind) else { continue };
+            if self.store.get(kind.kind, "default").await?.is_some() {
+                continue;
+            }
+            match self.create(kind, DynObject::new(kind.kind, "default", spec), None, now).await {
+                Ok(_) | Err(RegistryError::Store(StoreError::AlreadyExists(_))) => {}
+                Err(other) => return Err(other),
+            }
         }
-        let spec = serde_json::to_value(policy).map_err(|e| RegistryError::Invalid(vec![FieldError::invalid("spec", e.to_string())]))?;
-        match self.create(kind, DynObject::new(kind.kind, "default", spec), None, now).await {
-            Ok(_) | Err(RegistryError::Store(StoreError::AlreadyExists(_))) => Ok(()),
-            Err(other) => Err(other),
-        }
+        Ok(())
     }
 
     /// Every object of a kind, for callers that need them all.

@@ -1,5 +1,5 @@
 use crate::{Preconditions, Registry, RegistryError, parse_object};
-use schemas::{Time, kinds, v1};
+use schemas::{Time, kinds};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use store::{KeyRing, SqlStore, StoreConfig};
@@ -186,11 +186,14 @@ async fn deleting_a_one_shot_object_that_has_not_ended_cancels_it() {
 }
 
 #[tokio::test]
-async fn the_cluster_policy_is_there_from_the_start_and_stays() {
+async fn the_default_policies_are_there_from_the_start_and_stay() {
     let f = fixture().await;
-    f.registry.ensure_defaults(v1::ClusterPolicySpec::default(), NOW).await.unwrap();
-    f.registry.ensure_defaults(v1::ClusterPolicySpec::default(), NOW).await.unwrap();
+    f.registry.ensure_defaults(&Default::default(), NOW).await.unwrap();
+    f.registry.ensure_defaults(&Default::default(), NOW).await.unwrap();
     let kind = kinds::find("ClusterPolicy").unwrap();
     assert_eq!(f.registry.find(kind, "default").await.unwrap().spec["guestDisks"], "Local");
+    assert_eq!(code(f.registry.delete(kind, "default", Preconditions::default(), NOW).await.unwrap_err()).0, "protected");
+    let kind = kinds::find("RemediationPolicy").unwrap();
+    assert_eq!(f.registry.find(kind, "default").await.unwrap().spec["limits"]["maxDownHosts"], 0);
     assert_eq!(code(f.registry.delete(kind, "default", Preconditions::default(), NOW).await.unwrap_err()).0, "protected");
 }

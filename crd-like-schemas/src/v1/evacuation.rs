@@ -44,6 +44,16 @@ pub enum LocalDisks {
     Rebuild,
 }
 
+/// Who asked for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Cause {
+    /// A person, or a client of the API.
+    #[default]
+    Manual,
+    /// The controller, by a RemediationPolicy. It ends without doing anything if the host reports before it was fenced.
+    Automatic,
+}
+
 /// Desired. Only `cancel` can change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -59,6 +69,9 @@ pub struct EvacuationSpec {
     /// What happens to guests with local disks.
     #[serde(default)]
     pub local_disks: LocalDisks,
+    /// Who asked for it; clients leave it out.
+    #[serde(default)]
+    pub cause: Cause,
     /// Whether it is wanted any longer.
     #[serde(default)]
     pub cancel: Cancel,

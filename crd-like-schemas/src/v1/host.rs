@@ -1,6 +1,6 @@
 //! Host: a compute node (a Nova service host).
 
-use crate::{Condition, FieldError, Kind, Time};
+use crate::{Condition, FieldError, Kind, Time, meta::Ref};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,9 @@ pub struct HostSpec {
     /// How long a soft power-off may take before a hard one, in seconds (S12).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soft_off_timeout_seconds: Option<i64>,
+    /// The RemediationPolicy that holds for it; without, the one whose selector fits, else `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remediation_policy_ref: Option<Ref>,
 }
 
 /// What Nova says of the host's nova-compute service.
@@ -180,6 +183,44 @@ pub struct FenceStatus {
     pub by: String,
 }
 
+/// Where the host stands by its RemediationPolicy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum AvailabilityState {
+    /// Not judged yet.
+    #[default]
+    Unknown,
+    /// Nova calls it up.
+    Up,
+    /// Off as declared or commanded: nobody misses it.
+    Off,
+    /// Nova calls it down, in fewer looks in a row than the policy asks for.
+    Suspect,
+    /// Down, confirmed. What is done about it, or why nothing is, says the condition RemediationAllowed.
+    Down,
+    /// Its guests are being evacuated without a person.
+    Recovering,
+    /// That evacuation has ended; nothing more is begun until the host was back.
+    Recovered,
+}
+
+/// What the watch over hosts remembers of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Availability {
+    /// Where it stands.
+    pub state: AvailabilityState,
+    /// Looks in a row that spoke for leaving the state.
+    pub confirmations: i64,
+    /// Since when it stands there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Times it was down, confirmed.
+    pub downs: i64,
+    /// Evacuation that was begun the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evacuation: Option<String>,
+}
+
 /// Who disrupts the host now (S11).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -236,6 +277,9 @@ pub struct HostStatus {
     pub fence: Option<FenceStatus>,
     /// Power epoch (S5).
     pub epoch: i64,
+    /// Where it stands by its RemediationPolicy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
     /// Who disrupts the host now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<HostClaim>,

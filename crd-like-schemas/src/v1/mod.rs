@@ -11,17 +11,18 @@ pub mod operation;
 pub mod power_device;
 pub mod power_link;
 pub mod reasons;
+pub mod remediation_policy;
 pub mod task;
 
 pub use cluster_policy::{ClusterPolicy, ClusterPolicySpec, ClusterPolicyStatus, GuestDisks, Operations};
 pub use credential::{Credential, CredentialSpec, CredentialStatus};
 pub use evacuation::{
-    EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks,
+    Cause, EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks,
 };
 pub use event::{Event, EventSpec, EventStatus};
 pub use host::{
-    EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState, NovaStatus, PowerState, PowerWish,
-    Retry, Schedulable, StoppedGuests, Waiting,
+    Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState,
+    NovaStatus, PowerState, PowerWish, Retry, Schedulable, StoppedGuests, Waiting,
 };
 pub use host_operation::{
     Cancel, FormerLeader, HostOperation, HostOperationSpec, HostOperationStatus, HostOperationType, InitialiseMethod, OffVm, RunningGuests,
@@ -30,4 +31,7 @@ pub use lease::{Lease, LeaseSpec, LeaseStatus};
 pub use operation::{Operation, OperationSpec, OperationState, OperationStatus};
 pub use power_device::{DeviceType, Endpoint, PowerDevice, PowerDeviceSpec, PowerDeviceStatus, Protocol};
 pub use power_link::{Binding, LinkIdentity, LinkRole, PowerLink, PowerLinkSpec, PowerLinkStatus, VerifiedBy};
+pub use remediation_policy::{
+    AutomaticEvacuation, Detection, Recovery, RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus, StormLimits, Watching,
+};
 pub use task::{Task, TaskSpec, TaskStatus};

@@ -75,6 +75,30 @@ reasons! {
     RESTORED = "DatabaseWentBack";
     /// The host's service is down.
     SERVICE_DOWN = "ServiceDown";
+    /// The host came back before anything was done.
+    HOST_RETURNED = "HostReturned";
+    /// Hosts may be recovered without a person, within the policy's limits.
+    WITHIN_LIMITS = "WithinLimits";
+    /// `limits.maxDownHosts` is 0: nothing is begun without a person.
+    NEVER_EVACUATE = "NeverEvacuate";
+    /// More hosts are down than the policy allows.
+    STORM_LIMIT = "StormLimit";
+    /// Nova itself is in doubt: no conductor, or no other compute, is heard.
+    OBSERVER_IN_DOUBT = "ObserverInDoubt";
+    /// A controller began to lead a moment ago.
+    QUIET_PERIOD = "QuietPeriod";
+    /// The policy watches nothing.
+    NOT_WATCHED = "NotWatched";
+    /// The policy forbids it, or excludes the host.
+    EVACUATION_FORBIDDEN = "EvacuationForbidden";
+    /// Two policies select the same host.
+    POLICY_CONFLICT = "PolicyConflict";
+    /// No guest is on the host.
+    NOTHING_TO_EVACUATE = "NothingToEvacuate";
+    /// The host was switched off on purpose.
+    SWITCHED_OFF = "SwitchedOff";
+    /// It was evacuated without a person, and stays as it is until it was back.
+    RECOVERY_ENDED = "RecoveryEnded";
     /// Something failed and will be tried again.
     RETRYING = "Retrying";
 }

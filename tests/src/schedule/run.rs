@@ -95,7 +95,7 @@ async fn play(plan: Plan, loud: bool) -> Outcome {
 /// The whole play: the scene, the parts, the weather, and the end.
 async fn acts(stage: &Arc<Stage>, operator: &Operator) {
     let plan = &stage.plan;
-    operator.registry.ensure_defaults(Default::default(), stage.clock.now()).await.expect("the default policy");
+    operator.registry.ensure_defaults(&Default::default(), stage.clock.now()).await.expect("the default policy");
     let policy = json!({
         "guestDisks": "Shared",
         "maxPerHost": plan.max_per_host,

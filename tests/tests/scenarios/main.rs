@@ -9,6 +9,7 @@ mod limits;
 mod node_sync;
 mod pairs;
 mod partial;
+mod remediation;
 mod s02_liveness;
 mod s03_links;
 mod s04_proof;

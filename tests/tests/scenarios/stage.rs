@@ -234,6 +234,11 @@ impl Stage {
 
     // ---- time -----------------------------------------------------------------------------
 
+    /// Now.
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
     /// Lets simulated time pass.
     pub async fn pass(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -270,6 +275,20 @@ impl Stage {
     /// Changes a Host's spec.
     pub async fn declare(&self, host: &str, fields: Value) {
         self.rig.patch("Host", host, fields).await;
+    }
+
+    /// Sets a label.
+    pub async fn label(&self, kind: &str, name: &str, key: &str, value: &str) {
+        let info = schemas::kinds::find(kind).expect("a kind");
+        loop {
+            let mut object = self.rig.get(kind, name).await;
+            object.metadata.labels.insert(key.into(), value.into());
+            match self.rig.registry.update(info, name, object, self.clock.now()).await {
+                Ok(_) => return,
+                Err(registry::RegistryError::Store(store::StoreError::Conflict { .. })) => {}
+                Err(error) => panic!("{kind}/{name}: {error}"),
+            }
+        }
     }
 
     /// Asks for a host operation, named `<type>-<host>`.

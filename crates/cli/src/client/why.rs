@@ -101,6 +101,7 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
             why.say(&format!("{kind} is {}", c.status), c.reason, c.message);
         }
     }
+    told_availability(why, object);
     let retry = &object.status["retry"];
     if let Some(failures) = retry["failures"].as_i64().filter(|n| *n > 0) {
         let next = retry["nextAt"].as_str().and_then(|s| Time::parse(s).ok()).map(|t| t.seconds_since(now)).filter(|s| *s > 0);
@@ -118,6 +119,22 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
         let purpose = if purpose.is_empty() { String::new() } else { format!(" ({purpose})") };
         why.lines.push(format!("{owner} has the host{purpose}; nothing else disrupts it meanwhile."));
         why.reasons.push(r::CLAIMED.into());
+    }
+}
+
+/// What is done about a host that is down, or why nothing is.
+fn told_availability(why: &mut Why, object: &DynObject) {
+    let Some(allowed) = condition(object, "RemediationAllowed") else { return };
+    match text(&object.status["availability"]["state"]) {
+        "Suspect" => why.lines.push("Nova calls it down; it is looked at again before it counts as down.".into()),
+        "Down" if allowed.status == "True" => why.lines.push("It is down, and is about to be evacuated without a person.".into()),
+        "Down" => why.say("It is down, and nothing is begun without a person", allowed.reason, allowed.message),
+        "Recovering" => why.say("It is down, and is being evacuated without a person", allowed.reason, allowed.message),
+        "Recovered" => why.say("It was down, and was evacuated without a person", allowed.reason, allowed.message),
+        _ if object.kind == "RemediationPolicy" && allowed.status != "True" => {
+            why.say("Nothing is begun without a person", allowed.reason, allowed.message);
+        }
+        _ => {}
     }
 }
 
@@ -207,6 +224,10 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         r::GUEST_CANNOT_MOVE => format!("Stop or move the named guests by hand, or let them be stopped: cloud-manager shutdown {host} --allow-off-vm"),
         r::MOVE_IN_FLIGHT => "Wait until Nova has settled the guest's earlier move (openstack server migration list); if that move's destination died too, evacuate it first".into(),
         r::FENCE_FORBIDDEN => format!("Power the host off yourself, or allow it: cloud-manager evacuate {host} --fence IfNeeded"),
+        r::STORM_LIMIT => "Find out what the hosts that are down have in common: cloud-manager get hosts -o wide. To go on: raise spec.limits of the remediationpolicy, or evacuate them one by one".into(),
+        r::NEVER_EVACUATE => "To let it happen without a person: set spec.limits.maxDownHosts of remediationpolicy/default".into(),
+        r::OBSERVER_IN_DOUBT => "Look at Nova's conductors, its message queue and its database (openstack compute service list)".into(),
+        r::POLICY_CONFLICT => format!("Name one of them in spec.remediationPolicyRef of host/{host}, or change their selectors"),
         r::EVACUATION_DENIED => format!("Set spec.evacuation of host/{host} to Allowed, if that is meant"),
         r::LOCAL_DISK => format!(
             "If the guests may start from an empty disk: cloud-manager evacuate {host} --local-disks Rebuild. If their disks are shared, say so: spec.guestDisks of clusterpolicy/default"
@@ -321,6 +342,10 @@ mod tests {
             r::MOVE_IN_FLIGHT,
             r::FENCE_FORBIDDEN,
             r::EVACUATION_DENIED,
+            r::STORM_LIMIT,
+            r::NEVER_EVACUATE,
+            r::OBSERVER_IN_DOUBT,
+            r::POLICY_CONFLICT,
             r::LOCAL_DISK,
             r::NO_DESTINATION,
             r::RESTORED,

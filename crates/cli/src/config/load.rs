@@ -153,7 +153,7 @@ impl Loaded {
         if !matches!(openstack.interface.as_str(), "public" | "internal" | "admin") {
             return fail("openstack.interface", format!("'{}' is not known; use public, internal or admin.", openstack.interface));
         }
-        if let Some((key, message)) = self.config.policy.wrong() {
+        if let Some((key, message)) = self.config.policy.wrong().or_else(|| self.config.remediation.wrong()) {
             return fail(key, message);
         }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log.level) {
@@ -174,10 +174,14 @@ impl Loaded {
         };
         let mut out = String::new();
         for (section, keys) in shown.as_object().into_iter().flatten() {
-            if section == "policy" {
-                out.push_str(
-                    "# Only for making ClusterPolicy default; once it is there, it alone counts: cloud-manager get clusterpolicy default -o yaml\n",
-                );
+            let object = match section.as_str() {
+                "policy" => Some("ClusterPolicy"),
+                "remediation" => Some("RemediationPolicy"),
+                _ => None,
+            };
+            if let Some(kind) = object {
+                let get = format!("cloud-manager get {} default -o yaml", kind.to_lowercase());
+                out.push_str(&format!("# Only for making {kind} default; once it is there, it alone counts: {get}\n"));
             }
             out.push_str(&format!("[{section}]\n"));
             let mut lines = Vec::new();

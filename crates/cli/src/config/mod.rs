@@ -7,20 +7,18 @@ mod ini;
 mod layers;
 mod load;
 mod parameters;
+mod policy;
 mod product;
 mod reload;
 #[cfg(test)]
 mod tests;
 
 pub use load::{ConfigError, Loaded, Sources};
+pub use policy::{Policy, Remediation};
 pub use product::told;
 pub use reload::Changes;
 
 use crate::args::ServerArgs;
-use schemas::{
-    Kind,
-    v1::{ClusterPolicy, ClusterPolicySpec},
-};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -42,6 +40,8 @@ pub struct Config {
     pub controller: Controller,
     /// What ClusterPolicy `default` begins with.
     pub policy: Policy,
+    /// What RemediationPolicy `default` begins with.
+    pub remediation: Remediation,
     /// The OpenStack cloud that is controlled.
     pub openstack: OpenStack,
     /// Keys for secrets at rest.
@@ -129,57 +129,6 @@ impl Default for Controller {
             retry_millis: 1_000,
             state_dir: None,
         }
-    }
-}
-
-/// `[policy]`: what ClusterPolicy `default` begins with. Once that object is there, it alone counts.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Policy {
-    /// Recovery priority of a guest that has none of its own, 0 (never) to 10 (first).
-    #[serde(deserialize_with = "number")]
-    pub default_recovery_priority: u64,
-    /// Further tries after Nova reported a failed evacuation of a guest.
-    #[serde(deserialize_with = "number")]
-    pub evacuation_retries: u64,
-    /// Time after which a soft power-off turns into a hard one, in seconds.
-    #[serde(deserialize_with = "number")]
-    pub soft_off_timeout_seconds: u64,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        let spec = ClusterPolicySpec::default();
-        let number = |n: i64| u64::try_from(n).unwrap_or(0);
-        Policy {
-            default_recovery_priority: number(spec.default_recovery_priority),
-            evacuation_retries: number(spec.evacuation_retries),
-            soft_off_timeout_seconds: number(spec.soft_off_timeout_seconds),
-        }
-    }
-}
-
-impl Policy {
-    /// The spec that a new ClusterPolicy `default` gets.
-    pub fn spec(&self) -> ClusterPolicySpec {
-        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        ClusterPolicySpec {
-            default_recovery_priority: number(self.default_recovery_priority),
-            evacuation_retries: number(self.evacuation_retries),
-            soft_off_timeout_seconds: number(self.soft_off_timeout_seconds),
-            ..ClusterPolicySpec::default()
-        }
-    }
-
-    /// What the object would not take: our key, and why.
-    fn wrong(&self) -> Option<(&'static str, String)> {
-        let errors = ClusterPolicy::validate("default", &self.spec());
-        let keys = [
-            ("spec.defaultRecoveryPriority", "policy.default_recovery_priority"),
-            ("spec.evacuationRetries", "policy.evacuation_retries"),
-            ("spec.softOffTimeoutSeconds", "policy.soft_off_timeout_seconds"),
-        ];
-        errors.iter().find_map(|e| Some((keys.iter().find(|(field, _)| *field == e.field)?.1, e.message.clone())))
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) enum Type {
 pub(super) enum Effect {
     /// It sets our key to its value.
     Sets(&'static str),
+    /// It sets our key to the first word if it is true, to the second if not.
+    Switches(&'static str, [&'static str; 2]),
     /// It sets our key together with its neighbours; see `product`.
     Shares(&'static str),
     /// Its feature is still to come.
@@ -46,7 +48,7 @@ const MANY: i64 = 1_000_000;
 const AGENT: Effect = Effect::Later("the agent on compute nodes");
 const BALANCING: Effect = Effect::Later("balancing");
 const DRS: Effect = Effect::Later("the external DRS");
-const DETECTION: Effect = Effect::Later("automatic detection of dead hosts");
+const RESTART: Effect = Effect::Later("restarting a host that went down before its guests are evacuated");
 const STORAGE_CHECK: Effect = Effect::Later("the availability check through storage");
 const STORAGES: Effect = Effect::Later("synchronisation of storages");
 const STANDBY: Effect = Effect::Later("standby hosts");
@@ -55,9 +57,6 @@ const DISCOVERY: Effect = Effect::Later("discovery of new machines");
 const LOG: Effect = Effect::Nothing("all log lines go to standard error, where systemd's journal takes them");
 const POLLS: Effect = Effect::Nothing("what was begun is looked at until it has ended, however long that takes");
 const ALWAYS: Effect = Effect::Nothing("hosts are always compared with Nova, since nothing is safe without");
-const ALLOWED: Effect = Effect::Later(
-    "automatic evacuation; until then a person starts each one. To refuse those as well, set `evacuation: Denied` in the spec of the hosts",
-);
 
 const fn p(section: &'static str, key: &'static str, r#type: Type, default: &'static str, effect: Effect) -> Parameter {
     Parameter { section, key, r#type, default, effect }
@@ -94,8 +93,8 @@ pub(super) const PARAMETERS: [Parameter; 56] = {
         p("extra_availability_check", "delay", Int(0, MANY), "60", STORAGE_CHECK),
         p("extra_availability_check", "enabled", Bool, "False", STORAGE_CHECK),
         p("extra_availability_check", "instance_rate", Int(0, 100), "100", STORAGE_CHECK),
-        p("host_tasks", "allow_evacuate_host", Bool, "True", ALLOWED),
-        p("host_tasks", "deny_evacuate", List, "", ALLOWED),
+        p("host_tasks", "allow_evacuate_host", Bool, "True", Switches("remediation.evacuation", ["Allowed", "Forbidden"])),
+        p("host_tasks", "deny_evacuate", List, "", Sets("remediation.excluded_hosts")),
         p("host_tasks", "evacuation_retries", Int(0, 20), "2", Sets("policy.evacuation_retries")),
         p(
             "host_tasks",
@@ -114,14 +113,14 @@ pub(super) const PARAMETERS: [Parameter; 56] = {
         p("node_sync", "logfile", Text, "", LOG),
         p("node_sync", "reserve_interval", Int(0, MANY), "60", STANDBY),
         p("node_sync", "sync_interval", Int(1, MANY), "60", Sets("controller.node_sync_interval_seconds")),
-        p("node_tracker", "allow_host_auto_power_off", Bool, "False", DETECTION),
-        p("node_tracker", "enabled", Bool, "True", DETECTION),
-        p("node_tracker", "host_restart_timeout", Int(0, MANY), "600", DETECTION),
+        p("node_tracker", "allow_host_auto_power_off", Bool, "False", RESTART),
+        p("node_tracker", "enabled", Bool, "True", Switches("remediation.watching", ["On", "Off"])),
+        p("node_tracker", "host_restart_timeout", Int(0, MANY), "600", RESTART),
         p("node_tracker", "logfile", Text, "", LOG),
-        p("node_tracker", "loop_time", Int(1, MANY), "30", DETECTION),
-        p("node_tracker", "max_down_hosts", Int(0, MANY), "0", DETECTION),
-        p("node_tracker", "mutex", Int(1, MANY), "3", DETECTION),
-        p("node_tracker", "mutex_up", Int(1, MANY), "1", DETECTION),
+        p("node_tracker", "loop_time", Int(1, MANY), "30", Sets("remediation.interval_seconds")),
+        p("node_tracker", "max_down_hosts", Int(0, MANY), "0", Sets("remediation.max_down_hosts")),
+        p("node_tracker", "mutex", Int(1, MANY), "3", Sets("remediation.down_confirmations")),
+        p("node_tracker", "mutex_up", Int(1, MANY), "1", Sets("remediation.up_confirmations")),
         p("node_tracker", "timeout_reserv_node_up", Int(0, MANY), "15", STANDBY),
         p("nova_database", "url", Secret, "", Nothing("Nova is asked through its API; its database is never read")),
         p("power", "shutdown_interval", Int(1, 86_400), "30", Shares("policy.soft_off_timeout_seconds")),
@@ -172,7 +171,8 @@ impl Type {
     }
 }
 
-fn boolean(text: &str) -> Option<bool> {
+/// A truth value as oslo writes it.
+pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Some(true),
         "false" | "no" | "off" | "0" => Some(false),

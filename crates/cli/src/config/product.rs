@@ -4,7 +4,7 @@ use super::{
     ini,
     layers::Origin,
     load::ConfigError,
-    parameters::{Effect, PARAMETERS, Parameter, Type, find, nearest},
+    parameters::{Effect, PARAMETERS, Parameter, boolean, find, nearest},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -66,7 +66,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Product, ConfigError> {
             return Err(ConfigError::at(&origin, format!("{shown}{want}.")));
         }
         match parameter.effect {
-            Effect::Sets(_) | Effect::Shares(_) => {}
+            Effect::Sets(_) | Effect::Switches(..) | Effect::Shares(_) => {}
             Effect::Later(feature) => product
                 .notices
                 .push(Notice { place: origin.to_string(), why: format!("is known; its feature ({feature}) comes later; it has no effect now") }),
@@ -195,9 +195,11 @@ fn mapped(texts: &BTreeMap<(&str, &str), (String, Origin)>) -> Result<Vec<(Strin
         Some((set.0.trim().to_string(), set.1.clone()))
     };
     for parameter in &PARAMETERS {
-        if let (Effect::Sets(key), Some((text, origin))) = (parameter.effect, is_set(parameter.section, parameter.key)) {
-            debug_assert_ne!(parameter.r#type, Type::List);
-            values.push((key.into(), text, origin));
+        let Some((text, origin)) = is_set(parameter.section, parameter.key) else { continue };
+        match parameter.effect {
+            Effect::Sets(key) => values.push((key.into(), text, origin)),
+            Effect::Switches(key, [on, off]) => values.push((key.into(), if boolean(&text) == Some(true) { on } else { off }.into(), origin)),
+            Effect::Shares(_) | Effect::Later(_) | Effect::Nothing(_) => {}
         }
     }
     let (host, port) = (is_set("api", "host"), is_set("api", "port"));

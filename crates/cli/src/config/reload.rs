@@ -26,7 +26,7 @@ pub struct Changes {
     pub at_once: Vec<String>,
     /// In force after a restart.
     pub after_restart: Vec<String>,
-    /// Of `[policy]`: they only count when ClusterPolicy `default` is made.
+    /// Of `[policy]` and `[remediation]`: they only count when the objects named `default` are made.
     pub of_no_effect: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Changes {
             }
             let list = match key {
                 key if AT_ONCE.contains(&key.as_str()) => &mut changes.at_once,
-                key if key.starts_with("policy.") => &mut changes.of_no_effect,
+                key if key.starts_with("policy.") || key.starts_with("remediation.") => &mut changes.of_no_effect,
                 _ => &mut changes.after_restart,
             };
             list.push(key.clone());

@@ -250,7 +250,7 @@ fn every_default_fits_its_type_and_every_key_that_is_set_exists() {
     let known = serde_json::to_value(Config::default()).unwrap();
     for p in &PARAMETERS {
         assert!(p.r#type.check(p.default).is_ok(), "[{}] {}", p.section, p.key);
-        if let parameters::Effect::Sets(key) | parameters::Effect::Shares(key) = p.effect {
+        if let parameters::Effect::Sets(key) | parameters::Effect::Shares(key) | parameters::Effect::Switches(key, _) = p.effect {
             let (section, name) = key.split_once('.').unwrap();
             assert!(known[section].get(name).is_some(), "{key}");
         }
@@ -285,6 +285,23 @@ fn the_module_file_wins_over_the_common_one_and_our_own_file_over_both() {
     assert_eq!(from("policy.default_recovery_priority"), "aos.conf:7 [host_tasks] recovery_priority");
     assert_eq!(from("policy.soft_off_timeout_seconds"), "cloud_manager.conf:6 [power] shutdown_max_tick");
     assert_eq!(from("controller.node_sync_interval_seconds"), "c.toml:2");
+}
+
+#[test]
+fn the_products_watch_over_nodes_fills_the_default_policy() {
+    let tracker = "[node_tracker]\nenabled = False\nloop_time = 20\nmutex = 4\nmutex_up = 2\nmax_down_hosts = 3\n";
+    let tasks = "[host_tasks]\nallow_evacuate_host = no\ndeny_evacuate = c1, c2\n";
+    let spec = Setup::new().ini("cloud_manager.conf", &format!("{tracker}{tasks}")).load().unwrap().config.remediation.spec();
+    let wanted = serde_json::json!({
+        "detection": {"mode": "Off", "intervalSeconds": 20, "downConfirmations": 4, "upConfirmations": 2},
+        "limits": {"maxDownHosts": 3},
+        "evacuation": {"mode": "Forbidden", "excludedHosts": ["c1", "c2"]},
+    });
+    assert_eq!(spec, serde_json::from_value(wanted).unwrap());
+    // With what the product comes with nothing is ever begun by itself.
+    let untouched = Setup::new().load().unwrap().config.remediation.spec();
+    assert_eq!(untouched, Default::default());
+    assert_eq!((untouched.limits.max_down_hosts, untouched.detection.interval_seconds), (0, 30));
 }
 
 #[test]
@@ -425,6 +442,7 @@ fn the_reference_says_what_becomes_of_every_parameter() {
         let default = if p.default.is_empty() { String::new() } else { format!("`{}` ", p.default) };
         let effect = match p.effect {
             parameters::Effect::Sets(key) => format!("`{key}`"),
+            parameters::Effect::Switches(key, [on, off]) => format!("`{key}`: `{on}` or `{off}`"),
             parameters::Effect::Shares(key) => format!("`{key}`, with its neighbours"),
             parameters::Effect::Later(feature) => format!("to come: {feature}"),
             parameters::Effect::Nothing(why) => format!("no effect: {why}"),

@@ -169,7 +169,7 @@ mod tests {
             let config = StoreConfig { deadline: Duration::from_secs(60), ..StoreConfig::sqlite(dir.path().join("db")) };
             store::migrate(&config, None).await.unwrap();
             let store = Arc::new(SqlStore::open(&config, KeyRing::parse(&format!("k:{}", "07".repeat(32))).unwrap()).await.unwrap());
-            registry::Registry::new(store.clone()).ensure_defaults(Default::default(), SystemClock.now()).await.unwrap();
+            registry::Registry::new(store.clone()).ensure_defaults(&Default::default(), SystemClock.now()).await.unwrap();
             Pair { store, cloud: Arc::new(Mutex::new(Topology::scenario(3).build(now_ms()))), terms: Arc::default(), _dir: dir }
         }
 

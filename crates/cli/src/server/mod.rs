@@ -49,7 +49,8 @@ async fn serve(args: ServerArgs, roles: Roles) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let pace = Pace::of(&config);
     reload::on_hangup(Reloader { args, started, pace: pace.clone(), cloud: cloud.clone(), set_filter }, stop.clone())?;
-    let node = Node::start(&config, roles, cloud, metrics, config.policy.spec(), pace, stop).await?;
+    let defaults = registry::Defaults { cluster: config.policy.spec(), remediation: config.remediation.spec() };
+    let node = Node::start(&config, roles, cloud, metrics, defaults, pace, stop).await?;
     node.wait().await
 }
 

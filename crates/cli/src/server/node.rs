@@ -14,7 +14,6 @@ use cloud::CloudApi;
 use controller::{ControllerConfig, World};
 use engine::{Clock, Feed, LeaseTiming, Metrics, Standing, SystemClock};
 use registry::Registry;
-use schemas::v1::ClusterPolicySpec;
 use std::{
     net::SocketAddr,
     sync::{
@@ -55,13 +54,13 @@ fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
 }
 
 impl Node {
-    /// Starts. `policy` is what ClusterPolicy `default` begins with in a new database.
+    /// Starts. `defaults` are what the objects named `default` begin with in a new database.
     pub async fn start<C: CloudApi + 'static>(
         config: &Config,
         roles: Roles,
         cloud: Arc<C>,
         metrics: Metrics,
-        policy: ClusterPolicySpec,
+        defaults: registry::Defaults,
         pace: Pace,
         stop: CancellationToken,
     ) -> anyhow::Result<Node> {
@@ -78,7 +77,7 @@ impl Node {
         let store = Arc::new(database::open(config, roles.migrate).await?);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let registry = Registry::new(store.clone());
-        registry.ensure_defaults(policy, clock.now()).await?;
+        registry.ensure_defaults(&defaults, clock.now()).await?;
         let state = StateFile::beside(&database::state_base(config)?);
         let halted = Arc::new(RwLock::new(state.check(&store.revision().await?)));
         let (feed, tail) = Feed::start(store.clone(), stop.clone()).await?;

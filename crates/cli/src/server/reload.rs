@@ -99,10 +99,7 @@ impl Reloader {
             tracing::warn!(keys = after_restart.join(", "), "these settings changed and need a restart; until then the old ones are in force");
         }
         if !changes.of_no_effect.is_empty() {
-            tracing::warn!(
-                keys = changes.of_no_effect.join(", "),
-                "these settings only count when ClusterPolicy default is made: change that object"
-            );
+            tracing::warn!(keys = changes.of_no_effect.join(", "), "these settings only count when the objects named default are made: change those");
         }
         new
     }

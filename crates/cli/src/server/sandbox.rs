@@ -53,14 +53,15 @@ pub(super) async fn run(args: SandboxRunArgs) -> anyhow::Result<()> {
     let stop = super::stop_on_signal()?;
     let metrics = Metrics::default();
     let cloud = cloud::connect(&config.openstack, metrics.clone()).await?;
-    let policy = ClusterPolicySpec {
+    let cluster = ClusterPolicySpec {
         guest_disks: GuestDisks::Shared,
         nova_report_interval_seconds: (topology.settings.report_interval_ms / 1_000).max(1),
         soft_off_timeout_seconds: 60,
         ..ClusterPolicySpec::default()
     };
+    let defaults = registry::Defaults { cluster, ..Default::default() };
     let roles = Roles { api: true, controller: true, migrate: true };
-    let node = Node::start(&config, roles, cloud, metrics, policy, Pace::of(&config), stop).await?;
+    let node = Node::start(&config, roles, cloud, metrics, defaults, Pace::of(&config), stop).await?;
     let hosts = {
         let world = world.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         world

@@ -14,7 +14,7 @@ use crate::{
 };
 use schemas::{
     ConditionStatus, Conditions, Object,
-    v1::{self, Cancel, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, OperationState, StoppedGuests, reasons},
+    v1::{self, Cancel, Cause, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, OperationState, StoppedGuests, reasons},
 };
 
 /// Times a host is fenced for one evacuation (S5).
@@ -158,6 +158,9 @@ impl Run<'_> {
         }
         if let Some((reason, message)) = settled.blocking() {
             return Turn::Next(wait(reason, message, 2));
+        }
+        if self.ev.spec.cause == Cause::Automatic && path::is_back(&service, &self.status, self.facts, self.env) {
+            return Turn::Ended(false, reasons::HOST_RETURNED, "the host reports again; it was not fenced, and nothing was moved".into());
         }
         match path::choose(&self.ev.spec, &self.status, self.facts, self.env) {
             Err(next) => Turn::Next(next),

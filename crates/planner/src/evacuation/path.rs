@@ -3,16 +3,25 @@
 use crate::{
     Env, Next,
     contract::wait,
-    facts::HostFacts,
+    facts::{HostFacts, ServiceFacts},
     liveness::{Liveness, liveness},
 };
 use schemas::v1::{EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
 
+/// From the power-off on, "up but power off" and "forced down" are of our making.
+fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
+    status.fences > 0 || env.evidence.latch.as_ref().is_some_and(|l| l.by_uid == env.owner_uid)
+}
+
+/// Whether a host reports again before anything was done to it. Less is asked than for [`Liveness::Alive`]: what follows is
+/// that nothing is done.
+pub(super) fn is_back(service: &ServiceFacts, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> bool {
+    !is_fenced_by_us(status, env) && service.up && reported_since(facts, status.started_at)
+}
+
 /// The path of this pass. `Auto` decides anew on every pass, until the host is fenced for this evacuation.
 pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> Result<EvacuationPath, Next> {
-    let fenced_by_us = env.evidence.latch.as_ref().is_some_and(|l| l.by_uid == env.owner_uid);
-    // From the power-off on, "up but power off" and "forced down" are of our making.
-    if fenced_by_us || status.fences > 0 {
+    if is_fenced_by_us(status, env) {
         return Ok(EvacuationPath::Rebuild);
     }
     match spec.mode {

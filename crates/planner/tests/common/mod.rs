@@ -183,6 +183,7 @@ pub fn evacuation(mode: v1::EvacuationMode) -> Object<v1::EvacuationKind> {
         mode,
         fence: Default::default(),
         local_disks: Default::default(),
+        cause: Default::default(),
         cancel: Default::default(),
     })
 }

@@ -381,14 +381,20 @@ enum EvacuationProof {
 
 fn subject() -> impl Strategy<Value = Subject> {
     use HostOperationType::*;
-    let evacuation = (select(vec![EvacuationMode::Auto, EvacuationMode::Rebuild, EvacuationMode::LiveMigrate]), any::<bool>(), any::<bool>())
-        .prop_map(|(mode, forbid, rebuild)| {
-            let mut ev = evacuation(mode);
-            ev.spec.fence = if forbid { v1::FencePolicy::Forbidden } else { v1::FencePolicy::IfNeeded };
-            ev.spec.local_disks = if rebuild { v1::LocalDisks::Rebuild } else { v1::LocalDisks::Refuse };
-            ev.status.started_at = Some(at(-60));
-            Subject::Evacuation(ev)
-        });
+    let modes = vec![
+        (EvacuationMode::Auto, v1::Cause::Manual),
+        (EvacuationMode::Auto, v1::Cause::Automatic),
+        (EvacuationMode::Rebuild, v1::Cause::Manual),
+        (EvacuationMode::LiveMigrate, v1::Cause::Manual),
+    ];
+    let evacuation = (select(modes), any::<bool>(), any::<bool>()).prop_map(|((mode, cause), forbid, rebuild)| {
+        let mut ev = evacuation(mode);
+        ev.spec.cause = cause;
+        ev.spec.fence = if forbid { v1::FencePolicy::Forbidden } else { v1::FencePolicy::IfNeeded };
+        ev.spec.local_disks = if rebuild { v1::LocalDisks::Rebuild } else { v1::LocalDisks::Refuse };
+        ev.status.started_at = Some(at(-60));
+        Subject::Evacuation(ev)
+    });
     let kinds = select(vec![PowerOn, PowerOff, SoftOff, PowerCycle, Initialise, Initialise, Enable, Disable, Drain, Shutdown]);
     let methods =
         prop_oneof![1 => Just(v1::InitialiseMethod::Identity), 4 => Just(v1::InitialiseMethod::Cycle), 1 => Just(v1::InitialiseMethod::Attestation)];

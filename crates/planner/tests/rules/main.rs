@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod remediation;
 mod s02_liveness;
 mod s03_links;
 mod s04_proof;

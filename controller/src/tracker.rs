@@ -1,0 +1,341 @@
+//! The watch over all hosts: one read of Nova's services per look, one decision over all hosts, and few writes. It owns
+//! `status.availability` and the condition RemediationAllowed of hosts, and the whole status of RemediationPolicies.
+
+use crate::World;
+use engine::Shared;
+use planner::{
+    Fact,
+    remediation::{self, Answer, Ended, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict},
+};
+use schemas::{
+    Conditions, DynObject, Object, Time, kinds,
+    v1::{self, AvailabilityState, Cause, HostOperationType, Operations, RemediationPolicyStatus, reasons},
+};
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+use store::{Guard, ListQuery, Op, StoreError};
+
+/// Longest pause between looks at the policies.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Tries of a status write that others were in the way of.
+const TRIES: usize = 5;
+/// Hosts written in one transaction.
+const BATCH: usize = 100;
+/// Nova calls a host down a minute after it was switched off; one that fell silent later died of something else.
+const SWITCHED_OFF_SECONDS: i64 = 600;
+
+pub(crate) struct Tracker {
+    world: Arc<World>,
+    shared: Shared,
+    /// When the hosts of each policy were last looked at.
+    looked: HashMap<String, Time>,
+}
+
+/// Everything of one pass.
+struct Seen {
+    input: Input,
+    /// The objects as they were read, by name.
+    hosts: BTreeMap<String, DynObject>,
+    policies: BTreeMap<String, DynObject>,
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Tracker {
+    pub(crate) fn new(world: Arc<World>, shared: Shared) -> Self {
+        Tracker { world, shared, looked: HashMap::new() }
+    }
+
+    /// Looks at the hosts of the policies that are due, and gives the pause until the next look.
+    pub(crate) async fn pass(&mut self) -> Result<Duration, String> {
+        let now = self.shared.clock.now();
+        let mut policies = BTreeMap::new();
+        let mut rows = Vec::new();
+        for object in self.shared.store.list("RemediationPolicy", ListQuery::default()).await.map_err(text)?.items {
+            let policy: Object<v1::RemediationPolicy> = object.typed().map_err(text)?;
+            let name = object.metadata.name.clone();
+            let passed = self.looked.get(&name).map(|at| now.seconds_since(*at));
+            let due = passed.is_none_or(|s| !(0..policy.spec.detection.interval_seconds).contains(&s));
+            rows.push(PolicyRow { policy, due });
+            policies.insert(name, object);
+        }
+        if rows.iter().any(|r| r.due) {
+            let due: Vec<String> = rows.iter().filter(|r| r.due).map(|r| r.policy.metadata.name.clone()).collect();
+            let seen = self.look(rows, policies, now).await?;
+            self.looked.retain(|name, _| seen.policies.contains_key(name));
+            self.looked.extend(due.into_iter().map(|name| (name, now)));
+            self.carry_out(seen).await?;
+        }
+        Ok(PAUSE)
+    }
+
+    /// Reads what a decision needs.
+    async fn look(&self, policies: Vec<PolicyRow>, raw: BTreeMap<String, DynObject>, now: Time) -> Result<Seen, String> {
+        let (services, at) = self.world.services(0).await.map_err(text)?;
+        let up = |binary: &str| services.iter().filter(|s| s.binary == binary && s.up == Some(true)).count();
+        let observer = Observer { conductor_up: up("nova-conductor") > 0, computes_up: up("nova-compute") };
+        let store = &self.shared.store;
+        let open = || ListQuery { open_only: true, ..Default::default() };
+        let mut one_shot: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for kind in ["HostOperation", "Evacuation"] {
+            for object in store.list(kind, open()).await.map_err(text)?.items {
+                // A drain of a host that died has nothing more to hope for; anything else may be the cause of the silence.
+                if object.spec["type"] != json!(HostOperationType::Drain)
+                    && let Some(host) = object.spec["hostRef"]["name"].as_str()
+                {
+                    one_shot.entry(host.into()).or_default().push(object.id());
+                }
+            }
+        }
+        let (mut hosts, mut rows) = (BTreeMap::new(), Vec::new());
+        for object in store.list("Host", ListQuery::default()).await.map_err(text)?.items {
+            let host: Object<v1::Host> = object.typed().map_err(text)?;
+            // Its own reconciler comes first: a thousand new hosts are not written by both at once.
+            if host.status.observed_generation == 0 {
+                continue;
+            }
+            let name = host.metadata.name.clone();
+            let up = match World::service_fact(&services, &name, at) {
+                Fact::Seen(service, at) => Fact::Seen(service.up, at),
+                Fact::Absent(at) => Fact::Absent(at),
+                Fact::Unknown(why) => Fact::Unknown(why),
+            };
+            rows.push(HostRow {
+                up,
+                open: one_shot.remove(&name).unwrap_or_default(),
+                switched_off_by: self.switched_off_by(&host).await?,
+                ended: self.ended(&host).await?,
+                guests: Fact::not_asked(),
+                host,
+            });
+            hosts.insert(name, object);
+        }
+        let cluster = store.get("ClusterPolicy", "default").await.map_err(text)?;
+        let input = Input {
+            hosts: rows,
+            policies,
+            observer,
+            now,
+            led_since: self.shared.led_since,
+            frozen: cluster.is_some_and(|p| p.spec["operations"] == json!(Operations::Frozen)),
+            halted: self.shared.halted.read().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        Ok(Seen { input, hosts, policies: raw })
+    }
+
+    /// The operation that switched a silent host off, if one did shortly before.
+    async fn switched_off_by(&self, host: &Object<v1::Host>) -> Result<Option<String>, String> {
+        let Some(availability) = host.status.availability.as_ref().filter(|a| a.state >= AvailabilityState::Off) else { return Ok(None) };
+        let query = ListQuery { host: Some(host.metadata.name.clone()), ..Default::default() };
+        let all = self.shared.store.list("HostOperation", query).await.map_err(text)?.items;
+        let Some(newest) = all.into_iter().max_by_key(|o| o.metadata.creation_timestamp) else { return Ok(None) };
+        let operation: Object<v1::HostOperation> = newest.typed().map_err(text)?;
+        let off = matches!(operation.spec.r#type, HostOperationType::PowerOff | HostOperationType::SoftOff | HostOperationType::Shutdown);
+        let just_before = match (operation.status.finished_at, availability.since) {
+            (Some(end), Some(since)) => availability.state == AvailabilityState::Off || since.seconds_since(end) < SWITCHED_OFF_SECONDS,
+            _ => false,
+        };
+        Ok((off && just_before).then(|| newest.id()))
+    }
+
+    /// What the automatic evacuation of a host came to, if it is over.
+    async fn ended(&self, host: &Object<v1::Host>) -> Result<Option<Ended>, String> {
+        let Some(availability) = host.status.availability.as_ref().filter(|a| a.state == AvailabilityState::Recovering) else { return Ok(None) };
+        let gone = Ended { succeeded: false, reason: reasons::NOT_FOUND.into() };
+        let Some(name) = &availability.evacuation else { return Ok(Some(gone)) };
+        let Some(object) = self.shared.store.get("Evacuation", name).await.map_err(text)? else { return Ok(Some(gone)) };
+        let evacuation: Object<v1::EvacuationKind> = object.typed().map_err(text)?;
+        if evacuation.status.finished_at.is_none() {
+            return Ok(None);
+        }
+        let succeeded = evacuation.status.conditions.iter().find(|c| c.r#type == "Succeeded");
+        Ok(Some(Ended {
+            succeeded: succeeded.is_some_and(|c| c.status == schemas::ConditionStatus::True),
+            reason: succeeded.map(|c| c.reason.clone()).unwrap_or_default(),
+        }))
+    }
+
+    async fn carry_out(&self, mut seen: Seen) -> Result<(), String> {
+        let (mut hosts, mut policies) = remediation::pass(&seen.input);
+        if hosts.iter().any(|v| v.count_guests) {
+            for verdict in hosts.iter().filter(|v| v.count_guests) {
+                if let Some(row) = seen.input.hosts.iter_mut().find(|r| r.host.metadata.name == verdict.host) {
+                    row.guests = match self.world.guests_of(&verdict.host).await {
+                        Fact::Seen(guests, at) => Fact::Seen(guests.len(), at),
+                        Fact::Absent(at) => Fact::Absent(at),
+                        Fact::Unknown(why) => Fact::Unknown(why),
+                    };
+                }
+            }
+            (hosts, policies) = remediation::pass(&seen.input);
+        }
+        self.write_policies(&mut seen, &policies).await?;
+        let (begin, others): (Vec<HostVerdict>, Vec<HostVerdict>) = hosts.into_iter().partition(|v| v.begin);
+        self.write_hosts(&seen, &others).await?;
+        for verdict in begin {
+            self.begin(&mut seen, verdict).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, ops: Vec<Op>) -> Result<store::Committed, StoreError> {
+        self.shared.store.commit(Guard::Lease(self.shared.gate.token()), self.shared.clock.now(), ops).await
+    }
+
+    async fn write_policies(&self, seen: &mut Seen, verdicts: &[PolicyVerdict]) -> Result<(), String> {
+        for verdict in verdicts {
+            let Some(old) = seen.policies.get(&verdict.policy).cloned() else { continue };
+            let new = self.policy_with(&old, verdict)?;
+            if new == old {
+                continue;
+            }
+            let done = self.commit(vec![Op::Update { object: new, expected: old.metadata.revision() }]).await.map_err(text)?;
+            if let Some(object) = done.objects.into_iter().next() {
+                seen.policies.insert(verdict.policy.clone(), object);
+            }
+            if reason_of(&old) != verdict.allowed.reason && verdict.allowed.reason == reasons::STORM_LIMIT {
+                self.shared.recorder.record(&old, true, verdict.allowed.reason, &verdict.allowed.message).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn policy_with(&self, old: &DynObject, verdict: &PolicyVerdict) -> Result<DynObject, String> {
+        let typed: Object<v1::RemediationPolicy> = old.typed().map_err(text)?;
+        let mut status = RemediationPolicyStatus {
+            observed_generation: old.metadata.generation,
+            covered: verdict.covered,
+            unhealthy: verdict.unhealthy,
+            budget_left: verdict.budget_left,
+            ..typed.status
+        };
+        self.set(&mut status.conditions, &verdict.allowed, old.metadata.generation);
+        Ok(DynObject { status: serde_json::to_value(status).map_err(text)?, ..old.clone() })
+    }
+
+    fn set(&self, conditions: &mut Vec<schemas::Condition>, allowed: &Answer, generation: i64) {
+        conditions.set("RemediationAllowed", allowed.status, allowed.reason, &allowed.message, generation, self.shared.clock.now());
+    }
+
+    fn host_with(&self, old: &DynObject, verdict: &HostVerdict) -> Result<DynObject, String> {
+        let mut host: Object<v1::Host> = old.typed().map_err(text)?;
+        host.status.availability = Some(verdict.availability.clone());
+        self.set(&mut host.status.conditions, &verdict.allowed, old.metadata.generation);
+        Ok(DynObject { status: serde_json::to_value(host.status).map_err(text)?, ..old.clone() })
+    }
+
+    async fn write_hosts(&self, seen: &Seen, verdicts: &[HostVerdict]) -> Result<(), String> {
+        let mut changed = Vec::new();
+        for verdict in verdicts {
+            let Some(old) = seen.hosts.get(&verdict.host) else { continue };
+            let new = self.host_with(old, verdict)?;
+            if new != *old {
+                changed.push((verdict, old, new));
+            }
+        }
+        for batch in changed.chunks(BATCH) {
+            let ops = batch.iter().map(|(_, old, new)| Op::Update { object: new.clone(), expected: old.metadata.revision() }).collect();
+            match self.commit(ops).await {
+                Ok(_) => {}
+                // Its own reconciler wrote one of them meanwhile: one by one, as they are now.
+                Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => {
+                    for (verdict, ..) in batch {
+                        self.write_host(verdict).await?;
+                    }
+                }
+                Err(other) => return Err(text(other)),
+            }
+            for (verdict, old, _) in batch {
+                self.tell(old, verdict).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_host(&self, verdict: &HostVerdict) -> Result<(), String> {
+        for _ in 0..TRIES {
+            let Some(old) = self.shared.store.get("Host", &verdict.host).await.map_err(text)? else { return Ok(()) };
+            let op = Op::Update { object: self.host_with(&old, verdict)?, expected: old.metadata.revision() };
+            match self.commit(vec![op]).await {
+                Err(StoreError::Conflict { .. }) => {}
+                other => return other.map(drop).map_err(text),
+            }
+        }
+        Err(format!("Host/{} changes all the time; the next look goes on", verdict.host))
+    }
+
+    /// Begins the evacuation, in one transaction with what it counts for: whatever was changed of the policy or of the host
+    /// since they were read turns it down, and the next look decides anew.
+    async fn begin(&self, seen: &mut Seen, mut verdict: HostVerdict) -> Result<(), String> {
+        let (Some(host), Some(policy)) = (seen.hosts.get(&verdict.host), verdict.policy.as_ref().and_then(|p| seen.policies.get(p))) else {
+            return Ok(());
+        };
+        let Some(kind) = kinds::find("Evacuation") else { return Ok(()) };
+        let mut name = evacuation_name(&verdict);
+        while self.shared.store.get("Evacuation", &name).await.map_err(text)?.is_some() {
+            verdict.availability.downs += 1;
+            name = evacuation_name(&verdict);
+        }
+        let typed: Object<v1::RemediationPolicy> = policy.typed().map_err(text)?;
+        let spec = json!({"hostRef": {"name": verdict.host}, "cause": Cause::Automatic, "localDisks": typed.spec.evacuation.local_disks});
+        let now = self.shared.clock.now();
+        let evacuation = registry::new_object(kind, &name, spec, now).map_err(text)?;
+        verdict.availability.state = AvailabilityState::Recovering;
+        verdict.availability.since = Some(now);
+        verdict.availability.evacuation = Some(name.clone());
+        verdict.allowed = Answer { message: format!("Evacuation/{name} was begun"), reason: reasons::PROGRESSING, ..verdict.allowed };
+        let mut counted = policy.clone();
+        counted.status["begun"] = json!(typed.status.begun + 1);
+        let ops = vec![
+            Op::RequireNotFrozen,
+            Op::RequireNoneOpen { kind: "Evacuation".into(), host: verdict.host.clone() },
+            Op::Update { expected: policy.metadata.revision(), object: counted },
+            Op::Update { expected: host.metadata.revision(), object: self.host_with(host, &verdict)? },
+            Op::Create(evacuation),
+        ];
+        let done = self.commit(ops).await.map_err(text)?;
+        let note = format!("it is down, and RemediationPolicy {} holds: Evacuation/{name} fences it and rebuilds its guests", policy.metadata.name);
+        self.shared.recorder.record(host, true, "RecoveryBegun", &note).await;
+        if let Some(policy) = done.objects.into_iter().find(|o| o.kind == "RemediationPolicy") {
+            seen.policies.insert(policy.metadata.name.clone(), policy);
+        }
+        Ok(())
+    }
+
+    /// What people should hear of: hosts that went down or came back, and why nothing is done.
+    async fn tell(&self, old: &DynObject, verdict: &HostVerdict) {
+        use AvailabilityState::{Down, Recovered, Up};
+        let before = old.typed::<v1::Host>().ok().and_then(|h| h.status.availability).unwrap_or_default().state;
+        let now = verdict.availability.state;
+        let recorder = &self.shared.recorder;
+        match (before, now) {
+            (Down, Down) if reason_of(old) == verdict.allowed.reason => {}
+            (_, Down) => {
+                let Answer { reason, message, .. } = &verdict.allowed;
+                recorder.record(old, true, "HostDown", &format!("Nova calls it down; {reason}: {message}")).await;
+            }
+            (Down | Recovered, Up) => recorder.record(old, false, "HostUp", "Nova calls it up again").await,
+            (_, Recovered) if before != now => {
+                recorder.record(old, false, reasons::RECOVERY_ENDED, &verdict.allowed.message).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The reason of an object's condition RemediationAllowed.
+fn reason_of(object: &DynObject) -> &str {
+    let conditions = object.status["conditions"].as_array().into_iter().flatten();
+    conditions.filter(|c| c["type"] == "RemediationAllowed").filter_map(|c| c["reason"].as_str()).next().unwrap_or_default()
+}
+
+/// One per time that the host was down. A host's name leaves no room only where it is longer than any that DNS knows.
+fn evacuation_name(verdict: &HostVerdict) -> String {
+    format!("auto-{}-{}", verdict.host.chars().take(200).collect::<String>(), verdict.availability.downs)
+}

@@ -1,0 +1,176 @@
+//! Who counts as down, and how many may be before nothing more is begun.
+
+use crate::common::at;
+use planner::{
+    Fact,
+    remediation::{Ended, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict, pass},
+};
+use schemas::{
+    Object, ObjectMeta,
+    v1::{AvailabilityState, AvailabilityState::*, FenceStatus, HostSpec, HostStatus, RemediationPolicy, RemediationPolicyStatus},
+};
+use std::collections::BTreeSet;
+
+fn host(name: &str, up: bool) -> HostRow {
+    HostRow {
+        host: Object { metadata: ObjectMeta::named(name), spec: HostSpec::default(), status: HostStatus::default() },
+        up: Fact::Seen(up, at(0)),
+        open: Vec::new(),
+        switched_off_by: None,
+        ended: None,
+        guests: Fact::Seen(3, at(0)),
+    }
+}
+
+fn policy(name: &str, max_down_hosts: i64) -> PolicyRow {
+    let mut policy = Object { metadata: ObjectMeta::named(name), spec: Default::default(), status: RemediationPolicyStatus::default() };
+    let policy: &mut Object<RemediationPolicy> = &mut policy;
+    policy.spec.limits.max_down_hosts = max_down_hosts;
+    policy.spec.detection.down_confirmations = 2;
+    PolicyRow { policy: policy.clone(), due: true }
+}
+
+fn input(hosts: Vec<HostRow>, max_down_hosts: i64) -> Input {
+    let computes_up = hosts.iter().filter(|h| h.up.seen() == Some(&true)).count();
+    Input {
+        hosts,
+        policies: vec![policy("default", max_down_hosts)],
+        observer: Observer { conductor_up: true, computes_up },
+        now: at(1_000),
+        led_since: at(0),
+        frozen: false,
+        halted: None,
+    }
+}
+
+/// `down` hosts that are down and as many more that are up, each looked at `looks` times.
+fn after(looks: usize, input: &mut Input) -> (Vec<HostVerdict>, Vec<PolicyVerdict>) {
+    let mut last = (Vec::new(), Vec::new());
+    for _ in 0..looks {
+        last = pass(input);
+        for (row, verdict) in input.hosts.iter_mut().zip(&last.0) {
+            row.host.status.availability = Some(verdict.availability.clone());
+        }
+    }
+    last
+}
+
+fn state(verdict: &HostVerdict) -> AvailabilityState {
+    verdict.availability.state
+}
+
+fn begun(verdicts: &[HostVerdict]) -> BTreeSet<&str> {
+    verdicts.iter().filter(|v| v.begin).map(|v| v.host.as_str()).collect()
+}
+
+#[test]
+fn a_host_is_down_after_so_many_looks_in_a_row_and_one_good_look_in_between_begins_anew() {
+    let mut input = input(vec![host("a", false), host("b", true)], 1);
+    assert_eq!(state(&after(1, &mut input).0[0]), Suspect);
+    input.hosts[0].up = Fact::Seen(true, at(0));
+    assert_eq!(state(&after(1, &mut input).0[0]), Up);
+    input.hosts[0].up = Fact::Seen(false, at(0));
+    assert_eq!(state(&after(1, &mut input).0[0]), Suspect);
+    let (hosts, _) = after(1, &mut input);
+    assert_eq!((state(&hosts[0]), hosts[0].begin), (Down, true));
+    assert_eq!(hosts[0].availability.downs, 1);
+}
+
+#[test]
+fn a_look_that_says_nothing_neither_counts_nor_forgives() {
+    let mut input = input(vec![host("a", false), host("b", true)], 1);
+    after(1, &mut input);
+    input.hosts[0].up = Fact::Unknown("its cell did not answer".into());
+    let (hosts, policies) = after(5, &mut input);
+    assert_eq!((state(&hosts[0]), hosts[0].availability.confirmations), (Suspect, 1));
+    assert_eq!(policies[0].unhealthy, 1);
+    input.hosts[0].up = Fact::Seen(false, at(0));
+    assert_eq!(state(&after(1, &mut input).0[0]), Down);
+}
+
+#[test]
+fn what_is_not_heard_counts_as_down() {
+    let mut three = input(vec![host("a", false), host("b", true), host("c", true)], 1);
+    three.hosts[1].up = Fact::Unknown("its cell did not answer".into());
+    let (hosts, policies) = after(3, &mut three);
+    assert_eq!((hosts[0].allowed.reason, policies[0].unhealthy), ("StormLimit", 2));
+    three.hosts[1].up = Fact::Absent(at(0));
+    assert_eq!(begun(&after(1, &mut three).0), BTreeSet::from(["a"]), "Nova has no such host any longer");
+}
+
+#[test]
+fn in_doubt_about_who_looks_nobody_gets_any_further() {
+    for observer in [Observer { conductor_up: false, computes_up: 5 }, Observer { conductor_up: true, computes_up: 0 }] {
+        let mut input = Input { observer, ..input(vec![host("a", false), host("b", false)], 5) };
+        let (hosts, policies) = after(9, &mut input);
+        assert!(hosts.iter().all(|h| state(h) == Unknown && !h.begin), "{hosts:?}");
+        assert_eq!(policies[0].allowed.reason, "ObserverInDoubt");
+    }
+}
+
+#[test]
+fn the_stricter_of_number_and_share_is_the_limit() {
+    for (max, permille, down, limit) in
+        [(2, None, 2, 2), (2, None, 3, 2), (9, Some(200), 2, 2), (9, Some(200), 3, 2), (1, Some(500), 1, 1), (3, Some(0), 1, 0)]
+    {
+        let mut input = input((0..10).map(|n| host(&format!("h{n}"), n >= down)).collect(), max);
+        input.policies[0].policy.spec.limits.max_down_permille = permille;
+        let (hosts, policies) = after(2, &mut input);
+        let expected = if down <= limit { down } else { 0 };
+        assert_eq!(begun(&hosts).len(), expected as usize, "{max} {permille:?} {down}");
+        assert_eq!((policies[0].covered, policies[0].unhealthy, policies[0].budget_left), (10, down, (limit - down).max(0)));
+    }
+}
+
+#[test]
+fn a_host_that_somebody_holds_down_counts_and_is_left_alone() {
+    let mut input = input(vec![host("a", false), host("b", false), host("c", true)], 1);
+    input.hosts[0].host.status.fence = Some(FenceStatus { epoch: 2, by: "Evacuation/by-hand".into() });
+    let (hosts, _) = after(4, &mut input);
+    assert_eq!((hosts[0].allowed.reason, hosts[1].allowed.reason), ("FencedAwaitingReturn", "StormLimit"));
+    assert!(begun(&hosts).is_empty());
+}
+
+#[test]
+fn an_evacuation_that_has_ended_is_the_last_until_the_host_was_back() {
+    let mut input = input(vec![host("a", false), host("b", true)], 1);
+    after(2, &mut input);
+    let availability = input.hosts[0].host.status.availability.as_mut().expect("it was seen");
+    (availability.state, availability.evacuation) = (Recovering, Some("auto-a-1".into()));
+    assert_eq!(state(&after(3, &mut input).0[0]), Recovering);
+    input.hosts[0].ended = Some(Ended { succeeded: false, reason: "Failed".into() });
+    assert_eq!(state(&after(1, &mut input).0[0]), Recovered);
+    input.hosts[0].ended = None;
+    let (hosts, _) = after(9, &mut input);
+    assert_eq!((state(&hosts[0]), hosts[0].begin, hosts[0].allowed.reason), (Recovered, false, "RecoveryEnded"));
+    input.hosts[0].up = Fact::Seen(true, at(0));
+    assert_eq!(state(&after(1, &mut input).0[0]), Up);
+    input.hosts[0].up = Fact::Seen(false, at(0));
+    let (hosts, _) = after(2, &mut input);
+    assert_eq!((hosts[0].begin, hosts[0].availability.downs), (true, 2));
+}
+
+#[test]
+fn less_knowledge_begins_nothing_more() {
+    // Every combination of four hosts that are up or down, each fact of each host hidden in turn, before and after.
+    for bits in 0u32..16 {
+        for max in 0..4 {
+            for looked in 0..3 {
+                let mut known = input((0..4).map(|n| host(&format!("h{n}"), bits & (1 << n) != 0)).collect(), max);
+                after(looked, &mut known);
+                let with_all = pass(&known).0;
+                for hidden in 0..8 {
+                    let mut less = known.clone();
+                    let row = &mut less.hosts[hidden % 4];
+                    if hidden < 4 {
+                        row.up = Fact::Unknown("hidden".into())
+                    } else {
+                        row.guests = Fact::Unknown("hidden".into())
+                    }
+                    let with_less = pass(&less).0;
+                    assert!(begun(&with_less).is_subset(&begun(&with_all)), "hosts {bits:04b}, limit {max}, {looked} looks, hidden {hidden}");
+                }
+            }
+        }
+    }
+}
