@@ -1,6 +1,6 @@
 //! What the objects named `default` begin with. Once they are there, they alone count.
 
-use super::number;
+use super::{number, optional};
 use schemas::{
     Kind,
     v1::{
@@ -92,7 +92,8 @@ pub struct Remediation {
     /// Whether guests of a dead host are rebuilt elsewhere without a person: `Allowed` or `Forbidden`.
     pub evacuation: AutomaticEvacuation,
     /// Hosts that are never evacuated without a person, parted by commas.
-    pub excluded_hosts: String,
+    #[serde(deserialize_with = "optional")]
+    pub excluded_hosts: Option<String>,
 }
 
 impl Default for Remediation {
@@ -105,7 +106,7 @@ impl Default for Remediation {
             up_confirmations: unsigned(spec.detection.up_confirmations),
             max_down_hosts: unsigned(spec.limits.max_down_hosts),
             evacuation: spec.evacuation.mode,
-            excluded_hosts: String::new(),
+            excluded_hosts: None,
         }
     }
 }
@@ -113,7 +114,7 @@ impl Default for Remediation {
 impl Remediation {
     /// The spec that a new RemediationPolicy `default` gets.
     pub fn spec(&self) -> RemediationPolicySpec {
-        let excluded = self.excluded_hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
+        let excluded = self.excluded_hosts.iter().flat_map(|hosts| hosts.split(',')).map(str::trim).filter(|host| !host.is_empty());
         RemediationPolicySpec {
             detection: Detection {
                 mode: self.watching,
