@@ -5,7 +5,7 @@ use crate::World;
 use engine::Shared;
 use planner::{
     Fact,
-    remediation::{self, Answer, Ended, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict},
+    remediation::{self, Answer, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict},
 };
 use schemas::{
     Conditions, DynObject, Object, Time, kinds,
@@ -144,21 +144,15 @@ impl Tracker {
         Ok((off && just_before).then(|| newest.id()))
     }
 
-    /// What the automatic evacuation of a host came to, if it is over.
-    async fn ended(&self, host: &Object<v1::Host>) -> Result<Option<Ended>, String> {
+    /// The reason that the automatic evacuation of a host ended with, if it is over.
+    async fn ended(&self, host: &Object<v1::Host>) -> Result<Option<String>, String> {
         let Some(availability) = host.status.availability.as_ref().filter(|a| a.state == AvailabilityState::Recovering) else { return Ok(None) };
-        let gone = Ended { succeeded: false, reason: reasons::NOT_FOUND.into() };
-        let Some(name) = &availability.evacuation else { return Ok(Some(gone)) };
-        let Some(object) = self.shared.store.get("Evacuation", name).await.map_err(text)? else { return Ok(Some(gone)) };
+        let name = availability.evacuation.as_deref().unwrap_or_default();
+        let Some(object) = self.shared.store.get("Evacuation", name).await.map_err(text)? else { return Ok(Some(reasons::NOT_FOUND.into())) };
         let evacuation: Object<v1::EvacuationKind> = object.typed().map_err(text)?;
-        if evacuation.status.finished_at.is_none() {
-            return Ok(None);
-        }
         let succeeded = evacuation.status.conditions.iter().find(|c| c.r#type == "Succeeded");
-        Ok(Some(Ended {
-            succeeded: succeeded.is_some_and(|c| c.status == schemas::ConditionStatus::True),
-            reason: succeeded.map(|c| c.reason.clone()).unwrap_or_default(),
-        }))
+        let reason = succeeded.map(|c| c.reason.clone()).unwrap_or_default();
+        Ok(evacuation.status.finished_at.map(|_| reason))
     }
 
     async fn carry_out(&self, mut seen: Seen) -> Result<(), String> {

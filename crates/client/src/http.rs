@@ -25,8 +25,8 @@ const MICROVERSION: &str = "cloud-manager 1.0";
 /// Where the API is and who asks.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `--endpoint` or `CLOUD_MANAGER_ENDPOINT`; else the catalogue's, else [`DEFAULT_ENDPOINT`].
-    pub endpoint: Option<String>,
+    /// The URL, and by what it was given, which is said when it cannot be reached; else the catalogue's, else [`DEFAULT_ENDPOINT`].
+    pub endpoint: Option<(String, &'static str)>,
     /// Who asks, and how TLS is checked.
     pub access: Access,
 }
@@ -86,8 +86,7 @@ impl Client {
             Auth::None => None,
         };
         let keystone = build(keystone_url.as_deref().unwrap_or(DEFAULT_ENDPOINT), &access)?;
-        let given = endpoint.map(|e| (e, "--endpoint or CLOUD_MANAGER_ENDPOINT"));
-        let given = given.or_else(|| access.endpoint.clone().map(|e| (e, "cloud_manager_endpoint_override of clouds.yaml")));
+        let given = endpoint.or_else(|| access.endpoint.clone().map(|e| (e, "cloud_manager_endpoint_override of clouds.yaml")));
         let mut token = None;
         let (endpoint, origin) = match (given, &access.auth) {
             (Some(given), _) => given,

@@ -29,7 +29,7 @@ async fn a_refused_token_is_renewed_once_and_the_request_repeated() {
     Mock::given(method("POST")).and(path("/v3/auth/tokens")).respond_with(token("new", json!([]))).expect(1).mount(&server).await;
     Mock::given(header("x-auth-token", "old")).respond_with(error(401, "", "no")).expect(1).mount(&server).await;
     Mock::given(header("x-auth-token", "new")).respond_with(ResponseTemplate::new(200).set_body_json(host("c1", 1, "On"))).mount(&server).await;
-    let client = Client::connect(Options { endpoint: Some(server.uri()), access: access(&server) }).await.unwrap();
+    let client = Client::connect(Options { endpoint: Some((server.uri(), "--endpoint")), access: access(&server) }).await.unwrap();
     assert_eq!(client.get("hosts", "c1").await.unwrap().metadata.name, "c1");
     client.get("hosts", "c1").await.unwrap();
 }
@@ -39,7 +39,7 @@ async fn a_token_that_is_refused_twice_is_an_authentication_error() {
     let server = MockServer::start().await;
     Mock::given(method("POST")).and(path("/v3/auth/tokens")).respond_with(token("t", json!([]))).expect(2).mount(&server).await;
     Mock::given(method("GET")).respond_with(error(401, "", "The request you have made requires authentication.")).expect(2).mount(&server).await;
-    let client = Client::connect(Options { endpoint: Some(server.uri()), access: access(&server) }).await.unwrap();
+    let client = Client::connect(Options { endpoint: Some((server.uri(), "--endpoint")), access: access(&server) }).await.unwrap();
     let e = client.get("hosts", "c1").await.unwrap_err();
     assert_eq!(e.exit(), Exit::Auth);
     assert!(e.to_string().contains("same Keystone"), "{e}");
@@ -50,7 +50,7 @@ async fn keystone_refusing_the_login_names_no_secret() {
     let server = MockServer::start().await;
     let refusal = ResponseTemplate::new(401).set_body_json(json!({"error": {"message": "Invalid user or password."}}));
     Mock::given(path("/v3/auth/tokens")).respond_with(refusal).mount(&server).await;
-    let client = Client::connect(Options { endpoint: Some(server.uri()), access: access(&server) }).await.unwrap();
+    let client = Client::connect(Options { endpoint: Some((server.uri(), "--endpoint")), access: access(&server) }).await.unwrap();
     let e = client.get("hosts", "c1").await.unwrap_err();
     assert_eq!(e.exit(), Exit::Auth);
     assert!(e.to_string().contains("Invalid user or password.") && !e.to_string().contains("hunter2"), "{e}");
@@ -144,7 +144,7 @@ async fn nobody_listening_is_said_with_the_address_and_nothing_happened() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let client = Client::connect(Options { endpoint: Some(format!("http://{address}")), access: nobody() }).await.unwrap();
+    let client = Client::connect(Options { endpoint: Some((format!("http://{address}"), "--endpoint")), access: nobody() }).await.unwrap();
     let e = client.create("hosts", &json!({})).await.unwrap_err();
     assert!(matches!(&e, Error::Unreachable { may_have_happened: false, .. }), "{e:?}");
     assert!(e.to_string().contains(&address.to_string()), "{e}");

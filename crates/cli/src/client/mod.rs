@@ -76,7 +76,7 @@ async fn connect(access: AccessArgs) -> Result<Client, Failure> {
         insecure: access.insecure,
     };
     let resolved = options.resolve(&Environment::of_process())?;
-    let endpoint = access.endpoint.filter(|e| !e.is_empty());
+    let endpoint = access.endpoint.filter(|e| !e.is_empty()).map(|e| (e, "--endpoint or CLOUD_MANAGER_ENDPOINT"));
     Ok(Client::connect(Options { endpoint, access: resolved }).await?)
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 pub async fn fault(args: FaultArgs) -> Result<Exit, Failure> {
     // The simulated cloud asks for no login here, and must not be shown a real one.
     let access = AuthOptions::default().resolve(&Environment::default())?;
-    let client = Client::connect(Options { endpoint: Some(args.cloud), access }).await?;
+    let client = Client::connect(Options { endpoint: Some((args.cloud, "--cloud")), access }).await?;
     client.post_raw("/sandbox/faults", &json!({"host": args.host, "fault": args.fault.word()})).await?;
     output::data(&format!("host/{} fault: {}", args.host, args.fault.word()));
     Ok(Exit::Ok)

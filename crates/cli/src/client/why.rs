@@ -205,6 +205,8 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         r::FROZEN => "Let things happen again: cloud-manager thaw".into(),
         r::CLAIMED => match claim {
             Some((kind, name)) => format!("See what has the host: cloud-manager describe {} {name}", kind.to_ascii_lowercase()),
+            // What is open on a host stands below in its own description.
+            None if object.kind == "Host" => return None,
             None => format!("See what has the host: cloud-manager describe host {host}"),
         },
         r::DRAIN_LIMIT => "Wait for the other drains, or raise spec.maxHostsDraining of clusterpolicy/default".into(),
@@ -328,7 +330,6 @@ mod tests {
     fn every_reason_that_holds_an_operator_up_has_advice() {
         for reason in [
             r::FROZEN,
-            r::CLAIMED,
             r::DRAIN_LIMIT,
             r::EVACUATION_LIMIT,
             r::NOVA_UNREADABLE,

@@ -11,7 +11,7 @@ pub fn nobody() -> Access {
 }
 
 pub async fn connect(server: &MockServer) -> Client {
-    Client::connect(Options { endpoint: Some(server.uri()), access: nobody() }).await.unwrap()
+    Client::connect(Options { endpoint: Some((server.uri(), "--endpoint")), access: nobody() }).await.unwrap()
 }
 
 pub fn host(name: &str, revision: i64, power: &str) -> Value {

@@ -10,4 +10,4 @@ mod choice;
 mod pass;
 mod walk;
 
-pub use pass::{Answer, Ended, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict, pass};
+pub use pass::{Answer, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict, pass};

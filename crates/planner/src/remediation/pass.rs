@@ -12,15 +12,6 @@ use schemas::{
 };
 use std::collections::BTreeMap;
 
-/// An automatic evacuation that has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// It succeeded.
-    pub succeeded: bool,
-    /// Reason of its condition Succeeded.
-    pub reason: String,
-}
-
 /// A host, and what is known about it.
 #[derive(Clone, Debug)]
 pub struct HostRow {
@@ -32,8 +23,8 @@ pub struct HostRow {
     pub open: Vec<String>,
     /// Operation that switched it off, shortly before it fell silent.
     pub switched_off_by: Option<String>,
-    /// What its automatic evacuation came to, if it has ended or is gone.
-    pub ended: Option<Ended>,
+    /// The reason that its automatic evacuation ended with, if it did or is gone.
+    pub ended: Option<String>,
     /// Guests Nova shows on it; asked only for a host that would be evacuated.
     pub guests: Fact<usize>,
 }
@@ -191,7 +182,7 @@ fn stand(row: &HostRow, policy: Option<&&PolicyRow>, input: &Input) -> Availabil
         up,
         off: (as_declared || row.switched_off_by.is_some()) && up != Some(true),
         ended: row.ended.is_some(),
-        returned: row.ended.as_ref().is_some_and(|e| e.reason == reasons::HOST_RETURNED),
+        returned: row.ended.as_deref() == Some(reasons::HOST_RETURNED),
         fenced: status.fence.is_some(),
     };
     walk(&old, &look, &policy.policy.spec.detection, input.now)

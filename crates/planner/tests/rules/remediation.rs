@@ -3,7 +3,7 @@
 use crate::common::at;
 use planner::{
     Fact,
-    remediation::{Ended, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict, pass},
+    remediation::{HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict, pass},
 };
 use schemas::{
     Object, ObjectMeta,
@@ -138,7 +138,7 @@ fn an_evacuation_that_has_ended_is_the_last_until_the_host_was_back() {
     let availability = input.hosts[0].host.status.availability.as_mut().expect("it was seen");
     (availability.state, availability.evacuation) = (Recovering, Some("auto-a-1".into()));
     assert_eq!(state(&after(3, &mut input).0[0]), Recovering);
-    input.hosts[0].ended = Some(Ended { succeeded: false, reason: "Failed".into() });
+    input.hosts[0].ended = Some("Failed".into());
     assert_eq!(state(&after(1, &mut input).0[0]), Recovered);
     input.hosts[0].ended = None;
     let (hosts, _) = after(9, &mut input);
