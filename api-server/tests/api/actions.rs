@@ -17,7 +17,8 @@ async fn an_evacuation_is_202_with_a_task_that_can_be_followed() {
     assert_eq!((&task.body["id"], &task.body["state"], &task.body["result"]), (&json!(id), &json!("PENDING"), &Value::Null));
     let href = task.body["object"]["href"].as_str().unwrap().strip_prefix(&api.base).unwrap();
     let object = api.get(href).await.gives(200);
-    assert_eq!(object.body["spec"], json!({"hostRef": {"name": "c1"}, "mode": "Auto", "fence": "IfNeeded", "localDisks": "Refuse", "cancel": "No"}));
+    let spec = json!({"hostRef": {"name": "c1"}, "mode": "Auto", "fence": "IfNeeded", "localDisks": "Refuse", "cause": "Manual", "cancel": "No"});
+    assert_eq!(object.body["spec"], spec);
     let name = object.body["metadata"]["name"].as_str().unwrap();
     assert!(name.starts_with("ev-c1-") && name.len() == 12, "{name}");
 }
