@@ -71,6 +71,41 @@ def evacuate_crashed(ctx):
         check(took <= limit, f"evacuation took {took:.1f} s from down to the last ACTIVE; 1.25 x {hand:.1f} s by hand + 15 s is {limit:.1f} s")
 
 
+def unattended(ctx):
+    """A host that dies is noticed, fenced and evacuated without a person, but only when the limit allows it."""
+    ids = ctx.cloud.boot(HOST, ctx.count)
+    ctx.ready()
+    detection = {"intervalSeconds": 3, "downConfirmations": 3, "quietSeconds": 5}
+    allow = lambda hosts: ctx.program.apply({"kind": "RemediationPolicy", "metadata": {"name": "default"},
+                                             "spec": {"limits": {"maxDownHosts": hosts}, "detection": detection}})
+    host = lambda: ctx.program.get("host", HOST)
+    state = lambda: host()["status"].get("availability", {}).get("state")
+    allow(0)
+    until("the host is watched", 60, lambda: (state() == "Up", state()))
+    mark = ctx.mark()
+    lab.run("host-kill", HOST)
+    nova_shows_down(ctx.cloud)
+    begun = time.monotonic()
+    until("the host counts as down", 60, lambda: (state() == "Down", state()))
+    ctx.note(f"from Nova's down to down confirmed: {time.monotonic() - begun:.1f} s")
+    reason = ctx.program.condition("host", HOST, "RemediationAllowed")[1]
+    check(reason == "NeverEvacuate", f"RemediationAllowed says {reason}")
+    check("maxDownHosts" in ctx.program.describe("host", HOST), "describe host does not say what to do")
+
+    def nothing_done():
+        writes, steps, records = mark.service_writes(ctx.cloud.service(HOST)["id"]), mark.steps(HOST, ""), ctx.cloud.records(ids, "evacuation")
+        return not (writes or steps or records), f"PUTs {writes}, steps {steps}, records {records}"
+    throughout("with a limit of 0 nothing is begun", 15, nothing_done)
+    allow(1)
+    begun = time.monotonic()
+    rebuilt_elsewhere(ctx.cloud, ids, 180)
+    ctx.note(f"{ctx.count} guests, from the limit's change to the last ACTIVE: {time.monotonic() - begun:.1f} s")
+    _evacuated(ctx, ids, mark, f"auto-{HOST}-1")
+    until("the host counts as recovered", 30, lambda: (state() == "Recovered", state()))
+    returned(ctx, ids)
+    until("the host is watched again", 60, lambda: (state() == "Up", state()))
+
+
 def bmc_unreachable(ctx):
     """Without a BMC that answers nothing is evacuated, and `describe` says why; with it, it goes on."""
     ids = ctx.cloud.boot(HOST, ctx.count)
@@ -190,6 +225,7 @@ def initialise_cycle(ctx):
 SCENARIOS = {
     "drain-off": drain_off,
     "evacuate-crashed": evacuate_crashed,
+    "unattended": unattended,
     "bmc-unreachable": bmc_unreachable,
     "service-kill": service_kill,
     "roles": roles,
