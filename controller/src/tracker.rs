@@ -9,7 +9,7 @@ use planner::{
 };
 use schemas::{
     Conditions, DynObject, Object, Time, kinds,
-    v1::{self, AvailabilityState, Cause, HostOperationType, Operations, RemediationPolicyStatus, reasons},
+    v1::{self, AvailabilityState, Cause, Operations, RemediationPolicyStatus, reasons},
 };
 use serde_json::json;
 use std::{
@@ -25,8 +25,6 @@ const PAUSE: Duration = Duration::from_secs(5);
 const TRIES: usize = 5;
 /// Hosts written in one transaction.
 const BATCH: usize = 100;
-/// Nova calls a host down a minute after it was switched off; one that fell silent later died of something else.
-const SWITCHED_OFF_SECONDS: i64 = 600;
 
 pub(crate) struct Tracker {
     world: Arc<World>,
@@ -55,13 +53,15 @@ impl Tracker {
     /// Looks at the hosts of the policies that are due, and gives the pause until the next look.
     pub(crate) async fn pass(&mut self) -> Result<Duration, String> {
         let now = self.shared.clock.now();
-        let mut policies = BTreeMap::new();
-        let mut rows = Vec::new();
+        let (mut policies, mut rows, mut pause) = (BTreeMap::new(), Vec::new(), PAUSE);
         for object in self.shared.store.list("RemediationPolicy", ListQuery::default()).await.map_err(text)?.items {
             let policy: Object<v1::RemediationPolicy> = object.typed().map_err(text)?;
             let name = object.metadata.name.clone();
+            let interval = policy.spec.detection.interval_seconds;
             let passed = self.looked.get(&name).map(|at| now.seconds_since(*at));
-            let due = passed.is_none_or(|s| !(0..policy.spec.detection.interval_seconds).contains(&s));
+            let due = passed.is_none_or(|s| !(0..interval).contains(&s));
+            let left = if due { interval } else { interval - passed.unwrap_or(0) };
+            pause = pause.min(Duration::from_secs(u64::try_from(left).unwrap_or(1).max(1)));
             rows.push(PolicyRow { policy, due });
             policies.insert(name, object);
         }
@@ -72,7 +72,7 @@ impl Tracker {
             self.looked.extend(due.into_iter().map(|name| (name, now)));
             self.carry_out(seen).await?;
         }
-        Ok(PAUSE)
+        Ok(pause)
     }
 
     /// Reads what a decision needs.
@@ -82,15 +82,15 @@ impl Tracker {
         let observer = Observer { conductor_up: up("nova-conductor") > 0, computes_up: up("nova-compute") };
         let store = &self.shared.store;
         let open = || ListQuery { open_only: true, ..Default::default() };
-        let mut one_shot: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for kind in ["HostOperation", "Evacuation"] {
-            for object in store.list(kind, open()).await.map_err(text)?.items {
-                // A drain of a host that died has nothing more to hope for; anything else may be the cause of the silence.
-                if object.spec["type"] != json!(HostOperationType::Drain)
-                    && let Some(host) = object.spec["hostRef"]["name"].as_str()
-                {
-                    one_shot.entry(host.into()).or_default().push(object.id());
-                }
+        let mut operations: BTreeMap<String, Vec<Object<v1::HostOperation>>> = BTreeMap::new();
+        for object in store.list("HostOperation", open()).await.map_err(text)?.items {
+            let operation: Object<v1::HostOperation> = object.typed().map_err(text)?;
+            operations.entry(operation.spec.host_ref.name.clone()).or_default().push(operation);
+        }
+        let mut evacuations: BTreeMap<String, String> = BTreeMap::new();
+        for object in store.list("Evacuation", open()).await.map_err(text)?.items {
+            if let Some(host) = object.spec["hostRef"]["name"].as_str() {
+                evacuations.insert(host.into(), object.id());
             }
         }
         let (mut hosts, mut rows) = (BTreeMap::new(), Vec::new());
@@ -108,8 +108,9 @@ impl Tracker {
             };
             rows.push(HostRow {
                 up,
-                open: one_shot.remove(&name).unwrap_or_default(),
-                switched_off_by: self.switched_off_by(&host).await?,
+                open_operations: operations.remove(&name).unwrap_or_default(),
+                open_evacuation: evacuations.remove(&name),
+                last_operation: self.last_operation(&host).await?,
                 ended: self.ended(&host).await?,
                 guests: Fact::not_asked(),
                 host,
@@ -129,19 +130,14 @@ impl Tracker {
         Ok(Seen { input, hosts, policies: raw })
     }
 
-    /// The operation that switched a silent host off, if one did shortly before.
-    async fn switched_off_by(&self, host: &Object<v1::Host>) -> Result<Option<String>, String> {
-        let Some(availability) = host.status.availability.as_ref().filter(|a| a.state >= AvailabilityState::Off) else { return Ok(None) };
+    /// The newest operation of a host that is not up.
+    async fn last_operation(&self, host: &Object<v1::Host>) -> Result<Option<Object<v1::HostOperation>>, String> {
+        if host.status.availability.as_ref().is_none_or(|a| a.state < AvailabilityState::Off) {
+            return Ok(None);
+        }
         let query = ListQuery { host: Some(host.metadata.name.clone()), ..Default::default() };
         let all = self.shared.store.list("HostOperation", query).await.map_err(text)?.items;
-        let Some(newest) = all.into_iter().max_by_key(|o| o.metadata.creation_timestamp) else { return Ok(None) };
-        let operation: Object<v1::HostOperation> = newest.typed().map_err(text)?;
-        let off = matches!(operation.spec.r#type, HostOperationType::PowerOff | HostOperationType::SoftOff | HostOperationType::Shutdown);
-        let just_before = match (operation.status.finished_at, availability.since) {
-            (Some(end), Some(since)) => availability.state == AvailabilityState::Off || since.seconds_since(end) < SWITCHED_OFF_SECONDS,
-            _ => false,
-        };
-        Ok((off && just_before).then(|| newest.id()))
+        all.into_iter().max_by_key(|o| o.metadata.creation_timestamp).map(|newest| newest.typed().map_err(text)).transpose()
     }
 
     /// The reason that the automatic evacuation of a host ended with, if it is over.
@@ -150,8 +146,7 @@ impl Tracker {
         let name = availability.evacuation.as_deref().unwrap_or_default();
         let Some(object) = self.shared.store.get("Evacuation", name).await.map_err(text)? else { return Ok(Some(reasons::NOT_FOUND.into())) };
         let evacuation: Object<v1::EvacuationKind> = object.typed().map_err(text)?;
-        let succeeded = evacuation.status.conditions.iter().find(|c| c.r#type == "Succeeded");
-        let reason = succeeded.map(|c| c.reason.clone()).unwrap_or_default();
+        let reason = evacuation.status.conditions.find("Succeeded").map(|c| c.reason.clone()).unwrap_or_default();
         Ok(evacuation.status.finished_at.map(|_| reason))
     }
 
@@ -264,40 +259,55 @@ impl Tracker {
         Err(format!("Host/{} changes all the time; the next look goes on", verdict.host))
     }
 
-    /// Begins the evacuation, in one transaction with what it counts for: whatever was changed of the policy or of the host
-    /// since they were read turns it down, and the next look decides anew.
+    /// Begins the evacuation, in one transaction with what it counts for. A change of status meanwhile is no matter; a change of
+    /// what was decided on, or a fence, turns it down, and the next look decides anew.
     async fn begin(&self, seen: &mut Seen, mut verdict: HostVerdict) -> Result<(), String> {
-        let (Some(host), Some(policy)) = (seen.hosts.get(&verdict.host), verdict.policy.as_ref().and_then(|p| seen.policies.get(p))) else {
-            return Ok(());
-        };
         let Some(kind) = kinds::find("Evacuation") else { return Ok(()) };
-        let mut name = evacuation_name(&verdict);
-        while self.shared.store.get("Evacuation", &name).await.map_err(text)?.is_some() {
+        let store = &self.shared.store;
+        // A Host of that name may have been there before.
+        while store.get("Evacuation", &verdict.evacuation_name()).await.map_err(text)?.is_some() {
             verdict.availability.downs += 1;
-            name = evacuation_name(&verdict);
         }
-        let typed: Object<v1::RemediationPolicy> = policy.typed().map_err(text)?;
-        let spec = json!({"hostRef": {"name": verdict.host}, "cause": Cause::Automatic, "localDisks": typed.spec.evacuation.local_disks});
+        let name = verdict.evacuation_name();
         let now = self.shared.clock.now();
-        let evacuation = registry::new_object(kind, &name, spec, now).map_err(text)?;
-        verdict.availability.state = AvailabilityState::Recovering;
-        verdict.availability.since = Some(now);
-        verdict.availability.evacuation = Some(name.clone());
-        verdict.allowed = Answer { message: format!("Evacuation/{name} was begun"), reason: reasons::PROGRESSING, ..verdict.allowed };
-        let mut counted = policy.clone();
-        counted.status["begun"] = json!(typed.status.begun + 1);
-        let ops = vec![
-            Op::RequireNotFrozen,
-            Op::RequireNoneOpen { kind: "Evacuation".into(), host: verdict.host.clone() },
-            Op::Update { expected: policy.metadata.revision(), object: counted },
-            Op::Update { expected: host.metadata.revision(), object: self.host_with(host, &verdict)? },
-            Op::Create(evacuation),
-        ];
-        let done = self.commit(ops).await.map_err(text)?;
-        let note = format!("it is down, and RemediationPolicy {} holds: Evacuation/{name} fences it and rebuilds its guests", policy.metadata.name);
-        self.shared.recorder.record(host, true, "RecoveryBegun", &note).await;
-        if let Some(policy) = done.objects.into_iter().find(|o| o.kind == "RemediationPolicy") {
-            seen.policies.insert(policy.metadata.name.clone(), policy);
+        let verdict = verdict.begun(now);
+        let of_policy = verdict.policy.clone().unwrap_or_default();
+        for _ in 0..TRIES {
+            let (Some(host), Some(policy)) = (seen.hosts.get(&verdict.host), seen.policies.get(&of_policy)) else { return Ok(()) };
+            let typed: Object<v1::RemediationPolicy> = policy.typed().map_err(text)?;
+            let spec = json!({"hostRef": {"name": verdict.host}, "cause": Cause::Automatic, "localDisks": typed.spec.evacuation.local_disks});
+            let mut counted = policy.clone();
+            counted.status["begun"] = json!(typed.status.begun + 1);
+            let ops = vec![
+                Op::RequireNotFrozen,
+                Op::RequireNoneOpen { kind: "Evacuation".into(), host: verdict.host.clone() },
+                Op::Update { expected: policy.metadata.revision(), object: counted },
+                Op::Update { expected: host.metadata.revision(), object: self.host_with(host, &verdict)? },
+                Op::Create(registry::new_object(kind, &name, spec, now).map_err(text)?),
+            ];
+            match self.commit(ops).await {
+                Ok(done) => {
+                    let note = format!("it is down, and RemediationPolicy {of_policy} holds: Evacuation/{name} fences it and rebuilds its guests");
+                    self.shared.recorder.record(host, true, "RecoveryBegun", &note).await;
+                    seen.policies.extend(done.objects.into_iter().filter(|o| o.kind == "RemediationPolicy").map(|o| (o.metadata.name.clone(), o)));
+                    return Ok(());
+                }
+                Err(StoreError::Conflict { .. }) => {}
+                Err(other) => return Err(text(other)),
+            }
+            let fresh = (store.get("Host", &verdict.host).await.map_err(text)?, store.get("RemediationPolicy", &of_policy).await.map_err(text)?);
+            let (Some(new_host), Some(new_policy)) = fresh else { return Ok(()) };
+            let same = new_host.metadata.uid == host.metadata.uid
+                && new_host.metadata.generation == host.metadata.generation
+                && new_host.metadata.labels == host.metadata.labels
+                && new_host.status["fence"] == host.status["fence"]
+                && new_policy.metadata.uid == policy.metadata.uid
+                && new_policy.metadata.generation == policy.metadata.generation;
+            if !same {
+                return Ok(());
+            }
+            seen.hosts.insert(verdict.host.clone(), new_host);
+            seen.policies.insert(of_policy.clone(), new_policy);
         }
         Ok(())
     }
@@ -327,9 +337,4 @@ impl Tracker {
 fn reason_of(object: &DynObject) -> &str {
     let conditions = object.status["conditions"].as_array().into_iter().flatten();
     conditions.filter(|c| c["type"] == "RemediationAllowed").filter_map(|c| c["reason"].as_str()).next().unwrap_or_default()
-}
-
-/// One per time that the host was down. A host's name leaves no room only where it is longer than any that DNS knows.
-fn evacuation_name(verdict: &HostVerdict) -> String {
-    format!("auto-{}-{}", verdict.host.chars().take(200).collect::<String>(), verdict.availability.downs)
 }

@@ -7,8 +7,11 @@ use super::{
 };
 use crate::Fact;
 use schemas::{
-    ConditionStatus, Object, Time,
-    v1::{AutomaticEvacuation, Availability, AvailabilityState, EvacuationRule, Host, PowerState, PowerWish, RemediationPolicy, Watching, reasons},
+    ConditionStatus, Conditions, Object, Time,
+    v1::{
+        AutomaticEvacuation, Availability, AvailabilityState, EvacuationRule, Host, HostOperation, HostOperationType, PowerState, PowerWish,
+        RemediationPolicy, Watching, reasons,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -19,10 +22,12 @@ pub struct HostRow {
     pub host: Object<Host>,
     /// Whether Nova calls its service up. Absent: Nova has no such service.
     pub up: Fact<bool>,
-    /// One-shot objects on it that have not ended and give way to no evacuation, as `Kind/name`.
-    pub open: Vec<String>,
-    /// Operation that switched it off, shortly before it fell silent.
-    pub switched_off_by: Option<String>,
+    /// Its operations that have not ended.
+    pub open_operations: Vec<Object<HostOperation>>,
+    /// Its evacuation that has not ended.
+    pub open_evacuation: Option<String>,
+    /// Its newest operation; asked only for a host that is not up.
+    pub last_operation: Option<Object<HostOperation>>,
     /// The reason that its automatic evacuation ended with, if it did or is gone.
     pub ended: Option<String>,
     /// Guests Nova shows on it; asked only for a host that would be evacuated.
@@ -138,6 +143,7 @@ pub fn pass(input: &Input) -> (Vec<HostVerdict>, Vec<PolicyVerdict>) {
     let of = |policy: &PolicyRow| impact.get(policy.policy.metadata.name.as_str()).copied().unwrap_or_default();
     let answers: BTreeMap<&str, Answer> =
         input.policies.iter().map(|p| (p.policy.metadata.name.as_str(), budget::allowed(p, of(p), input))).collect();
+    // Those of a policy that is not due keep what was last said of them.
     let due = |policy: &Result<&PolicyRow, Unclear>| policy.as_ref().map_or(true, |p| p.due);
     let all = input.hosts.iter().zip(chosen).zip(standing).filter(|((_, policy), _)| due(policy));
     let hosts = all.map(|((row, policy), availability)| {
@@ -146,14 +152,15 @@ pub fn pass(input: &Input) -> (Vec<HostVerdict>, Vec<PolicyVerdict>) {
             Err(unclear) => (None, unclear.into()),
         };
         let down = availability.state == AvailabilityState::Down && allowed.status == ConditionStatus::True;
-        let known = row.guests.seen().is_some();
+        let count_guests = down && row.up.seen() == Some(&false) && row.guests.seen().is_none();
+        let allowed = if down { worth_it(row, allowed) } else { allowed };
         HostVerdict {
             host: row.host.metadata.name.clone(),
             policy: policy.map(|p| p.policy.metadata.name.clone()),
             availability,
+            begin: down && allowed.status == ConditionStatus::True,
             allowed,
-            begin: down && known,
-            count_guests: down && !known,
+            count_guests,
         }
     });
     let policies = input.policies.iter().filter(|p| p.due).map(|p| {
@@ -180,7 +187,7 @@ fn stand(row: &HostRow, policy: Option<&&PolicyRow>, input: &Input) -> Availabil
         row.host.spec.power == PowerWish::Off && status.power.state == PowerState::Off && status.waiting.is_none() && status.fence.is_none();
     let look = Look {
         up,
-        off: (as_declared || row.switched_off_by.is_some()) && up != Some(true),
+        off: (as_declared || switched_off_by(row).is_some()) && up != Some(true),
         ended: row.ended.is_some(),
         returned: row.ended.as_deref() == Some(reasons::HOST_RETURNED),
         fenced: status.fence.is_some(),
@@ -221,10 +228,13 @@ fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability, all: &Ans
     if let Some(fence) = &row.host.status.fence {
         return no(reasons::FENCED, format!("{} fenced it; `evacuate {host}` moves what is left on it", fence.by));
     }
-    if let Some(by) = &row.switched_off_by {
+    if let Some(by) = switched_off_by(row) {
         return no(reasons::SWITCHED_OFF, format!("{by} switched it off just before it fell silent; `evacuate {host}` moves what is left on it"));
     }
-    if let Some(other) = row.open.first() {
+    // A drain of a host that died has nothing more to hope for; any other operation may be the cause of the silence.
+    let operation =
+        row.open_operations.iter().find(|o| o.spec.r#type != HostOperationType::Drain).map(|o| format!("HostOperation/{}", o.metadata.name));
+    if let Some(other) = operation.or_else(|| row.open_evacuation.clone()) {
         return no(reasons::CLAIMED, format!("{other} is under way on it"));
     }
     if all.status != ConditionStatus::True {
@@ -234,9 +244,55 @@ fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability, all: &Ans
             message: format!("see the condition RemediationAllowed of RemediationPolicy {name}"),
         };
     }
-    match row.guests.seen() {
-        Some(0) if now.state == AvailabilityState::Down => no(reasons::NOTHING_TO_EVACUATE, "Nova shows no guest on it".into()),
-        _ => Answer { status: ConditionStatus::True, reason: reasons::WITHIN_LIMITS, message: format!("RemediationPolicy {name} holds") },
+    Answer { status: ConditionStatus::True, reason: reasons::WITHIN_LIMITS, message: format!("RemediationPolicy {name} holds") }
+}
+
+/// Whether there is a reason to begin now for a host that counts as down: this very look says so as well (S1), and it has guests.
+fn worth_it(row: &HostRow, allowed: Answer) -> Answer {
+    let unreadable = |what: &str, why: &str| Answer {
+        status: ConditionStatus::Unknown,
+        reason: reasons::NOVA_UNREADABLE,
+        message: format!("{what} cannot be read: {why}; see whether Nova answers"),
+    };
+    let no = |reason: &'static str, message: &str| Answer { status: ConditionStatus::False, reason, message: message.into() };
+    match (&row.up, &row.guests) {
+        (Fact::Unknown(why), _) => unreadable("its service", why),
+        (Fact::Absent(_), _) => no(reasons::VANISHED, "Nova has no nova-compute service of this name any longer"),
+        (Fact::Seen(true, _), _) => no(reasons::HOST_RETURNED, "it reports again; it counts as up after `detection.upConfirmations` looks"),
+        (Fact::Seen(false, _), Fact::Seen(0, _)) => no(reasons::NOTHING_TO_EVACUATE, "Nova shows no guest on it"),
+        (Fact::Seen(false, _), Fact::Seen(..)) => allowed,
+        (Fact::Seen(false, _), guests) => unreadable("the list of its guests", guests.why()),
+    }
+}
+
+/// Nova calls a host down a minute after it was switched off; one that fell silent so many seconds later died of something else.
+const SWITCHED_OFF_SECONDS: i64 = 600;
+
+/// The operation that switched a silent host off, if its newest one did so shortly before.
+fn switched_off_by(row: &HostRow) -> Option<String> {
+    use HostOperationType::{PowerOff, Shutdown, SoftOff};
+    let operation = row.last_operation.as_ref()?;
+    let availability = row.host.status.availability.as_ref()?;
+    let did = operation.status.conditions.is_true("Succeeded") && matches!(operation.spec.r#type, PowerOff | SoftOff | Shutdown);
+    let before = availability.since?.seconds_since(operation.status.finished_at?) < SWITCHED_OFF_SECONDS;
+    let silent = availability.state >= AvailabilityState::Off;
+    (did && silent && (before || availability.state == AvailabilityState::Off)).then(|| format!("HostOperation/{}", operation.metadata.name))
+}
+
+impl HostVerdict {
+    /// Name of the evacuation that is begun: one per time that the host was down. A host's name leaves no room only where it is
+    /// longer than any that DNS knows.
+    pub fn evacuation_name(&self) -> String {
+        format!("auto-{}-{}", self.host.chars().take(200).collect::<String>(), self.availability.downs)
+    }
+
+    /// As it stands once its evacuation is begun.
+    pub fn begun(self, now: Time) -> HostVerdict {
+        let name = self.evacuation_name();
+        let allowed = Answer { reason: reasons::PROGRESSING, message: format!("Evacuation/{name} was begun"), ..self.allowed };
+        let state = AvailabilityState::Recovering;
+        let availability = Availability { state, confirmations: 0, since: Some(now), evacuation: Some(name), ..self.availability };
+        HostVerdict { availability, allowed, ..self }
     }
 }
 

@@ -6,8 +6,8 @@ use planner::{
     remediation::{HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict, pass},
 };
 use schemas::{
-    Object, ObjectMeta,
-    v1::{AvailabilityState, AvailabilityState::*, FenceStatus, HostSpec, HostStatus, RemediationPolicy, RemediationPolicyStatus},
+    Conditions, Object, ObjectMeta,
+    v1::{AvailabilityState, AvailabilityState::*, FenceStatus, HostOperationType, HostSpec, HostStatus, RemediationPolicy, RemediationPolicyStatus},
 };
 use std::collections::BTreeSet;
 
@@ -15,8 +15,9 @@ fn host(name: &str, up: bool) -> HostRow {
     HostRow {
         host: Object { metadata: ObjectMeta::named(name), spec: HostSpec::default(), status: HostStatus::default() },
         up: Fact::Seen(up, at(0)),
-        open: Vec::new(),
-        switched_off_by: None,
+        open_operations: Vec::new(),
+        open_evacuation: None,
+        last_operation: None,
         ended: None,
         guests: Fact::Seen(3, at(0)),
     }
@@ -172,5 +173,41 @@ fn less_knowledge_begins_nothing_more() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn nothing_is_begun_for_a_host_of_which_this_very_look_says_nothing_or_that_it_is_up() {
+    let mut held = input(vec![host("a", false), host("b", true)], 0);
+    held.policies[0].policy.spec.detection.up_confirmations = 3;
+    assert_eq!(state(&after(2, &mut held).0[0]), Down);
+    held.policies[0].policy.spec.limits.max_down_hosts = 2;
+    for (up, why) in [
+        (Fact::Unknown("its cell did not answer".into()), "NovaUnreadable"),
+        (Fact::Absent(at(0)), "VanishedFromNova"),
+        (Fact::Seen(true, at(0)), "HostReturned"),
+    ] {
+        let mut now = held.clone();
+        now.hosts[0].up = up;
+        let verdict = &pass(&now).0[0];
+        assert_eq!((state(verdict), verdict.begin, verdict.count_guests, verdict.allowed.reason), (Down, false, false, why));
+    }
+    assert!(pass(&held).0[0].begin);
+    held.hosts[0].guests = Fact::Unknown("500".into());
+    let verdict = &pass(&held).0[0];
+    assert_eq!((verdict.begin, verdict.count_guests, verdict.allowed.reason), (false, true, "NovaUnreadable"));
+}
+
+#[test]
+fn only_an_operation_that_succeeded_just_before_switched_a_host_off() {
+    for (succeeded, ended, reason) in [(true, -60, "SwitchedOff"), (false, -60, "WithinLimits"), (true, -900, "WithinLimits")] {
+        let mut input = input(vec![host("a", false), host("b", true)], 1);
+        after(2, &mut input);
+        let mut operation = crate::common::operation(HostOperationType::PowerOff);
+        let now = input.now;
+        operation.status.finished_at = Some(now.plus_seconds(ended));
+        operation.status.conditions.set("Succeeded", succeeded.into(), "Whatever", "", 1, now);
+        input.hosts[0].last_operation = Some(operation);
+        assert_eq!(pass(&input).0[0].allowed.reason, reason, "{succeeded} {ended}");
     }
 }

@@ -21,8 +21,9 @@ fn host(n: usize) -> HostRow {
         host: Object { metadata, spec: HostSpec::default(), status: HostStatus { availability: Some(availability), ..HostStatus::default() } },
         // One rack of forty is silent.
         up: Fact::Seen(n % 125 != 7, Time::default()),
-        open: Vec::new(),
-        switched_off_by: None,
+        open_operations: Vec::new(),
+        open_evacuation: None,
+        last_operation: None,
         ended: None,
         guests: Fact::not_asked(),
     }
