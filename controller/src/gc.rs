@@ -24,6 +24,18 @@ pub(crate) async fn pass(shared: &Shared) -> Result<(), StoreError> {
     for kind in ["HostOperation", "Evacuation"] {
         remove(shared, kind, "/finishedAt", now.plus_seconds(-ONE_SHOT_DAYS * DAY)).await?;
     }
+    remove_orphans(shared, "EvacuationPlan").await
+}
+
+/// Removes objects of a kind that belong to one that is gone.
+async fn remove_orphans(shared: &Shared, kind: &str) -> Result<(), StoreError> {
+    for object in shared.store.list(kind, ListQuery::default()).await?.items {
+        let Some(owner) = object.metadata.owner_references.first() else { continue };
+        if shared.store.get_by_uid(&owner.uid).await?.is_none() {
+            let op = Op::Delete { kind: kind.into(), name: object.metadata.name.clone(), expected: object.metadata.revision() };
+            shared.store.commit(Guard::Lease(shared.gate.token()), shared.clock.now(), vec![op]).await?;
+        }
+    }
     Ok(())
 }
 

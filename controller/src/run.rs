@@ -1,6 +1,6 @@
 //! A controller that leads: workers, change dispatch, singletons, shutdown.
 
-use crate::{World, act::WorldActor, controllers, gc, node_sync::NodeSync, tracker::Tracker};
+use crate::{World, act::WorldActor, controllers, gc, guest_policies, node_sync::NodeSync, tracker::Tracker};
 use engine::{Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -241,7 +241,7 @@ async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) 
         let passed = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            passed = sync.pass() => passed,
+            passed = async { sync.pass().await.and(guest_policies::pass(&sync.world, &sync.shared).await) } => passed,
         };
         if let Err(error) = passed {
             tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");

@@ -2,36 +2,29 @@
 
 use crate::{beats::Beats, cache::Cached, links::Reads, warm::Followed};
 use api_types::GuestRow;
-use cloud::{Aggregate, CloudApi, CloudError, CloudResult, Hypervisor, Server, Service};
+use cloud::{Aggregate, CloudApi, CloudError, CloudResult, Hypervisor, Room, Server, ServerGroup, Service};
 use engine::{Clock, Metrics};
 use futures::future::join_all;
 use planner::{
     Env, Fact, Step,
-    facts::{Destination, Guest, HostFacts, Move, ProviderFacts, ServiceFacts},
+    facts::{Guest, HostFacts, Move, ProviderFacts, ServiceFacts},
 };
 use power::PowerDriver;
 use schemas::{
     Time,
     v1::{ClusterPolicySpec, GuestDisks},
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 use store::Store;
 
 /// The trait that Placement shows for a disabled compute node.
 const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";
-/// Hosts looked at for an evacuation; more would cost more calls than they are worth.
-const MAX_DESTINATIONS: usize = 64;
 /// Power links are read once more if their readings got older than this while the rest was read, in milliseconds.
 const OLD_READING_MS: i64 = 1_500;
 /// Time for which one look at a host serves the requests for its several guests, in milliseconds.
 const SHARED_LOOK_MS: i64 = 1_500;
-/// Age up to which free room of hosts is good, in milliseconds; what is sent meanwhile is counted beside it.
-const ROOM_MS: i64 = 10_000;
 /// Age up to which rarely changing lists are good, in milliseconds.
-const SLOW_LISTS_MS: i64 = 60_000;
+pub(crate) const SLOW_LISTS_MS: i64 = 60_000;
 
 /// What there is to look at.
 pub struct World {
@@ -47,11 +40,11 @@ pub struct World {
     servers: Cached<HashMap<String, Vec<Guest>>>,
     hypervisors: Cached<Vec<Hypervisor>>,
     aggregates: Cached<Vec<Aggregate>>,
+    pub(crate) server_groups: Cached<Vec<ServerGroup>>,
+    pub(crate) rooms: Cached<Vec<Room>>,
     microversion: Cached<(u32, u32)>,
     /// Last look at each host that is being evacuated, and when it was finished.
     looks: tokio::sync::Mutex<HashMap<String, (HostFacts, Time)>>,
-    /// Room of the hosts of a zone.
-    room: tokio::sync::Mutex<HashMap<String, (Vec<Destination>, Time)>>,
 }
 
 /// How much is read about a host.
@@ -81,17 +74,19 @@ mod api_types {
         pub task_state: Option<String>,
         pub power_state: i64,
         pub priority: i64,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        pub owner: String,
         pub boot_from_volume: bool,
     }
 }
 
-fn unknown<T>(error: &CloudError) -> Fact<T> {
+pub(crate) fn unknown<T>(error: &CloudError) -> Fact<T> {
     Fact::Unknown(error.to_string())
 }
 
 pub(crate) fn guest_of(s: &Server) -> Guest {
     let disk = if s.boot_from_volume { 0 } else { s.disk_gb };
-    let needs = [("VCPU", s.vcpus), ("MEMORY_MB", s.ram_mb), ("DISK_GB", disk + s.ephemeral_gb + (s.swap_mb + 1023) / 1024)];
+    let sizes = [("VCPU", s.vcpus), ("MEMORY_MB", s.ram_mb), ("DISK_GB", disk + s.ephemeral_gb + (s.swap_mb + 1023) / 1024)];
     Guest {
         id: s.id.clone(),
         name: s.name.clone(),
@@ -102,7 +97,10 @@ pub(crate) fn guest_of(s: &Server) -> Guest {
         power_state: s.power_state,
         boot_from_volume: s.boot_from_volume,
         local_extra_disks: s.ephemeral_gb > 0 || s.swap_mb > 0,
-        needs: needs.into_iter().filter(|(_, n)| *n > 0).map(|(c, n)| (c.to_string(), n)).collect(),
+        needs: planner::flavor::needs(sizes, &s.extra_specs),
+        extra_specs: s.extra_specs.clone(),
+        project: s.project.clone(),
+        image_properties: s.image_properties.clone(),
         metadata: s.metadata.clone(),
         fault: s.fault.clone(),
     }
@@ -128,9 +126,10 @@ impl World {
             servers: Cached::default(),
             hypervisors: Cached::default(),
             aggregates: Cached::default(),
+            server_groups: Cached::default(),
+            rooms: Cached::default(),
             microversion: Cached::default(),
             looks: tokio::sync::Mutex::default(),
-            room: tokio::sync::Mutex::default(),
         })
     }
 
@@ -283,11 +282,7 @@ impl World {
                     facts.provider = self.provider_facts(host, &facts.guests).await;
                 }
                 if destinations {
-                    facts.destinations = self.destinations(host, service.as_ref().map_or("", |s| s.zone.as_str())).await;
-                    if let Fact::Seen(rooms, _) = &mut facts.destinations {
-                        // Nova shows a host up for a while after it went off.
-                        rooms.retain(|d| !facts.others_off.contains(&d.host));
-                    }
+                    self.read_sites(&mut facts, env).await;
                     facts.microversion = match self.microversion.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.max_microversion()).await {
                         Ok((v, at)) => Fact::Seen(*v, at),
                         Err(error) => unknown(&error),
@@ -336,7 +331,7 @@ impl World {
         if policy.guest_disks_by_aggregate.is_empty() {
             return Fact::Seen(policy.guest_disks, self.clock.now());
         }
-        let (aggregates, at) = match self.aggregates.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.aggregates()).await {
+        let (aggregates, at) = match self.aggregates().await {
             Ok(found) => found,
             Err(error) => return unknown(&error),
         };
@@ -344,6 +339,10 @@ impl World {
         let said: Vec<GuestDisks> = policy.guest_disks_by_aggregate.iter().filter(|e| member(&e.aggregate)).map(|e| e.guest_disks).collect();
         let disks = if said.contains(&GuestDisks::Local) { GuestDisks::Local } else { said.first().copied().unwrap_or(policy.guest_disks) };
         Fact::Seen(disks, at)
+    }
+
+    pub(crate) async fn aggregates(&self) -> CloudResult<(Arc<Vec<Aggregate>>, Time)> {
+        self.aggregates.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.aggregates()).await
     }
 
     /// The Placement provider of a service host.
@@ -381,61 +380,21 @@ impl World {
         Fact::Seen(ProviderFacts { disabled_trait, foreign_consumers }, self.clock.now())
     }
 
-    /// Enabled hosts that are up, of the same zone, with what they had free at the time the fact carries.
-    async fn destinations(&self, source: &str, zone: &str) -> Fact<Vec<Destination>> {
-        let (services, _) = match self.services(2_000).await {
-            Ok(found) => found,
-            Err(error) => return unknown(&error),
-        };
-        let fit = |s: &&Service| s.binary == "nova-compute" && s.enabled == Some(true) && s.up == Some(true) && (zone.is_empty() || s.zone == zone);
-        let candidates: Vec<&Service> = services.iter().filter(fit).take(MAX_DESTINATIONS).collect();
-        let (room, at) = match self.room_of(zone, &candidates).await {
-            Ok(found) => found,
-            Err(error) => return unknown(&error),
-        };
-        // A host may have been disabled or have died since its room was read.
-        let still = |d: &Destination| d.host != source && candidates.iter().any(|s| s.host == d.host);
-        Fact::Seen(room.into_iter().filter(still).collect(), at)
-    }
-
-    async fn room_of(&self, zone: &str, candidates: &[&Service]) -> CloudResult<(Vec<Destination>, Time)> {
-        let mut room = self.room.lock().await;
-        let now = self.clock.now();
-        if let Some((known, at)) = room.get(zone)
-            && now.millis_since(*at) <= ROOM_MS
-        {
-            return Ok((known.clone(), *at));
-        }
-        let found = join_all(candidates.iter().map(|s| async {
-            let id = self.provider_id(&s.host).await?;
-            match id {
-                Some(id) => self.cloud.provider(&id).await,
-                None => Ok(None),
-            }
-        }))
-        .await;
-        let mut destinations = Vec::new();
-        for (service, provider) in candidates.iter().zip(found) {
-            let Some(provider) = provider? else { continue };
-            if provider.traits.iter().any(|t| t == DISABLED_TRAIT) {
-                continue;
-            }
-            let free: BTreeMap<String, i64> =
-                ["VCPU", "MEMORY_MB", "DISK_GB"].iter().filter_map(|c| Some((c.to_string(), provider.free(c)?))).collect();
-            destinations.push(Destination { host: service.host.clone(), zone: service.zone.clone(), free });
-        }
-        room.insert(zone.into(), (destinations.clone(), now));
-        Ok((destinations, now))
-    }
-
     /// Guests of a host as the API shows them, read now.
     pub async fn guest_view(&self, host: &str, policy: &ClusterPolicySpec) -> Result<serde_json::Value, String> {
         let guests = match self.guests_of(host).await {
             Fact::Seen(guests, _) => guests,
             other => return Err(format!("the guests of {host} cannot be listed: {}", other.why())),
         };
-        let priority =
-            |g: &Guest| g.metadata.get(&policy.recovery_priority_key).and_then(|v| v.parse().ok()).unwrap_or(policy.default_recovery_priority);
+        let groups = self.groups(&Fact::Seen(guests.clone(), self.clock.now())).await;
+        let (Some(groups), Fact::Seen(rules, _)) = (groups.seen(), self.guest_rules().await) else {
+            return Err(format!("what GuestPolicies say of the guests of {host} cannot be told: {}", groups.why()));
+        };
+        let ruling = |g: &Guest| {
+            let of: Vec<&str> =
+                groups.iter().filter(|f| f.members.iter().any(|(m, _)| *m == g.id)).flat_map(|f| [f.id.as_str(), f.name.as_str()]).collect();
+            rules.ruling(g, &of, policy)
+        };
         let rows: Vec<GuestRow> = guests
             .iter()
             .map(|g| GuestRow {
@@ -444,7 +403,8 @@ impl World {
                 vm_state: g.vm_state.clone(),
                 task_state: g.task_state.clone(),
                 power_state: g.power_state,
-                priority: priority(g),
+                priority: ruling(g).priority,
+                owner: ruling(g).owner,
                 boot_from_volume: g.boot_from_volume,
             })
             .collect();

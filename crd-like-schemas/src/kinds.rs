@@ -172,6 +172,15 @@ pub static KINDS: &[KindInfo] = &[
         wide("SELECTOR", Cell::At("/spec/selector")),
         col("AGE", Cell::Age),
     ]),
+    kind!(v1::GuestPolicy, &["gp", "guestpolicy"], one_shot: false, read_only: false, &[
+        col("PRIORITY", Cell::At("/spec/priority")),
+        col("PAUSE", Cell::At("/spec/evacuationTimeSeconds")),
+        col("OWNER", Cell::At("/spec/owner")),
+        col("TARGET", Cell::At("/spec/targetState")),
+        col("GUESTS", Cell::At("/status/matched")),
+        col("READY", Cell::Condition("Ready")),
+        col("AGE", Cell::Age),
+    ]),
     kind!(v1::HostOperation, &["hop", "hostoperation"], one_shot: true, read_only: false, &[
         col("HOST", Cell::At("/spec/hostRef/name")),
         col("TYPE", Cell::At("/spec/type")),
@@ -188,6 +197,14 @@ pub static KINDS: &[KindInfo] = &[
         col("SUCCEEDED", Cell::Condition("Succeeded")),
         col("REASON", Cell::Reason("Succeeded")),
         col("PROGRESS", Cell::At("/status/progress")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::EvacuationPlan, &["ep", "evacuationplan"], one_shot: false, read_only: true, &[
+        col("HOST", Cell::At("/spec/hostRef/name")),
+        col("NUMBER", Cell::At("/spec/number")),
+        col("HOSTS", Cell::At("/spec/hosts")),
+        col("PLACED", Cell::At("/status/placed")),
+        col("STAYING", Cell::At("/status/staying")),
         col("AGE", Cell::Age),
     ]),
     kind!(v1::Operation, &["op", "operation"], one_shot: false, read_only: true, &[

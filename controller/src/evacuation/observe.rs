@@ -1,6 +1,6 @@
 //! What an evacuation's decision needs.
 
-use crate::World;
+use crate::{World, sites::RECENT_SECONDS};
 use async_trait::async_trait;
 use engine::Reconciler;
 use planner::{Decision, Env, facts::HostFacts};
@@ -9,9 +9,6 @@ use schemas::{
     v1::{self, EvacuationStatus, GuestMove, GuestOutcome},
 };
 use std::sync::Arc;
-
-/// Longer than the room of destinations is remembered.
-const RECENT_SECONDS: i64 = 15;
 
 pub(crate) struct EvacuationReconciler(pub Arc<World>);
 

@@ -1,6 +1,6 @@
 //! What controllers and the API server ask of a cloud.
 
-use crate::{Aggregate, CloudResult, Hypervisor, Migration, Provider, Server, Service, ServiceChange, TokenInfo};
+use crate::{Aggregate, CloudResult, Hypervisor, Migration, Provider, Room, Server, ServerGroup, Service, ServiceChange, TokenInfo};
 use async_trait::async_trait;
 
 /// The remote took a request; its effect may still be under way.
@@ -35,6 +35,9 @@ pub trait Compute: Send + Sync {
     /// All aggregates.
     async fn aggregates(&self) -> CloudResult<Vec<Aggregate>>;
 
+    /// All server groups of all projects, every page (2.64).
+    async fn server_groups(&self) -> CloudResult<Vec<ServerGroup>>;
+
     /// Changes a nova-compute service in one PUT; gives back the row as Nova left it.
     async fn update_service(&self, id: &str, change: &ServiceChange) -> CloudResult<Service>;
 
@@ -67,6 +70,9 @@ pub trait Compute: Send + Sync {
 pub trait Placement: Send + Sync {
     /// A provider with inventories, usages, traits and consumers; `None` if Placement does not know it.
     async fn provider(&self, id: &str) -> CloudResult<Option<Provider>>;
+
+    /// Every compute node that is not disabled and has room for one more small guest, in one read.
+    async fn rooms(&self) -> CloudResult<Vec<Room>>;
 
     /// Ids of providers a consumer has allocations on; empty if it has none.
     async fn providers_of(&self, consumer: &str) -> CloudResult<Vec<String>>;

@@ -73,6 +73,12 @@ pub struct Server {
     pub ephemeral_gb: i64,
     /// Swap, MiB.
     pub swap_mb: i64,
+    /// Extra specs of the embedded flavor (2.47); empty if Nova's policy hides them.
+    pub extra_specs: BTreeMap<String, String>,
+    /// Project.
+    pub project: String,
+    /// Properties of its image (2.98); `None`: Nova does not tell, or it was booted from a volume.
+    pub image_properties: Option<BTreeMap<String, String>>,
     /// Server metadata.
     pub metadata: BTreeMap<String, String>,
     /// Text of Nova's last fault.
@@ -105,6 +111,41 @@ pub struct Aggregate {
     pub hosts: Vec<String>,
     /// Metadata.
     pub metadata: BTreeMap<String, String>,
+}
+
+/// A server group (2.64).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerGroup {
+    /// Uuid.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// `affinity`, `anti-affinity`, `soft-affinity`, `soft-anti-affinity`.
+    pub policy: String,
+    /// Members that an `anti-affinity` group lets share a host.
+    pub max_per_host: i64,
+    /// Server uuids.
+    pub members: Vec<String>,
+}
+
+/// A provider that could take a small guest, with what it has left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// The provider's uuid.
+    pub provider: String,
+    /// Per resource class: what can be given out in all, and what of it is used.
+    pub resources: BTreeMap<String, Share>,
+    /// Traits.
+    pub traits: Vec<String>,
+}
+
+/// One resource class of a [`Room`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// What can be given out: (total − reserved) × allocation ratio.
+    pub capacity: i64,
+    /// Of this, what is given out.
+    pub used: i64,
 }
 
 /// A compute node's resource provider in Placement.

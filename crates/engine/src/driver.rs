@@ -6,9 +6,10 @@ use crate::{
     retry,
 };
 use async_trait::async_trait;
-use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
+use planner::{ClaimWish, Creation, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
 use schemas::{
     DynObject, FieldError, Kind, Object, Time,
+    meta::OwnerReference,
     v1::{self, OperationState, Retry, reasons},
 };
 use serde_json::{Value, json};
@@ -187,6 +188,7 @@ impl<R: Reconciler> Driver<R> {
             decision.evidence = loaded.env.evidence.clone();
             decision.events.clear();
             decision.limits.clear();
+            decision.creates.clear();
             decision.next = next;
         }
     }
@@ -257,6 +259,7 @@ impl<R: Reconciler> Driver<R> {
                 ops.push(Op::RequireVersion { kind: raw.kind.clone(), name: raw.metadata.name.clone(), expected });
             }
         }
+        ops.extend(decision.creates.iter().map(|c| Op::Create(owned(raw, c, loaded.env.now))));
         if let Some(intent) = intent {
             ops.push(Op::Create(intent.clone()));
         }
@@ -381,6 +384,18 @@ fn seconds(n: i64) -> Duration {
 
 fn evidence_op(host: &str, expected: i64, body: &EvidenceBody) -> Op {
     Op::PutEvidence { host: host.into(), expected, body: serde_json::to_value(body).unwrap_or_default() }
+}
+
+/// An object that belongs to another one.
+fn owned(owner: &DynObject, creation: &Creation, now: Time) -> DynObject {
+    let mut object = DynObject::new(creation.kind, &creation.name, creation.spec.clone());
+    let of = &owner.metadata;
+    object.metadata.uid = uuid::Uuid::new_v4().to_string();
+    object.metadata.generation = 1;
+    object.metadata.creation_timestamp = Some(now);
+    object.metadata.owner_references = vec![OwnerReference { kind: owner.kind.clone(), name: of.name.clone(), uid: of.uid.clone() }];
+    object.status = creation.status.clone();
+    object
 }
 
 /// The old status with a wait in it.

@@ -2,7 +2,7 @@
 
 use crate::proof::EvidenceBody;
 use schemas::{
-    Time,
+    Kind, Time,
     v1::{ClusterPolicySpec, OperationState},
 };
 use serde::{Deserialize, Serialize};
@@ -288,6 +288,27 @@ pub struct StatusPatch {
     pub patch: Value,
 }
 
+/// An object to make, in the same transaction. It belongs to the object that was decided about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Creation {
+    /// Kind.
+    pub kind: &'static str,
+    /// Name.
+    pub name: String,
+    /// Spec.
+    pub spec: Value,
+    /// Status.
+    pub status: Value,
+}
+
+impl Creation {
+    /// An object of a kind.
+    pub fn of<K: Kind>(name: String, spec: &K::Spec, status: &K::Status) -> Creation {
+        let json = |value: Result<Value, serde_json::Error>| value.unwrap_or_default();
+        Creation { kind: K::KIND, name, spec: json(serde_json::to_value(spec)), status: json(serde_json::to_value(status)) }
+    }
+}
+
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -341,6 +362,8 @@ pub struct Decision<S> {
     pub limits: Vec<Limit>,
     /// Changes of other objects' status.
     pub patches: Vec<StatusPatch>,
+    /// Objects to make.
+    pub creates: Vec<Creation>,
     /// What comes next.
     pub next: Next,
 }
@@ -348,7 +371,17 @@ pub struct Decision<S> {
 impl<S> Decision<S> {
     /// A decision that changes nothing but the status.
     pub fn new(status: S, evidence: EvidenceBody, next: Next) -> Self {
-        Decision { status, events: Vec::new(), settle: Vec::new(), evidence, claim: ClaimWish::Keep, limits: Vec::new(), patches: Vec::new(), next }
+        Decision {
+            status,
+            events: Vec::new(),
+            settle: Vec::new(),
+            evidence,
+            claim: ClaimWish::Keep,
+            limits: Vec::new(),
+            patches: Vec::new(),
+            creates: Vec::new(),
+            next,
+        }
     }
 }
 

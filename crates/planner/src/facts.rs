@@ -1,11 +1,11 @@
 //! What was read about a host in one pass.
 
-use crate::Fact;
+use crate::{Fact, guest_policy::Rules};
 use schemas::{
     Time,
     v1::{Binding, GuestDisks, PowerState},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The host's nova-compute service, and what surrounds it in the same read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +64,12 @@ pub struct Guest {
     pub local_extra_disks: bool,
     /// Needs: VCPU, MEMORY_MB, DISK_GB.
     pub needs: BTreeMap<String, i64>,
+    /// Extra specs of its flavor.
+    pub extra_specs: BTreeMap<String, String>,
+    /// Project.
+    pub project: String,
+    /// Properties of its image; `None`: nobody can tell.
+    pub image_properties: Option<BTreeMap<String, String>>,
     /// Server metadata.
     pub metadata: BTreeMap<String, String>,
     /// Nova's last fault.
@@ -135,6 +141,58 @@ pub struct Destination {
     pub zone: String,
     /// Free per resource class.
     pub free: BTreeMap<String, i64>,
+    /// What can be given out in all, per resource class.
+    pub capacity: BTreeMap<String, i64>,
+    /// Traits of its provider.
+    pub traits: Vec<String>,
+    /// Metadata of the aggregates it is in, as (key, value).
+    pub aggregates: Vec<(String, String)>,
+}
+
+/// What a server group asks of its members' hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupRule {
+    /// All on one host.
+    Affinity,
+    /// At most so many on one host.
+    AntiAffinity(i64),
+    /// Rather apart than together.
+    SoftAntiAffinity,
+    /// Rather together, or a rule that Nova may have and we do not know: nothing is asked for.
+    Other,
+}
+
+/// A server group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupFacts {
+    /// Uuid.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// What it asks for.
+    pub rule: GroupRule,
+    /// Server ids, each with the host that Nova shows it on.
+    pub members: Vec<(String, Option<String>)>,
+}
+
+impl GroupFacts {
+    /// Whether a member is on another host.
+    pub fn has_members_off(&self, host: &str) -> bool {
+        self.members.iter().any(|(_, on)| on.as_deref().is_some_and(|on| on != host))
+    }
+}
+
+/// A guest that another evacuation plans to move, or moves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtherMove {
+    /// Server id.
+    pub guest: String,
+    /// Where to.
+    pub destination: String,
+    /// What it takes there.
+    pub needs: BTreeMap<String, i64>,
+    /// The request was sent.
+    pub sent: bool,
 }
 
 /// All that was read about one host in one pass.
@@ -162,6 +220,12 @@ pub struct HostFacts {
     pub links: Vec<LinkFacts>,
     /// Hosts that guests could go to.
     pub destinations: Fact<Vec<Destination>>,
+    /// Server groups of its guests.
+    pub groups: Fact<Vec<GroupFacts>>,
+    /// What other evacuations move, or plan to.
+    pub others: Fact<Vec<OtherMove>>,
+    /// All GuestPolicies.
+    pub guest_policies: Fact<Arc<Rules>>,
     /// Where the disks of its guests are (S13).
     pub disks: Fact<GuestDisks>,
     /// Nova's highest microversion.
@@ -183,6 +247,9 @@ impl HostFacts {
             provider: Fact::Unknown(why.into()),
             links: Vec::new(),
             destinations: Fact::Unknown(why.into()),
+            groups: Fact::Unknown(why.into()),
+            others: Fact::Unknown(why.into()),
+            guest_policies: Fact::Unknown(why.into()),
             disks: Fact::Unknown(why.into()),
             microversion: Fact::Unknown(why.into()),
         }
@@ -199,6 +266,11 @@ impl HostFacts {
         };
         let to_one_that_is_off = record.destination.as_ref().is_some_and(|d| *d != self.host && self.others_off.contains(d));
         begun && !record.is_final() && record.source.as_deref() == Some(&self.host) && to_one_that_is_off
+    }
+
+    /// Groups of a guest.
+    pub fn groups_of<'a>(&'a self, guest: &'a str) -> impl Iterator<Item = &'a GroupFacts> {
+        self.groups.seen().into_iter().flatten().filter(move |g| g.members.iter().any(|(m, _)| m == guest))
     }
 
     /// A guest by id, on the host or elsewhere.

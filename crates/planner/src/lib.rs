@@ -10,6 +10,8 @@ pub mod empty;
 pub mod evacuation;
 pub mod fact;
 pub mod facts;
+pub mod flavor;
+pub mod guest_policy;
 pub mod hold;
 pub mod host;
 pub mod host_operation;
@@ -24,5 +26,5 @@ pub mod service;
 pub mod settle;
 pub mod status;
 
-pub use contract::{ClaimWish, Decision, Env, EventDraft, Intent, Next, Rank, Settlement, StatusPatch, Step};
+pub use contract::{ClaimWish, Creation, Decision, Env, EventDraft, Intent, Next, Rank, Settlement, StatusPatch, Step};
 pub use fact::Fact;

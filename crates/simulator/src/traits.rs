@@ -3,8 +3,8 @@
 use crate::model::{Answer, BmcFailure, Call, CallKind, Failure, Reply, World};
 use async_trait::async_trait;
 use cloud::{
-    Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Identity, Migration, Placement, Provider, Server, Service, ServiceChange,
-    TokenInfo,
+    Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Identity, Migration, Placement, Provider, Room, Server, ServerGroup, Service,
+    ServiceChange, TokenInfo,
 };
 use power::{Command, MachineIdentity, Power, PowerDriver, PowerError, Target};
 use schemas::Time;
@@ -195,6 +195,10 @@ impl Compute for SimCloud {
         self.read(CallKind::Aggregates, "aggregates", "", |w, partial| Ok(half(w.aggregates.values().cloned().collect(), partial))).await
     }
 
+    async fn server_groups(&self) -> CloudResult<Vec<ServerGroup>> {
+        self.read(CallKind::ServerGroups, "server groups", "", |w, partial| Ok(half(w.server_groups(), partial))).await
+    }
+
     async fn update_service(&self, id: &str, change: &ServiceChange) -> CloudResult<Service> {
         let call = Call::UpdateService { id: id.into(), change: change.clone() };
         match self.change("update service", id, call).await? {
@@ -239,6 +243,10 @@ impl Compute for SimCloud {
 impl Placement for SimCloud {
     async fn provider(&self, id: &str) -> CloudResult<Option<Provider>> {
         self.read(CallKind::Provider, "provider", id, |w, _| Ok(w.provider(id))).await
+    }
+
+    async fn rooms(&self) -> CloudResult<Vec<Room>> {
+        self.read(CallKind::Rooms, "rooms", "", |w, partial| Ok(half(w.rooms(), partial))).await
     }
 
     async fn providers_of(&self, consumer: &str) -> CloudResult<Vec<String>> {

@@ -59,6 +59,10 @@ pub struct ClusterPolicySpec {
     pub recovery_priority_key: String,
     /// Recovery priority of a guest without that key.
     pub default_recovery_priority: i64,
+    /// Server metadata key that holds the pause after a guest's priority group, in seconds, in place of `groupPauseSeconds`.
+    pub evacuation_time_key: String,
+    /// Seconds between the end of one priority group of a host and the beginning of the next.
+    pub group_pause_seconds: i64,
     /// Further tries after Nova reported a failed evacuation of a guest.
     pub evacuation_retries: i64,
     /// A proof of off may cover requests sent this long after its last reading, in seconds (S5).
@@ -80,6 +84,8 @@ impl Default for ClusterPolicySpec {
             max_per_host: 8,
             recovery_priority_key: "recovery_priority".into(),
             default_recovery_priority: 5,
+            evacuation_time_key: "evacuation_time".into(),
+            group_pause_seconds: 60,
             evacuation_retries: 2,
             proof_max_age_seconds: 5,
             soft_off_timeout_seconds: 300,
@@ -116,6 +122,7 @@ impl Kind for ClusterPolicy {
             ("maxEvacuations", spec.max_evacuations, 1, 1_000),
             ("maxPerHost", spec.max_per_host, 1, 1_000),
             ("defaultRecoveryPriority", spec.default_recovery_priority, 0, 10),
+            ("groupPauseSeconds", spec.group_pause_seconds, 0, 86_400),
             ("evacuationRetries", spec.evacuation_retries, 0, 20),
             ("proofMaxAgeSeconds", spec.proof_max_age_seconds, 1, 60),
             ("softOffTimeoutSeconds", spec.soft_off_timeout_seconds, 0, 86_400),
@@ -123,8 +130,10 @@ impl Kind for ClusterPolicy {
         ] {
             check_range(&mut errors, &format!("spec.{field}"), value, min, max);
         }
-        if spec.recovery_priority_key.is_empty() || spec.recovery_priority_key.len() > 255 {
-            errors.push(FieldError::invalid("spec.recoveryPriorityKey", "give a metadata key of 1 to 255 characters."));
+        for (field, key) in [("recoveryPriorityKey", &spec.recovery_priority_key), ("evacuationTimeKey", &spec.evacuation_time_key)] {
+            if key.is_empty() || key.len() > 255 {
+                errors.push(FieldError::invalid(format!("spec.{field}"), "give a metadata key of 1 to 255 characters."));
+            }
         }
         errors
     }

@@ -105,6 +105,15 @@ pub struct GuestMove {
     pub name: String,
     /// Recovery priority, 0 to 10.
     pub priority: i64,
+    /// Seconds between the end of its priority group and the next one, if not the usual ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause_seconds: Option<i64>,
+    /// It is left stopped on its new host, whatever it was (GuestPolicy `targetState`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub leave_stopped: bool,
+    /// Who brings it back instead of us (GuestPolicy `owner`).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub owner: String,
     /// `vm_state` before the first try (S6).
     pub vm_state: String,
     /// How it fared.
@@ -117,6 +126,9 @@ pub struct GuestMove {
     pub message: String,
     /// Tries so far.
     pub attempts: i64,
+    /// Where the plan sends it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub planned: String,
     /// Destination of the last try.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub destination: String,
@@ -132,6 +144,18 @@ pub struct GuestMove {
     /// When it was settled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+}
+
+/// The plan in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PlanInForce {
+    /// Name of the EvacuationPlan.
+    pub name: String,
+    /// Which plan of this evacuation, from 1.
+    pub number: i64,
+    /// When it was made.
+    pub at: Time,
 }
 
 /// Which way the evacuation goes.
@@ -169,6 +193,9 @@ pub struct EvacuationStatus {
     /// Power epoch in which it was last fenced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fence_epoch: Option<i64>,
+    /// The plan in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanInForce>,
     /// Guests, in the order they are moved; at most 500 are shown with details.
     pub guests: Vec<GuestMove>,
     /// Why nothing is happening.

@@ -3,7 +3,9 @@
 pub mod cluster_policy;
 pub mod credential;
 pub mod evacuation;
+pub mod evacuation_plan;
 pub mod event;
+pub mod guest_policy;
 pub mod host;
 pub mod host_operation;
 pub mod lease;
@@ -18,8 +20,11 @@ pub use cluster_policy::{ClusterPolicy, ClusterPolicySpec, ClusterPolicyStatus, 
 pub use credential::{Credential, CredentialSpec, CredentialStatus};
 pub use evacuation::{
     Cause, EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks,
+    PlanInForce,
 };
+pub use evacuation_plan::{EvacuationPlan, EvacuationPlanSpec, EvacuationPlanStatus, PlanItem};
 pub use event::{Event, EventSpec, EventStatus};
+pub use guest_policy::{GuestPolicy, GuestPolicySpec, GuestPolicyStatus, GuestSelector, TargetState};
 pub use host::{
     Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState,
     NovaStatus, PowerState, PowerWish, Retry, Schedulable, StoppedGuests, Waiting,

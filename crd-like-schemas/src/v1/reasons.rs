@@ -59,6 +59,16 @@ reasons! {
     PRIORITY_ZERO = "PriorityZero";
     /// The guest's state cannot be evacuated.
     STATE_UNSUITABLE = "StateUnsuitable";
+    /// Nova cannot evacuate such a guest.
+    CANNOT_EVACUATE = "CannotEvacuate";
+    /// Its server group leaves it no host.
+    SERVER_GROUP = "ServerGroup";
+    /// Its owner brings it back.
+    OWNER_MANAGED = "OwnerManaged";
+    /// The pause between two priority groups.
+    GROUP_PAUSE = "GroupPause";
+    /// A plan was made a moment ago; the next one is due.
+    REPLANNING = "Replanning";
     /// No host can take the guest.
     NO_DESTINATION = "NoDestination";
     /// Nova refused.

@@ -7,8 +7,8 @@ use super::{
 };
 use async_trait::async_trait;
 use cloud::{
-    Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Identity, Migration, Placement, Provider, Server, Service, ServiceChange,
-    TokenInfo,
+    Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Identity, Migration, Placement, Provider, Room, Server, ServerGroup, Service,
+    ServiceChange, TokenInfo,
 };
 use simulator::{Call, CallFault, CallKind, SimCloud};
 use std::{future::Future, sync::Arc, task::Poll, time::Duration};
@@ -129,6 +129,10 @@ impl Compute for Nova {
         self.read("aggregates", "", true, self.cloud.aggregates()).await
     }
 
+    async fn server_groups(&self) -> CloudResult<Vec<ServerGroup>> {
+        self.read("server groups", "", true, self.cloud.server_groups()).await
+    }
+
     async fn update_service(&self, id: &str, change: &ServiceChange) -> CloudResult<Service> {
         self.act(Call::UpdateService { id: id.into(), change: change.clone() }, self.cloud.update_service(id, change)).await
     }
@@ -169,6 +173,10 @@ impl Compute for Nova {
 impl Placement for Nova {
     async fn provider(&self, id: &str) -> CloudResult<Option<Provider>> {
         self.read("provider", id, false, self.cloud.provider(id)).await
+    }
+
+    async fn rooms(&self) -> CloudResult<Vec<Room>> {
+        self.read("rooms", "", true, self.cloud.rooms()).await
     }
 
     async fn providers_of(&self, consumer: &str) -> CloudResult<Vec<String>> {

@@ -9,6 +9,7 @@ mod limits;
 mod node_sync;
 mod pairs;
 mod partial;
+mod plans;
 mod remediation;
 mod s02_liveness;
 mod s03_links;

@@ -27,6 +27,8 @@ enum Never {
     EvacuateAndPowerOff,
     /// No power-off of the live host.
     PowerOff,
+    /// No evacuation.
+    Evacuate,
 }
 
 /// With a read broken from the start, nothing that hangs on it is done; when it heals, all goes on.
@@ -46,9 +48,15 @@ async fn broken(kind: CallKind, fault: CallFault, never: Never) {
             assert!(s.is_on("b"), "{context}");
         }
         Never::PowerOff => assert!(s.is_on("b"), "{context}"),
+        Never::Evacuate => assert_eq!(evacuated, 0, "{context}"),
     }
-    let told = [("Evacuation", ev.as_str()), ("Host", "b")];
-    for (object, name) in told.into_iter().skip(usize::from(never == Never::PowerOff)) {
+    let (evacuation, host) = (("Evacuation", ev.as_str()), ("Host", "b"));
+    let told = match never {
+        Never::PowerOff => vec![host],
+        Never::Evacuate => vec![evacuation],
+        Never::Anything | Never::EvacuateAndPowerOff => vec![evacuation, host],
+    };
+    for (object, name) in told {
         s.wait(object, name, "telling why it waits", |o| o.status["waiting"]["message"].as_str().is_some_and(|m| !m.is_empty())).await;
     }
 
@@ -99,8 +107,23 @@ async fn with_migration_records_that_are_never_answered_nothing_is_evacuated_or_
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_placement_that_cannot_be_read_nothing_is_evacuated_or_powered_off() {
-    broken(CallKind::Provider, ERROR_500, Never::EvacuateAndPowerOff).await;
+async fn with_a_provider_that_cannot_be_read_nothing_is_powered_off() {
+    broken(CallKind::Provider, ERROR_500, Never::PowerOff).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_room_that_cannot_be_read_nothing_is_evacuated() {
+    broken(CallKind::Rooms, ERROR_500, Never::Evacuate).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_server_groups_that_cannot_be_read_nothing_is_evacuated() {
+    broken(CallKind::ServerGroups, ERROR_500, Never::Evacuate).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_aggregates_that_cannot_be_read_nothing_is_evacuated() {
+    broken(CallKind::Aggregates, ERROR_500, Never::Evacuate).await;
 }
 
 #[tokio::test(start_paused = true)]

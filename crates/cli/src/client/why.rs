@@ -235,6 +235,10 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
             "If the guests may start from an empty disk: cloud-manager evacuate {host} --local-disks Rebuild. If their disks are shared, say so: spec.guestDisks of clusterpolicy/default"
         ),
         r::PRIORITY_ZERO => "Recovery priority 0 means never; change the guest's metadata if that is not meant".into(),
+        r::CANNOT_EVACUATE => "Bring the host back: these guests come back with it; or build them anew elsewhere".into(),
+        r::SERVER_GROUP => "Bring the host back: its guests of that server group come back with it; or build them anew elsewhere".into(),
+        r::OWNER_MANAGED => "See that its owner brings it back; if that is not meant, change the GuestPolicy: cloud-manager get guestpolicies".into(),
+        r::GROUP_PAUSE => "Wait, or set spec.groupPauseSeconds of clusterpolicy/default lower for the next time".into(),
         r::NO_DESTINATION => "Make room: enable or power on other hosts (cloud-manager get hosts)".into(),
         r::RESTORED => "The database went back in time. Look at what happened since, then run: cloud-manager doctor".into(),
         r::SERVICE_DOWN => format!("If the machine is dead: cloud-manager evacuate {host}. Else start its nova-compute"),
@@ -348,6 +352,9 @@ mod tests {
             r::OBSERVER_IN_DOUBT,
             r::POLICY_CONFLICT,
             r::LOCAL_DISK,
+            r::CANNOT_EVACUATE,
+            r::SERVER_GROUP,
+            r::OWNER_MANAGED,
             r::NO_DESTINATION,
             r::RESTORED,
         ] {

@@ -32,6 +32,9 @@ pub struct Policy {
     /// Further tries after Nova reported a failed evacuation of a guest.
     #[serde(deserialize_with = "number")]
     pub evacuation_retries: u64,
+    /// Pause between groups of guests of one priority, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub group_pause_seconds: u64,
     /// Time after which a soft power-off turns into a hard one, in seconds.
     #[serde(deserialize_with = "number")]
     pub soft_off_timeout_seconds: u64,
@@ -43,6 +46,7 @@ impl Default for Policy {
         Policy {
             default_recovery_priority: unsigned(spec.default_recovery_priority),
             evacuation_retries: unsigned(spec.evacuation_retries),
+            group_pause_seconds: unsigned(spec.group_pause_seconds),
             soft_off_timeout_seconds: unsigned(spec.soft_off_timeout_seconds),
         }
     }
@@ -54,6 +58,7 @@ impl Policy {
         ClusterPolicySpec {
             default_recovery_priority: signed(self.default_recovery_priority),
             evacuation_retries: signed(self.evacuation_retries),
+            group_pause_seconds: signed(self.group_pause_seconds),
             soft_off_timeout_seconds: signed(self.soft_off_timeout_seconds),
             ..ClusterPolicySpec::default()
         }
@@ -65,6 +70,7 @@ impl Policy {
         let keys = [
             ("spec.defaultRecoveryPriority", "policy.default_recovery_priority"),
             ("spec.evacuationRetries", "policy.evacuation_retries"),
+            ("spec.groupPauseSeconds", "policy.group_pause_seconds"),
             ("spec.softOffTimeoutSeconds", "policy.soft_off_timeout_seconds"),
         ];
         first_wrong(&errors, &keys)

@@ -267,6 +267,7 @@ fn a_file_with_every_default_of_the_product_can_be_read() {
     let Config { api, controller, policy, database, .. } = &loaded.config;
     assert_eq!((api.listen.as_str(), controller.node_sync_interval_seconds), ("127.0.0.1:9362", 60));
     assert_eq!((policy.default_recovery_priority, policy.evacuation_retries, policy.soft_off_timeout_seconds), (5, 2, 300));
+    assert_eq!(policy.group_pause_seconds, 60);
     assert!(database.url.starts_with("mysql+pymysql://"));
 }
 

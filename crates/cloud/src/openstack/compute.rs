@@ -2,7 +2,7 @@
 
 use super::http::{Call, Failure, Reply, Service as Remote};
 use super::{OpenStack, rows};
-use crate::{Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Migration, Server, Service, ServiceChange};
+use crate::{Accepted, Aggregate, CloudError, CloudResult, Compute, Hypervisor, Migration, Server, ServerGroup, Service, ServiceChange};
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -18,11 +18,15 @@ const FLOOR: Version = (2, 53);
 const SERVICES: List = List { kind: "services", path: &["os-services"], key: "services", wanted: (2, 69), floor: FLOOR };
 /// Not higher: from 2.88 the list asks each compute for its uptime, and waits for dead ones.
 const HYPERVISORS: List = List { kind: "hypervisors", path: &["os-hypervisors", "detail"], key: "hypervisors", wanted: FLOOR, floor: FLOOR };
-/// `locked` (2.9), the flavor embedded (2.47), guests of a cell that did not answer shown (2.69).
-const SERVERS: List = List { kind: "servers", path: &["servers", "detail"], key: "servers", wanted: (2, 73), floor: FLOOR };
+/// `locked` (2.9), the flavor embedded (2.47), guests of a cell that did not answer shown (2.69), properties of the image (2.98).
+const SERVERS: List = List { kind: "servers", path: &["servers", "detail"], key: "servers", wanted: (2, 98), floor: FLOOR };
 /// Paged since 2.59; without pages it could be cut off.
 const MIGRATIONS: List = List { kind: "migrations", path: &["os-migrations"], key: "migrations", wanted: (2, 59), floor: (2, 59) };
 const AGGREGATES: List = List { kind: "aggregates", path: &["os-aggregates"], key: "aggregates", wanted: FLOOR, floor: FLOOR };
+/// One policy per group, with its rules; its list has offsets and no links.
+const SERVER_GROUPS: Version = (2, 64);
+/// Groups asked for at once: Nova's own highest page (`[api] max_limit`).
+const GROUPS_PER_PAGE: usize = 1_000;
 /// Evacuation that starts a guest that ran; from 2.68 the scheduler always checks the destination.
 const EVACUATE: Version = (2, 94);
 /// Evacuation that leaves the guest stopped.
@@ -212,6 +216,28 @@ impl Compute for OpenStack {
         let (found, reply) = self.list(&AGGREGATES, "nova: list of aggregates".into(), Vec::new()).await?;
         // What an aggregate says can hold a step back (S13), so none is left out.
         found.iter().enumerate().map(|(at, row)| rows::aggregate(row).ok_or_else(|| odd(&reply, "aggregate", at, row))).collect()
+    }
+
+    async fn server_groups(&self) -> CloudResult<Vec<ServerGroup>> {
+        let mut groups: Vec<ServerGroup> = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let mut call = Call::get(Remote::Compute, "server groups", "nova: list of server groups".into(), vec!["os-server-groups"]);
+            call.query = [("all_projects", "True".to_owned()), ("limit", GROUPS_PER_PAGE.to_string()), ("offset", groups.len().to_string())]
+                .map(|(k, v)| (k.to_owned(), v))
+                .to_vec();
+            let reply = self.nova(call, SERVER_GROUPS, SERVER_GROUPS).await?;
+            let body = reply.json()?;
+            let found =
+                body.get("server_groups").and_then(Value::as_array).ok_or_else(|| reply.nonsense("the answer has no list `server_groups`"))?;
+            if found.is_empty() {
+                return Ok(groups);
+            }
+            // A group left out could be the one that forbids a destination.
+            for (at, row) in found.iter().enumerate() {
+                groups.push(rows::server_group(row).ok_or_else(|| odd(&reply, "server group", at, row))?);
+            }
+        }
+        Err(CloudError::Unknown { what: "nova: list of server groups".into(), detail: "its pages do not come to an end".into(), request_id: None })
     }
 
     async fn update_service(&self, id: &str, change: &ServiceChange) -> CloudResult<Service> {

@@ -3,7 +3,7 @@
 use super::OpenStack;
 use super::decode::{int, texts};
 use super::http::{Call, Reply, Service};
-use crate::{CloudResult, Inventory, Placement, Provider};
+use crate::{CloudResult, Inventory, Placement, Provider, Room, Share};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
@@ -68,6 +68,25 @@ impl Placement for OpenStack {
         provider.traits = texts(&traits, "traits");
         provider.consumers = object(&allocations, "allocations", &al)?.keys().cloned().collect();
         Ok(Some(provider))
+    }
+
+    async fn rooms(&self) -> CloudResult<Vec<Room>> {
+        // The least that a guest can ask for; the summaries tell all there is (1.27).
+        let query = [("resources", "MEMORY_MB:1"), ("required", "!COMPUTE_STATUS_DISABLED")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
+        let (body, reply) = self.placement("candidates", vec!["allocation_candidates"], query).await?;
+        let mut rooms = Vec::new();
+        for (id, row) in object(&body, "provider_summaries", &reply)? {
+            // Providers below a compute node's are none that a guest can be asked to go to.
+            if row.get("parent_provider_uuid").is_some_and(|p| !p.is_null()) {
+                continue;
+            }
+            let classes =
+                row.get("resources").and_then(Value::as_object).ok_or_else(|| reply.nonsense(format!("provider {id} has no `resources`")))?;
+            // An odd class is left out: a class that is not there has nothing free.
+            let share = |(class, row): (&String, &Value)| Some((class.clone(), Share { capacity: int(row, "capacity")?, used: int(row, "used")? }));
+            rooms.push(Room { provider: id.clone(), resources: classes.iter().filter_map(share).collect(), traits: texts(row, "traits") });
+        }
+        Ok(rooms)
     }
 
     async fn providers_of(&self, consumer: &str) -> CloudResult<Vec<String>> {

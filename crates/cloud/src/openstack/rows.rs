@@ -2,7 +2,7 @@
 //! identifies it gives `None`. Never does an odd field read as one that allows more.
 
 use super::decode::{flag, int, text, text_map, text_or_empty, texts};
-use crate::{Aggregate, Hypervisor, Migration, Server, Service};
+use crate::{Aggregate, Hypervisor, Migration, Server, ServerGroup, Service};
 use serde_json::Value;
 
 /// Needs binary and host; a row of a cell that did not answer has no more than those and `UNKNOWN` (2.69).
@@ -61,6 +61,9 @@ pub(super) fn server(row: &Value) -> Option<Server> {
         disk_gb: need("disk").unwrap_or(0),
         ephemeral_gb: ephemeral.unwrap_or(0),
         swap_mb: swap.unwrap_or(0),
+        extra_specs: flavor.map(|f| text_map(f, "extra_specs")).unwrap_or_default(),
+        project: text_or_empty(row, "tenant_id"),
+        image_properties: row.get("image").filter(|i| i.get("properties").is_some_and(Value::is_object)).map(|i| text_map(i, "properties")),
         metadata: text_map(row, "metadata"),
         fault: row.get("fault").and_then(|f| text(f, "message")),
     })
@@ -84,6 +87,15 @@ pub(super) fn aggregate(row: &Value) -> Option<Aggregate> {
     let whole = row.get("hosts")?.as_array()?.len() == hosts.len();
     whole.then_some(())?;
     Some(Aggregate { name: text(row, "name")?, hosts, metadata: text_map(row, "metadata") })
+}
+
+/// Needs the id, the policy, and members that are all ids.
+pub(super) fn server_group(row: &Value) -> Option<ServerGroup> {
+    let members = texts(row, "members");
+    let whole = row.get("members")?.as_array()?.len() == members.len();
+    whole.then_some(())?;
+    let max_per_host = row.get("rules").and_then(|r| int(r, "max_server_per_host")).filter(|n| *n > 0).unwrap_or(1);
+    Some(ServerGroup { id: text(row, "id")?, name: text_or_empty(row, "name"), policy: text(row, "policy")?, max_per_host, members })
 }
 
 #[cfg(test)]
@@ -121,5 +133,7 @@ mod tests {
         assert!(server(&json!("x")).is_none());
         assert!(migration(&json!({"id": 3, "status": "done"})).is_none());
         assert!(aggregate(&json!({"name": "a", "hosts": ["c1", null]})).is_none());
+        assert!(server_group(&json!({"id": "g", "policy": "affinity", "members": ["s1", 2]})).is_none());
+        assert!(server_group(&json!({"id": "g", "members": []})).is_none());
     }
 }

@@ -1,8 +1,8 @@
 //! What an evacuation needs next.
 
-use super::{guests, path};
+use super::{guests, path, sending};
 use crate::{
-    ClaimWish, Decision, Env, EventDraft, Fact, Intent, Next, Rank, Step,
+    ClaimWish, Creation, Decision, Env, EventDraft, Fact, Intent, Next, Rank, Step,
     contract::{Limit, wait},
     drain::{self, How},
     facts::{HostFacts, ServiceFacts},
@@ -35,6 +35,7 @@ struct Run<'a> {
     events: Vec<EventDraft>,
     claim: ClaimWish,
     limits: Vec<Limit>,
+    creates: Vec<Creation>,
     /// Why the evidence does not suffice.
     gap: Option<String>,
 }
@@ -58,10 +59,11 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
         events: Vec::new(),
         claim: ClaimWish::Keep,
         limits: Vec::new(),
+        creates: Vec::new(),
         gap: None,
     };
     let turn = run.turn(&settled);
-    let Run { mut status, mut evidence, mut events, mut claim, limits, gap, .. } = run;
+    let Run { mut status, mut evidence, mut events, mut claim, limits, creates, gap, .. } = run;
     let (generation, now) = (ev.metadata.generation, env.now);
     let mut end = |status: &mut EvacuationStatus, ok: bool, reason: &'static str, message: String| {
         status.finished_at = Some(now);
@@ -99,7 +101,7 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
             _ => summary(&status.guests),
         };
     }
-    Decision { settle: settled.settlements, events, claim, limits, ..Decision::new(status, evidence, next) }
+    Decision { settle: settled.settlements, events, claim, limits, creates, ..Decision::new(status, evidence, next) }
 }
 
 /// `5 of 8 moved, 2 moving, 1 skipped`.
@@ -208,7 +210,8 @@ impl Run<'_> {
         let (running, parked): (Vec<_>, Vec<_>) = guests.iter().cloned().partition(|g| g.may_run());
         // A guest that was shut down meanwhile stays where it is, and did not move.
         self.status.guests.retain(|m| !parked.iter().any(|g| g.id == m.id));
-        guests::enlist(&mut self.status.guests, &running, self.env);
+        // It is a record only: nothing here depends on what GuestPolicies say.
+        guests::enlist(&mut self.status.guests, &running, self.facts, self.env).ok();
         for m in &mut self.status.guests {
             let here = running.iter().any(|g| g.id == m.id);
             let tries: Vec<_> = self.env.intents.iter().filter(|i| i.owner_uid == self.env.owner_uid && i.action.server() == Some(&m.id)).collect();
@@ -261,7 +264,7 @@ impl Run<'_> {
         if self.facts.moves.seen().is_none() {
             return Err(wait(reasons::NOVA_UNREADABLE, format!("migration records cannot be read: {}", self.facts.moves.why()), 3));
         }
-        guests::enlist(&mut self.status.guests, guests, self.env);
+        guests::enlist(&mut self.status.guests, guests, self.facts, self.env).map_err(|why| wait(reasons::NOVA_UNREADABLE, why, 3))?;
         self.update_guests(settled);
         Ok(())
     }
@@ -386,7 +389,9 @@ impl Run<'_> {
                     3,
                 ));
             }
-            if let Some(step) = guests::next(&mut self.status.guests, &self.ev.spec, self.facts, self.env, settled) {
+            let sending = sending::next(self.ev, &mut self.status, self.facts, self.env, settled);
+            self.creates.extend(sending.plan);
+            if let Some(step) = sending.step {
                 self.limits = vec![
                     Limit { step_prefix: "Evacuate/", this_host: false, max: self.env.policy.max_evacuations, reason: reasons::EVACUATION_LIMIT },
                     Limit { step_prefix: "Evacuate/", this_host: true, max: self.env.policy.max_per_host, reason: reasons::EVACUATION_LIMIT },
@@ -410,19 +415,26 @@ impl Run<'_> {
             return Turn::Next(wait(reasons::NEEDS_HUMAN, format!("{} ({}): {}", m.name, m.id, m.message), 10));
         }
         if let Some(m) = of(GuestOutcome::Pending) {
-            let reason = [reasons::NOVA_UNREADABLE, reasons::MOVE_IN_FLIGHT, reasons::RETRYING]
-                .into_iter()
-                .find(|r| m.reason == *r)
-                .unwrap_or(reasons::NO_DESTINATION);
-            return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), 10));
+            let (reason, recheck) = [
+                (reasons::NOVA_UNREADABLE, 10),
+                (reasons::MOVE_IN_FLIGHT, 10),
+                (reasons::RETRYING, 10),
+                (reasons::GROUP_PAUSE, 2),
+                (reasons::REPLANNING, 2),
+                (reasons::WAITING_FOR_MOVES, 2),
+            ]
+            .into_iter()
+            .find(|(r, _)| m.reason == *r)
+            .unwrap_or((reasons::NO_DESTINATION, 10));
+            return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), recheck));
         }
         self.end()
     }
 
     fn end(&self) -> Turn {
         let guests = &self.status.guests;
-        let bad =
-            guests.iter().find(|m| m.outcome == GuestOutcome::Failed || (m.outcome == GuestOutcome::Skipped && m.reason == reasons::LOCAL_DISK));
+        let left_behind = [reasons::LOCAL_DISK, reasons::CANNOT_EVACUATE, reasons::SERVER_GROUP];
+        let bad = guests.iter().find(|m| m.outcome == GuestOutcome::Failed || left_behind.contains(&m.reason.as_str()));
         match bad {
             Some(m) => Turn::Ended(false, reasons::FAILED, format!("{}; {} ({}): {}", summary(guests), m.name, m.id, m.message)),
             None => Turn::Ended(true, reasons::SUCCEEDED, summary(guests)),

@@ -1,33 +1,40 @@
-//! The guests of a dead host: who, in which order, where to, and how each fared (S6, S7, S13).
+//! The guests of a dead host: who, in which order, how each fared, and which of them stay (S6, S7, S13).
 
 use crate::{
     Env, Fact, Intent, Step,
-    facts::{Destination, Guest, HostFacts, Move},
-    placement,
+    facts::{GroupRule, Guest, HostFacts, Move},
+    flavor,
     settle::{self, Settled, Standing},
 };
 use schemas::{
     Time,
     v1::{EvacuationSpec, GuestDisks, GuestMove, GuestOutcome, LocalDisks, OperationState, reasons},
 };
-use std::collections::BTreeMap;
 
 /// Nova's microversion that leaves an evacuated guest stopped.
-const LEAVES_STOPPED: (u32, u32) = (2, 95);
+pub(super) const LEAVES_STOPPED: (u32, u32) = (2, 95);
 
-/// Recovery priority of a guest, 0 to 10; nonsense in its metadata counts as the default.
-fn priority(guest: &Guest, env: &Env) -> i64 {
-    let value = guest.metadata.get(&env.policy.recovery_priority_key).and_then(|v| v.trim().parse::<i64>().ok());
-    value.filter(|p| (0..=10).contains(p)).unwrap_or(env.policy.default_recovery_priority)
-}
-
-/// Adds guests that Nova shows on the host and that are not on record yet, and keeps the order: priority, running first, name.
-pub(super) fn enlist(moves: &mut Vec<GuestMove>, guests: &[Guest], env: &Env) {
-    for guest in guests.iter().filter(|g| !moves.iter().any(|m| m.id == g.id)).collect::<Vec<_>>() {
+/// Adds guests that Nova shows on the host and that are not on record yet, with what their metadata and GuestPolicies say now,
+/// and keeps the order: priority, running first, name. A policy that changes later is for the next recovery.
+pub(super) fn enlist(moves: &mut Vec<GuestMove>, guests: &[Guest], facts: &HostFacts, env: &Env) -> Result<(), String> {
+    let new: Vec<&Guest> = guests.iter().filter(|g| !moves.iter().any(|m| m.id == g.id)).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let Some(rules) = facts.guest_policies.seen() else { return Err(format!("GuestPolicies cannot be read: {}", facts.guest_policies.why())) };
+    if rules.ask_for_groups() && facts.groups.seen().is_none() {
+        return Err(format!("server groups, which GuestPolicies ask for, cannot be read: {}", facts.groups.why()));
+    }
+    for guest in new {
+        let groups: Vec<&str> = facts.groups_of(&guest.id).flat_map(|g| [g.id.as_str(), g.name.as_str()]).collect();
+        let ruling = rules.ruling(guest, &groups, &env.policy);
         moves.push(GuestMove {
             id: guest.id.clone(),
             name: guest.name.clone(),
-            priority: priority(guest, env),
+            priority: ruling.priority,
+            pause_seconds: ruling.pause_seconds,
+            owner: ruling.owner,
+            leave_stopped: ruling.leave_stopped,
             vm_state: guest.vm_state.clone(),
             ..GuestMove::default()
         });
@@ -36,9 +43,10 @@ pub(super) fn enlist(moves: &mut Vec<GuestMove>, guests: &[Guest], env: &Env) {
         let key = |m: &GuestMove| (-m.priority, m.vm_state != "active", m.name.clone(), m.id.clone());
         key(a).cmp(&key(b))
     });
+    Ok(())
 }
 
-fn end(m: &mut GuestMove, outcome: GuestOutcome, reason: &str, message: impl Into<String>, now: Time) {
+pub(super) fn end(m: &mut GuestMove, outcome: GuestOutcome, reason: &str, message: impl Into<String>, now: Time) {
     if m.outcome != outcome {
         m.finished_at = (outcome != GuestOutcome::Pending).then_some(now);
     }
@@ -60,6 +68,7 @@ pub(super) fn is_anyone_left(moves: &[GuestMove], spec: &EvacuationSpec, facts: 
                 (Fact::Seen(guest, _), _) if spec.local_disks == LocalDisks::Refuse && disk_survives(guest, facts).is_none() => {
                     doubt = Some(format!("{} cannot be judged: {}", m.name, facts.disks.why()));
                 }
+                _ if facts.groups.seen().is_none() => doubt = Some(format!("{} cannot be judged: server groups: {}", m.name, facts.groups.why())),
                 _ => return Ok(true),
             },
         }
@@ -154,7 +163,7 @@ pub(super) fn update(m: &mut GuestMove, spec: &EvacuationSpec, facts: &HostFacts
 }
 
 /// A guest that was shut down and is in ERROR now would be started by an evacuation, unless it is left stopped (2.95).
-fn would_start(m: &GuestMove, guest: &Guest) -> bool {
+pub(super) fn would_start(m: &GuestMove, guest: &Guest) -> bool {
     guest.vm_state == "error" && (m.vm_state == "stopped" || guest.power_state == 4)
 }
 
@@ -165,7 +174,7 @@ fn would_start(m: &GuestMove, guest: &Guest) -> bool {
 ///   while the hypervisors may have finished it.
 ///
 /// That host may be named: Nova looks for the guest there before it rebuilds it.
-fn may_run_on<'a>(guest: &Guest, facts: &'a HostFacts) -> Option<&'a str> {
+pub(super) fn may_run_on<'a>(guest: &Guest, facts: &'a HostFacts) -> Option<&'a str> {
     let of = |kind: &'static str| facts.moves.seen().into_iter().flatten().filter(move |r| r.server == guest.id && r.kind == kind);
     let from_here = |r: &&Move| r.source.as_deref() == Some(&facts.host);
     let rebuilt = of("evacuation").filter(from_here).find(|r| r.status == "failed").filter(|_| guest.vm_state == "error");
@@ -174,7 +183,7 @@ fn may_run_on<'a>(guest: &Guest, facts: &'a HostFacts) -> Option<&'a str> {
 }
 
 /// Whether its disk outlives the host (S13); `None` if nobody can tell.
-fn disk_survives(guest: &Guest, facts: &HostFacts) -> Option<bool> {
+pub(super) fn disk_survives(guest: &Guest, facts: &HostFacts) -> Option<bool> {
     if guest.boot_from_volume && !guest.local_extra_disks {
         return Some(true);
     }
@@ -182,10 +191,14 @@ fn disk_survives(guest: &Guest, facts: &HostFacts) -> Option<bool> {
 }
 
 /// Refusals that hold before any request. `last`: how the last one ended.
-fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, facts: &HostFacts, env: &Env) {
+pub(super) fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, facts: &HostFacts, env: &Env) {
     let now = env.now;
     if m.attempts == 0 {
         m.vm_state = guest.vm_state.clone();
+    }
+    if !m.owner.is_empty() {
+        let message = format!("{} brings it back (GuestPolicy owner); nothing is done about it here", m.owner);
+        return end(m, GuestOutcome::Skipped, reasons::OWNER_MANAGED, message, now);
     }
     if m.priority == 0 {
         return end(m, GuestOutcome::Skipped, reasons::PRIORITY_ZERO, "recovery priority 0: it is never evacuated", now);
@@ -196,6 +209,21 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
             guest.vm_state
         );
         return end(m, GuestOutcome::Skipped, reasons::STATE_UNSUITABLE, message, now);
+    }
+    if let Some(why) = flavor::obstacle(guest) {
+        return end(m, GuestOutcome::Skipped, reasons::CANNOT_EVACUATE, format!("{why}: Nova cannot evacuate it; it comes back with its host"), now);
+    }
+    if m.leave_stopped && facts.microversion.seen().is_some_and(|v| *v < LEAVES_STOPPED) {
+        let message =
+            "its GuestPolicy wants it left stopped, which needs Nova 2.95: this Nova would start it; change targetState, or evacuate it by hand";
+        return end(m, GuestOutcome::Skipped, reasons::CANNOT_EVACUATE, message, now);
+    }
+    if let Some(group) = facts.groups_of(&guest.id).find(|g| g.rule == GroupRule::Affinity && !g.has_members_off(&facts.host)) {
+        let message = format!(
+            "server group {} keeps its members on one host (affinity), and that host is dead: Nova finds no host for any of them; they come back with it",
+            group.name
+        );
+        return end(m, GuestOutcome::Skipped, reasons::SERVER_GROUP, message, now);
     }
     if spec.local_disks == LocalDisks::Refuse && disk_survives(guest, facts) == Some(false) {
         let message = "its disk may be on the dead host, and would be lost; declare ClusterPolicy guestDisks: Shared if it is not, or evacuate with localDisks: Rebuild";
@@ -234,118 +262,4 @@ fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &EvacuationSpec, f
     if m.outcome == GuestOutcome::NeedsHuman {
         end(m, GuestOutcome::Pending, "", "", now);
     }
-}
-
-/// The next guest to send, with its step. Marks guests that no host can take.
-pub(super) fn next(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled) -> Option<Step> {
-    let zone = facts.service.seen().map(|s| s.zone.clone()).unwrap_or_default();
-    let records = facts.moves.seen()?;
-    let destinations = facts.destinations.seen()?;
-    let (promised, full) = promised(moves, facts);
-    for m in moves.iter_mut().filter(|m| m.outcome == GuestOutcome::Pending) {
-        let guest = match facts.guest(&m.id) {
-            // The proof speaks of this host only: a guest anywhere else is none of ours.
-            Fact::Seen(guest, _) if guest.host.as_deref() == Some(&facts.host) => guest,
-            Fact::Seen(guest, _) => {
-                m.reason = reasons::MOVE_IN_FLIGHT.into();
-                m.message = format!("Nova shows it on {}, and is busy with it", guest.host.as_deref().unwrap_or("no host"));
-                continue;
-            }
-            other => {
-                m.reason = reasons::NOVA_UNREADABLE.into();
-                m.message = format!("it cannot be read: {}", other.why());
-                continue;
-            }
-        };
-        if settled.moving().any(|(i, _)| i.action.server() == Some(&m.id)) {
-            continue;
-        }
-        if ended_just_now(&m.id, env) {
-            m.reason = reasons::RETRYING.into();
-            if m.message.is_empty() {
-                m.message = "the last try ended a moment ago".into();
-            }
-            continue;
-        }
-        refuse(m, &guest, "", spec, facts, env);
-        if m.outcome != GuestOutcome::Pending {
-            continue;
-        }
-        if spec.local_disks == LocalDisks::Refuse && disk_survives(&guest, facts).is_none() {
-            m.reason = reasons::NOVA_UNREADABLE.into();
-            m.message = format!("whether its disk outlives the host cannot be told: {}", facts.disks.why());
-            continue;
-        }
-        let unfit: Vec<String> = m.failed_destinations.iter().chain(&full).chain([&facts.host]).cloned().collect();
-        let there = may_run_on(&guest, facts);
-        let destination = match there {
-            Some(there) => {
-                let only: Vec<Destination> = destinations.iter().filter(|d| d.host == there).cloned().collect();
-                placement::choose(&guest, &zone, &only, &promised, &[]).map(|d| d.host.clone())
-            }
-            None if m.destination.is_empty() => placement::choose(&guest, &zone, destinations, &promised, &unfit).map(|d| d.host.clone()),
-            None => Some(m.destination.clone()),
-        };
-        let Some(destination) = destination else {
-            m.reason = reasons::NO_DESTINATION.into();
-            m.message = match there {
-                Some(d) => format!(
-                    "it may be running on {d}, where an earlier move of it was broken off, and {d} cannot take it now (disabled, down or full): look for it there"
-                ),
-                None => format!("no enabled host in zone {zone} that has not failed yet has room for it; add capacity or enable a host"),
-            };
-            continue;
-        };
-        m.outcome = GuestOutcome::Moving;
-        m.reason = reasons::PROGRESSING.into();
-        m.message = format!("being rebuilt on {destination}");
-        m.attempts += 1;
-        m.destination = destination.clone();
-        m.sent_at = Some(env.now);
-        m.record = None;
-        return Some(Step::Evacuate {
-            server: m.id.clone(),
-            destination,
-            leave_stopped: would_start(m, &guest),
-            records_before: records.iter().filter(|r| r.server == m.id).map(|r| r.id).collect(),
-        });
-    }
-    None
-}
-
-/// Whether a try for this guest ended so little ago that Nova may not show yet what it did to the guest: a stopped one
-/// turns into ERROR, and a retry would then start it (S6).
-fn ended_just_now(server: &str, env: &Env) -> bool {
-    const SETTLE_SECONDS: i64 = 4;
-    let mut tries = env.intents.iter().filter(|i| i.owner_uid == env.owner_uid && i.action.server() == Some(server));
-    tries.any(|i| i.state.is_open() || i.closed_at.is_some_and(|at| env.seconds_since(at) < SETTLE_SECONDS))
-}
-
-/// What requests under way will take, per destination, and what those took that ended after the room was read.
-/// Also the destinations of guests whose needs cannot be read: what is left there is not known, so nothing more is sent.
-fn promised(moves: &[GuestMove], facts: &HostFacts) -> (BTreeMap<String, BTreeMap<String, i64>>, Vec<String>) {
-    let read_at = match &facts.destinations {
-        Fact::Seen(_, at) => *at,
-        _ => Time::default(),
-    };
-    let counts = |m: &&GuestMove| match m.outcome {
-        GuestOutcome::Moving => true,
-        GuestOutcome::Moved => m.finished_at.is_some_and(|at| at >= read_at),
-        _ => false,
-    };
-    let (mut promised, mut full): (BTreeMap<String, BTreeMap<String, i64>>, _) = (BTreeMap::new(), Vec::new());
-    for m in moves.iter().filter(counts).filter(|m| !m.destination.is_empty()) {
-        match facts.guest(&m.id) {
-            Fact::Seen(guest, _) => {
-                let host = promised.entry(m.destination.clone()).or_default();
-                for (class, need) in &guest.needs {
-                    let taken = host.entry(class.clone()).or_default();
-                    *taken = taken.saturating_add(*need);
-                }
-            }
-            Fact::Absent(_) => {}
-            Fact::Unknown(_) => full.push(m.destination.clone()),
-        }
-    }
-    (promised, full)
 }

@@ -1,6 +1,8 @@
 //! Builders, and a play of passes: what the driver and the world would do between two decisions.
 #![allow(dead_code)]
 
+pub mod rebuild;
+
 use planner::{
     ClaimWish, Decision, Env, Fact, Intent, Next, Step,
     facts::{Beat, Destination, Guest, HostFacts, LinkClass, LinkFacts, Move, ProviderFacts, ServiceFacts},
@@ -77,7 +79,12 @@ pub fn record(id: i64, kind: &str, status: &str, server: &str) -> Move {
 }
 
 pub fn room(host: &str) -> Destination {
-    Destination { host: host.into(), zone: "nova".into(), free: [("MEMORY_MB".to_string(), 4096), ("VCPU".to_string(), 8)].into() }
+    Destination {
+        host: host.into(),
+        zone: "nova".into(),
+        free: [("MEMORY_MB".to_string(), 4096), ("VCPU".to_string(), 8)].into(),
+        ..Default::default()
+    }
 }
 
 pub fn beat(when: i64, updated_at: &str, up: bool) -> Beat {
@@ -98,6 +105,9 @@ pub fn facts() -> HostFacts {
         provider: Fact::Seen(ProviderFacts { disabled_trait: false, foreign_consumers: Vec::new() }, at(0)),
         links: vec![link("l1", PowerState::On)],
         destinations: Fact::Seen(vec![room("b"), room("c")], at(0)),
+        groups: Fact::Seen(Vec::new(), at(0)),
+        others: Fact::Seen(Vec::new(), at(0)),
+        guest_policies: Fact::Seen(Default::default(), at(0)),
         disks: Fact::Seen(GuestDisks::Shared, at(0)),
         microversion: Fact::Seen((2, 93), at(0)),
     }
@@ -333,6 +343,9 @@ pub fn restamp(facts: &mut HostFacts, now: Time) {
     touch(&mut facts.moves, now);
     touch(&mut facts.provider, now);
     touch(&mut facts.destinations, now);
+    touch(&mut facts.groups, now);
+    touch(&mut facts.others, now);
+    touch(&mut facts.guest_policies, now);
     touch(&mut facts.disks, now);
     touch(&mut facts.microversion, now);
     facts.links.iter_mut().for_each(|l| touch(&mut l.state, now));

@@ -5,7 +5,7 @@ use crate::common::*;
 use planner::{
     Env, Fact, Intent, Step,
     contract::PowerCommand,
-    facts::{Beat, Guest, HostFacts, ProviderFacts, ServiceFacts},
+    facts::{Beat, GroupFacts, GroupRule, Guest, HostFacts, OtherMove, ProviderFacts, ServiceFacts},
     proof::{EvidenceBody, Latch},
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -87,6 +87,21 @@ fn a_list() -> impl Strategy<Value = Vec<Guest>> {
         all.dedup_by(|a, b| a.id == b.id);
         all.iter_mut().for_each(|g| g.host = Some("a".into()));
         all
+    })
+}
+
+fn a_group() -> impl Strategy<Value = GroupFacts> {
+    let rule = select(vec![GroupRule::Affinity, GroupRule::AntiAffinity(1), GroupRule::SoftAntiAffinity, GroupRule::Other]);
+    let member = (select(SERVERS.to_vec()), select(vec![Some("a"), Some("b"), None])).prop_map(|(id, on)| (id.to_string(), on.map(String::from)));
+    (rule, vec(member, 0..4)).prop_map(|(rule, members)| GroupFacts { id: "group".into(), name: "group".into(), rule, members })
+}
+
+fn an_other_move() -> impl Strategy<Value = OtherMove> {
+    (select(SERVERS.to_vec()), select(vec!["b", "c"]), select(vec![0i64, 1_000, 4_096]), any::<bool>()).prop_map(|(guest, to, ram, sent)| OtherMove {
+        guest: guest.into(),
+        destination: to.into(),
+        needs: [("MEMORY_MB".to_string(), ram)].into(),
+        sent,
     })
 }
 
@@ -200,6 +215,8 @@ enum Twist {
     Provider(Fact<ProviderFacts>),
     Links(Vec<planner::facts::LinkFacts>),
     Destinations(Fact<Vec<planner::facts::Destination>>),
+    Groups(Fact<Vec<GroupFacts>>),
+    Others(Fact<Vec<OtherMove>>),
     Disks(Fact<GuestDisks>),
     Microversion(Fact<(u32, u32)>),
     Intents(Vec<Intent>),
@@ -236,6 +253,8 @@ fn a_twist() -> impl Strategy<Value = Twist> {
         1 => seen(provider).prop_map(Twist::Provider),
         3 => links().prop_map(Twist::Links),
         1 => seen(vec(select(vec!["a", "b", "c"]).prop_map(room), 0..3)).prop_map(Twist::Destinations),
+        1 => seen(vec(a_group(), 0..3)).prop_map(Twist::Groups),
+        1 => seen(vec(an_other_move(), 0..3)).prop_map(Twist::Others),
         1 => seen(select(vec![GuestDisks::Shared, GuestDisks::Local])).prop_map(Twist::Disks),
         1 => seen(select(vec![(2u32, 93u32), (2, 95)])).prop_map(Twist::Microversion),
         3 => intents().prop_map(Twist::Intents),
@@ -280,6 +299,8 @@ fn apply(case: &mut Case, twist: Twist) {
         Twist::Provider(x) => facts.provider = x,
         Twist::Links(x) => facts.links = x,
         Twist::Destinations(x) => facts.destinations = x,
+        Twist::Groups(x) => facts.groups = x,
+        Twist::Others(x) => facts.others = x,
         Twist::Disks(x) => facts.disks = x,
         Twist::Microversion(x) => facts.microversion = x,
         Twist::Intents(x) => env.intents.extend(x.into_iter().filter(|i| !env.intents.iter().any(|k| k.name == i.name)).collect::<Vec<_>>()),

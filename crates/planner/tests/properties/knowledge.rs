@@ -73,6 +73,9 @@ fn reductions(facts: &HostFacts) -> Vec<(String, HostFacts)> {
     less("moves".into(), &|f| hide(&mut f.moves));
     less("provider".into(), &|f| hide(&mut f.provider));
     less("destinations".into(), &|f| hide(&mut f.destinations));
+    less("server groups".into(), &|f| hide(&mut f.groups));
+    less("other evacuations".into(), &|f| hide(&mut f.others));
+    less("guest policies".into(), &|f| hide(&mut f.guest_policies));
     less("disks".into(), &|f| hide(&mut f.disks));
     less("microversion".into(), &|f| hide(&mut f.microversion));
     for id in facts.elsewhere.keys() {

@@ -2,6 +2,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod guest_policy;
+mod placement;
+mod plans;
 mod remediation;
 mod s02_liveness;
 mod s03_links;

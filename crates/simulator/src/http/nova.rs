@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/servers/{id}/action", post(action))
         .route("/os-migrations", get(migrations))
         .route("/os-aggregates", get(aggregates))
+        .route("/os-server-groups", get(server_groups))
         .layer(from_fn(version_headers))
 }
 
@@ -380,4 +381,15 @@ async fn aggregates(State(shared): App, headers: HeaderMap) -> Response {
         answer(200, json!({"aggregates": rows.iter().enumerate().map(|(i, a)| nova_json::aggregate(i, a)).collect::<Vec<_>>()}))
     })
     .await
+}
+
+/// Paged by `offset`, without links; below 2.64 a group has a list of policies and no rules.
+async fn server_groups(State(shared): App, params: Params, headers: HeaderMap) -> Response {
+    let caller = or_return!(enter(&shared, &headers, "os-server-groups:index"));
+    or_return!(known(&caller, &params, &["all_projects", "limit", "offset"]));
+    let (_, limit) = or_return!(paging(&params));
+    let offset = param(&params, "offset").and_then(|o| o.parse().ok()).unwrap_or(0);
+    let reply = shared.lock().read(CallKind::ServerGroups, "", |w, partial| Ok(half(w.server_groups(), partial)));
+    let row = |g: &cloud::ServerGroup| nova_json::server_group(g, caller.version);
+    respond(reply, refusal, |groups| answer(200, json!({"server_groups": groups.iter().skip(offset).take(limit).map(row).collect::<Vec<_>>()}))).await
 }

@@ -1,7 +1,7 @@
 //! The model's rows as Nova writes them in JSON.
 
 use crate::model::World;
-use cloud::{Aggregate, Hypervisor, Server, Service};
+use cloud::{Aggregate, Hypervisor, Server, ServerGroup, Service};
 use schemas::Time;
 use serde_json::{Map, Value, json};
 
@@ -53,9 +53,9 @@ pub(super) fn server(world: &World, base: &str, s: &Server) -> Value {
         Some(_) => "UNKNOWN",
     };
     let mut row = json!({
-        "id": s.id, "name": s.name, "status": s.status, "tenant_id": "admin", "user_id": "admin", "metadata": s.metadata,
+        "id": s.id, "name": s.name, "status": s.status, "tenant_id": s.project, "user_id": "admin", "metadata": s.metadata,
         "hostId": s.host.clone().unwrap_or_default(), "image": image,
-        "flavor": {"vcpus": s.vcpus, "ram": s.ram_mb, "disk": s.disk_gb, "ephemeral": s.ephemeral_gb, "swap": s.swap_mb, "original_name": format!("m{}", s.ram_mb), "extra_specs": {}},
+        "flavor": {"vcpus": s.vcpus, "ram": s.ram_mb, "disk": s.disk_gb, "ephemeral": s.ephemeral_gb, "swap": s.swap_mb, "original_name": format!("m{}", s.ram_mb), "extra_specs": s.extra_specs},
         "created": created, "updated": seconds(guest.map_or(0, |g| g.updated)), "addresses": {}, "accessIPv4": "", "accessIPv6": "", "links": links,
         "OS-DCF:diskConfig": "MANUAL", "progress": 0, "OS-EXT-AZ:availability_zone": s.zone.clone().unwrap_or_default(),
         "config_drive": "", "key_name": null, "OS-SRV-USG:launched_at": created, "OS-SRV-USG:terminated_at": null,
@@ -86,6 +86,19 @@ pub(super) fn aggregate(index: usize, a: &Aggregate) -> Value {
         "id": index + 1, "uuid": format!("00000000-0000-4000-9000-{:012}", index + 1), "name": a.name, "hosts": a.hosts, "metadata": a.metadata,
         "availability_zone": a.metadata.get("availability_zone"), "created_at": "2026-01-01T00:00:00.000000", "updated_at": null, "deleted": false, "deleted_at": null,
     })
+}
+
+/// A row of os-server-groups.
+pub(super) fn server_group(g: &ServerGroup, version: (u32, u32)) -> Value {
+    let mut row = json!({"id": g.id, "name": g.name, "members": g.members, "project_id": "admin", "user_id": "admin"});
+    if version >= (2, 64) {
+        row["policy"] = json!(g.policy);
+        row["rules"] = if g.policy == "anti-affinity" { json!({"max_server_per_host": g.max_per_host}) } else { json!({}) };
+    } else {
+        row["policies"] = json!([g.policy]);
+        row["metadata"] = json!({});
+    }
+    row
 }
 
 /// A list with its `_links`, if a next page may follow: Nova says so whenever a page is full.

@@ -2,6 +2,7 @@
 
 use super::{App, Shared, answer, keystone, respond};
 use crate::model::{CallKind, Room, World};
+use crate::traits::half;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue};
@@ -17,6 +18,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/resource_providers/{id}", get(provider))
         .route("/resource_providers/{id}/{what}", get(detail))
         .route("/allocations/{consumer}", get(allocations))
+        .route("/allocation_candidates", get(candidates))
 }
 
 /// `GET /placement/`, without a token.
@@ -92,6 +94,26 @@ async fn detail(State(shared): App, Path((id, what)): Path<(String, String)>, he
         }
     });
     versioned(response.await)
+}
+
+/// Answers what is asked here, and refuses anything else rather than answer it wrongly.
+async fn candidates(State(shared): App, Query(params): Query<Vec<(String, String)>>, headers: HeaderMap) -> Response {
+    if let Err(response) = enter(&shared, &headers) {
+        return response;
+    }
+    let asked = [("resources", "MEMORY_MB:1"), ("required", "!COMPUTE_STATUS_DISABLED")];
+    if params.len() != asked.len() || !asked.iter().all(|(key, value)| params.iter().any(|(k, v)| k == key && v == value)) {
+        return refusal(400, "this Placement knows only the candidates for MEMORY_MB:1 that are not disabled");
+    }
+    let reply = shared.lock().read(CallKind::Rooms, "", |w, partial| Ok(half(w.rooms(), partial)));
+    let summary =
+        |r: &cloud::Room| json!({"resources": r.resources, "traits": r.traits, "parent_provider_uuid": null, "root_provider_uuid": r.provider});
+    let request = |r: &cloud::Room| json!({"allocations": {r.provider.clone(): {"resources": {"MEMORY_MB": 1}}}, "mappings": {"": [r.provider]}});
+    let body = |rooms: Vec<cloud::Room>| {
+        let summaries: Map<_, _> = rooms.iter().map(|r| (r.provider.clone(), summary(r))).collect();
+        answer(200, json!({"allocation_requests": rooms.iter().map(request).collect::<Vec<_>>(), "provider_summaries": summaries}))
+    };
+    versioned(respond(reply, refusal, body).await)
 }
 
 fn resources(room: &Room) -> Value {

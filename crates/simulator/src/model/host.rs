@@ -41,6 +41,7 @@ impl World {
             zone: spec.zone,
             room: spec.room,
             hypervisor_type: spec.hypervisor_type,
+            traits: spec.traits,
             service_id,
             provider_id,
             system_uuid,
@@ -92,6 +93,8 @@ impl World {
             ephemeral_gb: spec.ephemeral_gb,
             swap_mb: 0,
             boot_from_volume: spec.boot_from_volume,
+            extra_specs: spec.extra_specs,
+            project: spec.project,
             metadata: spec.metadata,
             group: spec.group.clone(),
             cell,
@@ -99,6 +102,7 @@ impl World {
             created: self.now,
             updated: self.now,
             cannot_migrate: spec.cannot_migrate,
+            no_valid_host: spec.no_valid_host,
             disks_lost: 0,
         };
         if let Some(group) = spec.group.and_then(|g| self.groups.get_mut(&g)) {
@@ -112,6 +116,11 @@ impl World {
             host.guests.insert(id.clone(), false);
         }
         Ok(id)
+    }
+
+    /// The scheduler finds hosts for a guest again.
+    pub fn find_hosts_for(&mut self, guest: &str) {
+        self.change(guest, |g| g.no_valid_host = false);
     }
 
     /// Adds a server group; gives back its id.

@@ -1,7 +1,7 @@
 //! Placement's allocations, and the scheduler that uses them.
 
 use super::{GroupPolicy, Guest, Room, World};
-use cloud::{Inventory, Provider};
+use cloud::{Inventory, Provider, ServerGroup, Share};
 use std::collections::BTreeMap;
 
 /// Virtual CPUs are given out this many times.
@@ -24,6 +24,11 @@ impl Guest {
     pub(crate) fn needs(&self) -> Room {
         let root = if self.boot_from_volume { 0 } else { self.room.disk_gb };
         Room { disk_gb: root + self.ephemeral_gb, ..self.room }
+    }
+
+    /// `trait:X=required` of its flavor.
+    fn required_traits(&self) -> impl Iterator<Item = &str> {
+        self.extra_specs.iter().filter(|(_, v)| *v == "required").filter_map(|(k, _)| k.strip_prefix("trait:"))
     }
 
     /// Without shared storage its data goes with its host.
@@ -65,9 +70,10 @@ impl World {
     /// room, allowed by a hard server group; of those the one with the most free memory. `only` is a
     /// requested destination, which is checked like any other; `source` is never chosen.
     pub(crate) fn schedule(&self, guest: &Guest, only: Option<&str>, source: &str) -> Option<String> {
-        let fit = self.hosts.values().filter(|h| h.name != source && only.is_none_or(|o| o == h.name));
+        let fit = self.hosts.values().filter(|h| !guest.no_valid_host && h.name != source && only.is_none_or(|o| o == h.name));
         let fit = fit.filter(|h| h.cell == guest.cell && !self.cells_down.contains(&h.cell));
         let fit = fit.filter(|h| h.enabled && !h.trait_disabled && self.service_is_up(h));
+        let fit = fit.filter(|h| guest.required_traits().all(|t| h.traits.iter().any(|has| has == t)));
         let fit = fit.filter(|h| self.free(&h.name).fits(guest.needs()) && self.group_allows(guest, &h.name));
         fit.max_by_key(|h| (self.free(&h.name).ram_mb, std::cmp::Reverse(h.name.clone()))).map(|h| h.name.clone())
     }
@@ -90,6 +96,7 @@ impl World {
         let used = self.used(&host.name);
         let class = |total, reserved, ratio: i64| Inventory { total, reserved, allocation_permille: ratio * 1000 };
         let mut traits = vec!["COMPUTE_NODE".to_string(), "COMPUTE_IMAGE_TYPE_RAW".to_string()];
+        traits.extend(host.traits.iter().cloned());
         if host.trait_disabled {
             traits.push("COMPUTE_STATUS_DISABLED".into());
         }
@@ -105,6 +112,36 @@ impl World {
             traits,
             consumers: self.allocations.iter().filter(|(_, on)| on.contains_key(&host.name)).map(|(c, _)| c.clone()).collect(),
         })
+    }
+
+    /// What `allocation_candidates` for one MiB tells: hosts without the trait that have any left.
+    pub(crate) fn rooms(&self) -> Vec<cloud::Room> {
+        let providers = self.hosts.values().filter(|h| !h.trait_disabled).filter_map(|h| self.provider(&h.provider_id));
+        let room = |p: Provider| {
+            let share = |(class, i): (&String, &Inventory)| {
+                let capacity = (i.total - i.reserved) * i.allocation_permille / 1000;
+                (class.clone(), Share { capacity, used: p.usages.get(class).copied().unwrap_or(0) })
+            };
+            cloud::Room { resources: p.inventories.iter().map(share).collect(), provider: p.id, traits: p.traits }
+        };
+        providers.filter(|p| p.free("MEMORY_MB") >= Some(1)).map(room).collect()
+    }
+
+    /// Server groups, as Nova lists them.
+    pub(crate) fn server_groups(&self) -> Vec<ServerGroup> {
+        let word = |policy| match policy {
+            GroupPolicy::Affinity => "affinity",
+            GroupPolicy::AntiAffinity => "anti-affinity",
+            GroupPolicy::Soft => "soft-anti-affinity",
+        };
+        let group = |(id, g): (&String, &super::Group)| ServerGroup {
+            id: id.clone(),
+            name: format!("group-{id}"),
+            policy: word(g.policy).into(),
+            max_per_host: 1,
+            members: g.members.iter().cloned().collect(),
+        };
+        self.groups.iter().map(group).collect()
     }
 
     /// Ids of the providers on which a consumer has allocations.

@@ -57,6 +57,9 @@ impl World {
             disk_gb: guest.room.disk_gb,
             ephemeral_gb: guest.ephemeral_gb,
             swap_mb: guest.swap_mb,
+            extra_specs: guest.extra_specs.clone(),
+            project: guest.project.clone(),
+            image_properties: None,
             metadata: guest.metadata.clone(),
             fault: guest.fault.clone().filter(|_| guest.vm_state == VmState::Error),
         }

@@ -104,6 +104,8 @@ pub struct HostSpec {
     pub room: Room,
     /// Type of its hypervisor as Nova shows it; `ironic` for bare metal.
     pub hypervisor_type: String,
+    /// Traits of its provider beyond the usual ones.
+    pub traits: Vec<String>,
 }
 
 impl HostSpec {
@@ -115,6 +117,7 @@ impl HostSpec {
             zone: "nova".into(),
             room: Room { vcpus: 16, ram_mb: 65_536, disk_gb: 2_000 },
             hypervisor_type: "QEMU".into(),
+            traits: Vec::new(),
         }
     }
 }
@@ -134,12 +137,18 @@ pub struct GuestSpec {
     pub boot_from_volume: bool,
     /// GiB of local ephemeral disk.
     pub ephemeral_gb: i64,
+    /// Extra specs of its flavor.
+    pub extra_specs: BTreeMap<String, String>,
+    /// Project.
+    pub project: String,
     /// Server metadata.
     pub metadata: BTreeMap<String, String>,
     /// Server group, made by `World::add_group`.
     pub group: Option<String>,
     /// Live migration's pre-checks refuse it.
     pub cannot_migrate: bool,
+    /// The scheduler finds no host for it, for a reason that nobody outside can see.
+    pub no_valid_host: bool,
 }
 
 impl GuestSpec {
@@ -152,9 +161,12 @@ impl GuestSpec {
             running: true,
             boot_from_volume: false,
             ephemeral_gb: 0,
+            extra_specs: BTreeMap::new(),
+            project: "admin".into(),
             metadata: BTreeMap::new(),
             group: None,
             cannot_migrate: false,
+            no_valid_host: false,
         }
     }
     /// The same, stopped.
@@ -165,6 +177,11 @@ impl GuestSpec {
     /// The same, with a metadata entry.
     pub fn with_metadata(mut self, key: &str, value: &str) -> Self {
         self.metadata.insert(key.into(), value.into());
+        self
+    }
+    /// The same, with an extra spec of its flavor.
+    pub fn with_extra_spec(mut self, key: &str, value: &str) -> Self {
+        self.extra_specs.insert(key.into(), value.into());
         self
     }
     /// The same, in a server group.
@@ -280,6 +297,7 @@ pub(crate) struct Host {
     pub zone: String,
     pub room: Room,
     pub hypervisor_type: String,
+    pub traits: Vec<String>,
     pub service_id: String,
     pub provider_id: String,
     pub system_uuid: String,
@@ -357,6 +375,8 @@ pub(crate) struct Guest {
     pub ephemeral_gb: i64,
     pub swap_mb: i64,
     pub boot_from_volume: bool,
+    pub extra_specs: BTreeMap<String, String>,
+    pub project: String,
     pub metadata: BTreeMap<String, String>,
     pub group: Option<String>,
     pub cell: String,
@@ -364,6 +384,7 @@ pub(crate) struct Guest {
     pub created: i64,
     pub updated: i64,
     pub cannot_migrate: bool,
+    pub no_valid_host: bool,
     /// Times its local disk was lost.
     pub disks_lost: u32,
 }
