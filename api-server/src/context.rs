@@ -15,6 +15,9 @@ pub trait GuestView: Send + Sync + 'static {
     /// `{"guests": [{id, name, vmState, taskState, powerState, priority, bootFromVolume}], "observedAt": …}` of the
     /// host with this name. The error says why it is not known now; it is never an empty list.
     async fn guests(&self, host: &str) -> Result<Value, String>;
+
+    /// What would become of the host's guests if it were dead now: the spec of an EvacuationPlan.
+    async fn evacuation_plan(&self, host: &str) -> Result<Value, String>;
 }
 
 /// How this process fares.

@@ -73,6 +73,7 @@ fn routes() -> Vec<Route> {
         route(GET,    "/v1/tasks",                        Read,  TASKS, tasks::list),
         route(GET,    "/v1/tasks/{ref}",                  Read,  NONE,  tasks::get),
         route(GET,    "/v1/hosts/{ref}/guests",           Read,  NONE,  guests::guests),
+        route(GET,    "/v1/hosts/{ref}/evacuation-plan",  Read,  NONE,  guests::evacuation_plan),
         route(POST,   "/v1/hosts/{ref}/actions/{verb}",   Write, NONE,  legacy::action),
         route(GET,    "/v1/{plural}",                     Read,  LIST,  list::list_or_watch),
         route(POST,   "/v1/{plural}",                     Write, NONE,  create::create),

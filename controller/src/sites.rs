@@ -6,13 +6,13 @@ use crate::{
 };
 use cloud::{CloudResult, Room, ServerGroup};
 use planner::{
-    Env, Fact,
+    Fact,
     facts::{Destination, GroupFacts, GroupRule, Guest, HostFacts, OtherMove},
     guest_policy::Rules,
 };
 use schemas::{
     Object, Time,
-    v1::{self, GuestOutcome},
+    v1::{self, ClusterPolicySpec, EvacuationSpec, GuestOutcome},
 };
 use std::{collections::HashMap, sync::Arc};
 use store::{ListQuery, StoreError};
@@ -25,9 +25,9 @@ pub(crate) const RECENT_SECONDS: i64 = 15;
 
 impl World {
     /// Reads all that a plan for a host's guests goes by, other than the guests. The rest must have been read.
-    pub(crate) async fn read_sites(&self, facts: &mut HostFacts, env: &Env) {
+    pub(crate) async fn read_sites(&self, facts: &mut HostFacts, owner_uid: &str) {
         let (destinations, groups, others, policies) =
-            tokio::join!(self.destinations(&facts.host), self.groups(&facts.guests), self.others(&facts.host, env), self.guest_rules());
+            tokio::join!(self.destinations(&facts.host), self.groups(&facts.guests), self.others(&facts.host, owner_uid), self.guest_rules());
         facts.destinations = destinations;
         facts.groups = groups;
         facts.others = others;
@@ -36,6 +36,20 @@ impl World {
             // Nova shows a host up for a while after it went off.
             rooms.retain(|d| !facts.others_off.contains(&d.host));
         }
+    }
+
+    /// What would become of a host's guests if it were dead now, as the API shows it.
+    pub async fn plan_view(&self, host: &str, policy: &ClusterPolicySpec) -> Result<serde_json::Value, String> {
+        let mut facts = HostFacts::blind(host, "not read");
+        let (services, at) = self.services(2_000).await.map_err(|e| e.to_string())?;
+        facts.service = World::service_fact(&services, host, at);
+        let (guests, moves, disks) = tokio::join!(self.guests_of(host), self.moves_of_host(host), self.disks(host, policy));
+        (facts.guests, facts.moves, facts.disks) = (guests, moves, disks);
+        facts.microversion = self.microversion().await;
+        self.read_sites(&mut facts, "").await;
+        let spec: EvacuationSpec = schemas::object::decode("spec", &serde_json::json!({"hostRef": {"name": host}})).map_err(|e| e.to_string())?;
+        let plan = planner::evacuation::preview(spec, &facts, policy, self.clock.now())?;
+        serde_json::to_value(plan).map_err(|e| e.to_string())
     }
 
     /// Enabled hosts that are up, with what they had free at the time the fact carries.
@@ -113,7 +127,7 @@ impl World {
     }
 
     /// What the evacuations of other hosts move, or plan to.
-    async fn others(&self, host: &str, env: &Env) -> Fact<Vec<OtherMove>> {
+    async fn others(&self, host: &str, owner_uid: &str) -> Fact<Vec<OtherMove>> {
         let (Ok(open), now) = (self.store.list("Evacuation", ListQuery { open_only: true, ..Default::default() }).await, self.clock.now()) else {
             return Fact::Unknown("evacuations of other hosts cannot be read from the database".into());
         };
@@ -123,7 +137,7 @@ impl World {
             let Ok(evacuation) = object.typed::<v1::EvacuationKind>() else {
                 return Fact::Unknown(format!("{} cannot be read", object.id()));
             };
-            if evacuation.spec.host_ref.name != host && evacuation.metadata.uid != env.owner_uid {
+            if evacuation.spec.host_ref.name != host && evacuation.metadata.uid != owner_uid {
                 sources.push(evacuation);
             }
         }
@@ -135,7 +149,7 @@ impl World {
             Err(error) => return unknown(&error),
         };
         for evacuation in &sources {
-            others.extend(moves_of(evacuation, lives.get(&evacuation.spec.host_ref.name).map_or(&[], Vec::as_slice), env));
+            others.extend(moves_of(evacuation, lives.get(&evacuation.spec.host_ref.name).map_or(&[], Vec::as_slice), now));
         }
         Fact::Seen(others, now)
     }
@@ -156,8 +170,8 @@ impl World {
 
 /// What one evacuation moves, or plans to. `lives`: guests that Nova shows on its host. One that it shows elsewhere by now takes
 /// room there already, or will before it is sent.
-fn moves_of(evacuation: &Object<v1::EvacuationKind>, lives: &[Guest], env: &Env) -> Vec<OtherMove> {
-    let recent = env.now.plus_seconds(-RECENT_SECONDS);
+fn moves_of(evacuation: &Object<v1::EvacuationKind>, lives: &[Guest], now: Time) -> Vec<OtherMove> {
+    let recent = now.plus_seconds(-RECENT_SECONDS);
     let mut moves = Vec::new();
     for m in &evacuation.status.guests {
         let (destination, sent) = match m.outcome {

@@ -264,15 +264,12 @@ impl World {
                 let (links, guests, moves, aggregates) = tokio::join!(
                     self.link_facts(host, service_id, identity),
                     self.guests_of(host),
-                    self.cloud.migrations_of_host(host),
+                    self.moves_of_host(host),
                     self.disks(host, &env.policy),
                 );
                 facts.links = links;
                 facts.guests = if service.is_some() { guests } else { Fact::Unknown("its service could not be read in the same pass".into()) };
-                facts.moves = match moves {
-                    Ok(moves) => Fact::Seen(moves.into_iter().map(move_of).collect(), self.clock.now()),
-                    Err(error) => unknown(&error),
-                };
+                facts.moves = moves;
                 facts.disks = aggregates;
                 self.elsewhere(&mut facts, env, named).await;
                 if destinations {
@@ -282,11 +279,8 @@ impl World {
                     facts.provider = self.provider_facts(host, &facts.guests).await;
                 }
                 if destinations {
-                    self.read_sites(&mut facts, env).await;
-                    facts.microversion = match self.microversion.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.max_microversion()).await {
-                        Ok((v, at)) => Fact::Seen(*v, at),
-                        Err(error) => unknown(&error),
-                    };
+                    self.read_sites(&mut facts, &env.owner_uid).await;
+                    facts.microversion = self.microversion().await;
                 }
                 // A proof must be young when something is sent on it (S5): a slow Nova must not make it too old for ever.
                 let now = self.clock.now();
@@ -296,6 +290,21 @@ impl World {
             }
         }
         facts
+    }
+
+    /// Nova's highest microversion.
+    pub(crate) async fn microversion(&self) -> Fact<(u32, u32)> {
+        match self.microversion.get(self.clock.as_ref(), SLOW_LISTS_MS, || self.cloud.max_microversion()).await {
+            Ok((v, at)) => Fact::Seen(*v, at),
+            Err(error) => unknown(&error),
+        }
+    }
+
+    pub(crate) async fn moves_of_host(&self, host: &str) -> Fact<Vec<Move>> {
+        match self.cloud.migrations_of_host(host).await {
+            Ok(moves) => Fact::Seen(moves.into_iter().map(move_of).collect(), self.clock.now()),
+            Err(error) => unknown(&error),
+        }
     }
 
     pub(crate) async fn guests_of(&self, host: &str) -> Fact<Vec<Guest>> {
@@ -327,7 +336,7 @@ impl World {
     }
 
     /// Where the disks of a host's guests are (S13): of several aggregates that say so, Local wins.
-    async fn disks(&self, host: &str, policy: &ClusterPolicySpec) -> Fact<GuestDisks> {
+    pub(crate) async fn disks(&self, host: &str, policy: &ClusterPolicySpec) -> Fact<GuestDisks> {
         if policy.guest_disks_by_aggregate.is_empty() {
             return Fact::Seen(policy.guest_disks, self.clock.now());
         }

@@ -143,4 +143,8 @@ async fn guests_that_are_not_known_are_503_and_never_an_empty_list() {
     let dark = api.get("/v1/hosts/dark/guests").await.fails(503, "unavailable");
     assert!(dark.message().contains("Nova has not been read yet"));
     api.get("/v1/hosts/c9/guests").await.fails(404, "not-found");
+    assert_eq!(api.get("/v1/hosts/c1/evacuation-plan").await.gives(200).body["items"][0]["destination"], "c2");
+    let untold = api.get("/v1/hosts/dark/evacuation-plan").await.fails(503, "unavailable");
+    assert!(untold.message().contains("other hosts cannot be read"), "{}", untold.message());
+    api.get("/v1/hosts/c9/evacuation-plan").await.fails(404, "not-found");
 }

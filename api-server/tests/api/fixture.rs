@@ -73,6 +73,13 @@ impl GuestView for Guests {
             _ => Ok(json!({"guests": [{"id": "g1", "name": "web"}], "observedAt": Time(0)})),
         }
     }
+
+    async fn evacuation_plan(&self, host: &str) -> Result<Value, String> {
+        match host {
+            "dark" => Err("other hosts cannot be read: no answer".into()),
+            _ => Ok(json!({"hostRef": {"name": host}, "hosts": 2, "items": [{"id": "g1", "name": "web", "priority": 5, "destination": "c2"}]})),
+        }
+    }
 }
 
 struct Well;

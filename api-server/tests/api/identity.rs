@@ -36,7 +36,16 @@ async fn readers_and_members_of_projects_read_and_write_nothing() {
     let api = api().await;
     api.host("c1").await;
     for token in ["reader", "member"] {
-        for path in ["/v1/hosts", "/v1/hosts/c1", "/v1/hosts/c1/guests", "/v1/tasks", "/v1/leases", "/v1/hosts?watch=1", "/v1/credentials"] {
+        for path in [
+            "/v1/hosts",
+            "/v1/hosts/c1",
+            "/v1/hosts/c1/guests",
+            "/v1/hosts/c1/evacuation-plan",
+            "/v1/tasks",
+            "/v1/leases",
+            "/v1/hosts?watch=1",
+            "/v1/credentials",
+        ] {
             api.get_as(token, path).await.fails(403, "forbidden");
         }
     }

@@ -78,6 +78,8 @@ pub enum Command {
     Get(GetArgs),
     /// Show one object, what happened to it, and why nothing is happening
     Describe(ObjectArgs),
+    /// Tell why nothing is happening, and what to do: of one host, or of the whole cloud
+    Why(WhyArgs),
     /// Make objects as files declare them
     Apply(ApplyArgs),
     /// Delete objects
@@ -188,6 +190,13 @@ pub struct ObjectArgs {
     pub kind: String,
     /// Name
     pub name: String,
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Name of the host; without, everything that waits or is held
+    pub host: Option<String>,
 }
 
 /// `apply`.
@@ -310,6 +319,9 @@ pub struct EvacuateArgs {
     /// Guests whose disk is on the host: left there, or rebuilt from their image with the disk lost
     #[arg(long, value_enum, default_value_t)]
     pub local_disks: LocalDisks,
+    /// Only show where its guests would go if it were dead now, and which would stay and why
+    #[arg(long)]
+    pub dry_run: bool,
     /// Do not ask; needed without a terminal
     #[arg(short, long)]
     pub yes: bool,

@@ -209,6 +209,11 @@ impl Client {
         self.get_raw(&format!("{}/guests", object_path("hosts", host)?)).await
     }
 
+    /// What would become of a host's guests if it were dead now: the spec of an EvacuationPlan.
+    pub async fn evacuation_plan(&self, host: &str) -> Result<Value, Error> {
+        self.get_raw(&format!("{}/evacuation-plan", object_path("hosts", host)?)).await
+    }
+
     /// Reads any path below the endpoint as JSON.
     pub async fn get_raw(&self, path: &str) -> Result<Value, Error> {
         self.json(Method::GET, path, &[], None).await

@@ -57,6 +57,15 @@ async fn everything_a_real_cloud_lists_is_understood() {
         assert!(!server.vm_state.is_empty() && server.ram_mb > 0, "{server:?}");
     }
     println!("{} aggregates", cloud.aggregates().await.unwrap().len());
+    println!("{} server groups", cloud.server_groups().await.unwrap().len());
+    let rooms = cloud.rooms().await.unwrap();
+    println!("room on {} hosts", rooms.len());
+    for room in &rooms {
+        let provider = cloud.provider(&room.provider).await.unwrap().unwrap();
+        for (class, share) in &room.resources {
+            assert_eq!(provider.free(class), Some(share.capacity - share.used), "{class} of {}", room.provider);
+        }
+    }
 }
 
 #[tokio::test]

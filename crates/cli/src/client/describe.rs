@@ -42,6 +42,56 @@ pub async fn describe(client: &Client, kind: &str, name: &str) -> Result<Exit, F
     Ok(Exit::Ok)
 }
 
+/// `why HOST`: why nothing is happening to it, and nothing else.
+pub async fn why_host(client: &Client, name: &str) -> Result<Exit, Failure> {
+    let (host, now) = (client.get(own_kind("Host")?.plural, name).await?, now());
+    let mut page = Page::default();
+    page.line(format!("Host {name}:"));
+    page.told(&host, now);
+    for kind in ["HostOperation", "Evacuation"] {
+        for open in open_of_host(client, kind, name).await? {
+            page.line(format!("{}/{}:", open.kind, open.metadata.name));
+            page.told(&open, now);
+        }
+    }
+    let mut links = client.list(own_kind("PowerLink")?.plural, &Query::default()).await?;
+    links.items.retain(|l| l.spec["hostRef"]["name"] == name);
+    let closed = host.status["availability"]["state"].as_str().is_some_and(|s| s != "Up" && s != "Off");
+    let policies = client.list(own_kind("RemediationPolicy")?.plural, &Query::default()).await?.items;
+    for object in links.items.iter().chain(policies.iter().filter(|_| closed)).filter(|o| is_held(o)) {
+        page.line(format!("{}/{}:", object.kind, object.metadata.name));
+        page.told(object, now);
+    }
+    output::data(page.text.trim_end());
+    Ok(Exit::Ok)
+}
+
+/// `why`: everything in the cloud that waits or is held.
+pub async fn why_cloud(client: &Client) -> Result<Exit, Failure> {
+    let (mut page, now) = (Page::default(), now());
+    for kind in kinds::KINDS.iter().filter(|k| !k.read_only) {
+        for object in client.list(kind.plural, &Query::default()).await?.items.iter().filter(|o| is_held(o)) {
+            page.line(format!("{}/{}:", object.kind, object.metadata.name));
+            page.told(object, now);
+        }
+    }
+    match page.text.trim_end() {
+        "" => output::note("Nothing waits, and nothing is held."),
+        text => output::data(text),
+    }
+    Ok(Exit::Ok)
+}
+
+/// Whether something about an object waits, is held, or is not as it should be.
+fn is_held(object: &DynObject) -> bool {
+    if kinds::find(&object.kind).is_some_and(|k| k.one_shot) && super::ended(object) {
+        return false;
+    }
+    let wanted = ["Ready", "Verified", "Reachable", "CredentialsValid", "Available", "RemediationAllowed"];
+    let wrong = |c: &super::Condition<'_>| c.status == "False";
+    object.status["waiting"].is_object() || wanted.iter().any(|kind| super::condition(object, kind).as_ref().is_some_and(wrong))
+}
+
 #[derive(Default)]
 struct Page {
     text: String,

@@ -32,6 +32,10 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
     let result = match command {
         Command::Get(args) => get::get(&client, args).await,
         Command::Describe(args) => describe::describe(&client, &args.kind, &args.name).await,
+        Command::Why(args) => match args.host {
+            Some(host) => describe::why_host(&client, &host).await,
+            None => describe::why_cloud(&client).await,
+        },
         Command::Apply(args) => apply::apply(&client, &args.files).await,
         Command::Delete(args) => delete::delete(&client, args).await,
         Command::Watch(WatchArgs { kind, name, output, selector }) => {

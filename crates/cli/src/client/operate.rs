@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     args::{EvacuateArgs, Fence, FollowArgs, HostArgs, InitialiseArgs, LocalDisks, Method, Mode, ShutdownArgs},
-    output::{self, Failure},
+    output::{self, Failure, Table},
 };
 use ::client::{Client, Error, Exit};
 use schemas::{DynObject, KindInfo};
@@ -21,11 +21,32 @@ pub async fn evacuate(client: &Client, args: EvacuateArgs) -> Result<Exit, Failu
         let message = format!("host {} has spec.evacuation: Denied; nothing was done. Set it to Allowed first.", args.host);
         return Err(Failure::new(Exit::Safety, message));
     }
+    if args.dry_run {
+        return preview(client, &args.host).await;
+    }
     let guests = Guests::of(client, &args.host).await;
     confirm(args.yes, &plan_evacuation(&host, &guests, &args))?;
     let spec = json!({"hostRef": {"name": args.host}, "mode": args.mode.word(), "fence": args.fence.word(), "localDisks": args.local_disks.word()});
     let name = make(client, own_kind("Evacuation")?, "ev", &args.host, spec).await?;
     finish(client, own_kind("Evacuation")?, &name, &args.follow).await
+}
+
+/// Where the guests would go. Nothing is done.
+async fn preview(client: &Client, host: &str) -> Result<Exit, Failure> {
+    let plan = client.evacuation_plan(host).await?;
+    let mut table = Table::new(["GUEST", "PRIORITY", "DESTINATION", "WHY NOT"]);
+    let word = |value: &Value| value.as_str().filter(|t| !t.is_empty()).unwrap_or("-").to_string();
+    let items = plan["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for item in items {
+        table.row([word(&item["name"]), item["priority"].to_string(), word(&item["destination"]), word(&item["why"])]);
+    }
+    output::note(&format!("If host {host} were dead now, of {} hosts that could take guests (nothing is done):", plan["hosts"]));
+    if items.is_empty() {
+        output::note(&format!("Nova shows no guest on host {host}."));
+    } else {
+        output::data(&table.render());
+    }
+    Ok(Exit::Ok)
 }
 
 fn plan_evacuation(host: &DynObject, guests: &Guests, args: &EvacuateArgs) -> String {

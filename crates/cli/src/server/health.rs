@@ -1,4 +1,4 @@
-//! What `/readyz` and `/v1/hosts/{h}/guests` look at.
+//! What `/readyz`, `/v1/hosts/{h}/guests` and `/v1/hosts/{h}/evacuation-plan` look at.
 
 use api_server::{Check, GuestView, Health, Readiness};
 use async_trait::async_trait;
@@ -81,6 +81,10 @@ pub(super) struct NovaGuests {
 impl GuestView for NovaGuests {
     async fn guests(&self, host: &str) -> Result<serde_json::Value, String> {
         self.world.guest_view(host, &policy(&self.store).await).await
+    }
+
+    async fn evacuation_plan(&self, host: &str) -> Result<serde_json::Value, String> {
+        self.world.plan_view(host, &policy(&self.store).await).await
     }
 }
 

@@ -23,7 +23,7 @@ async fn every_page_is_read_at_our_own_address_with_the_filters_kept() {
     let first = Mock::given(method("GET")).and(path(SERVERS)).and(query_param_is_missing("marker"));
     first
         .and(query_param("host", "c1"))
-        .and(header("openstack-api-version", "compute 2.73"))
+        .and(header("openstack-api-version", "compute 2.93"))
         .respond_with(page(&["a", "b"], Some("b")))
         .mount(&server)
         .await;
@@ -115,4 +115,46 @@ async fn a_provider_is_whole_or_absent_or_an_error() {
     assert_eq!((provider.traits, provider.consumers), (vec!["COMPUTE_STATUS_DISABLED".to_owned()], vec!["s1".to_owned()]));
     answer(&server, "GET", "/placement/allocations/s1", ResponseTemplate::new(200).set_body_json(json!({"allocations": {"p1": {}}}))).await;
     assert_eq!(cloud.providers_of("s1").await.unwrap(), ["p1"]);
+}
+
+#[tokio::test]
+async fn server_groups_are_read_by_offset_until_there_are_no_more() {
+    let (server, cloud) = cloud_with("2.93").await;
+    let groups = "/compute/v2.1/os-server-groups";
+    let page = |rows: Value| ResponseTemplate::new(200).set_body_json(json!({"server_groups": rows}));
+    let apart = json!({"id": "g1", "name": "web", "policy": "anti-affinity", "rules": {"max_server_per_host": 2}, "members": ["s1", "s2"]});
+    let together = json!({"id": "g2", "name": "db", "policy": "affinity", "rules": {}, "members": []});
+    for (offset, rows) in [("0", json!([apart])), ("1", json!([together])), ("2", json!([]))] {
+        let at = Mock::given(method("GET")).and(path(groups)).and(query_param("offset", offset)).and(query_param("all_projects", "True"));
+        at.and(header("openstack-api-version", "compute 2.64")).respond_with(page(rows)).mount(&server).await;
+    }
+    let found = cloud.server_groups().await.unwrap();
+    let told: Vec<(&str, &str, i64, usize)> = found.iter().map(|g| (g.id.as_str(), g.policy.as_str(), g.max_per_host, g.members.len())).collect();
+    assert_eq!(told, [("g1", "anti-affinity", 2, 2), ("g2", "affinity", 1, 0)]);
+    reset(&server).await;
+    answer(&server, "GET", groups, page(json!([{"id": "g1", "members": ["s1"]}]))).await;
+    assert!(matches!(cloud.server_groups().await, Err(CloudError::Unknown { .. })), "a group without a policy could be the one that forbids");
+}
+
+#[tokio::test]
+async fn the_room_of_all_hosts_is_one_read_and_nested_providers_are_no_hosts() {
+    let (server, cloud) = cloud_with("2.93").await;
+    let summaries = json!({
+        "p1": {"resources": {"MEMORY_MB": {"capacity": 1000, "used": 400}, "VCPU": {"capacity": "?", "used": 0}}, "traits": ["COMPUTE_NODE"], "parent_provider_uuid": null},
+        "child": {"resources": {"VGPU": {"capacity": 4, "used": 0}}, "traits": [], "parent_provider_uuid": "p1"},
+    });
+    let candidates = Mock::given(method("GET")).and(path("/placement/allocation_candidates"));
+    candidates
+        .and(query_param("resources", "MEMORY_MB:1"))
+        .and(query_param("required", "!COMPUTE_STATUS_DISABLED"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"allocation_requests": [], "provider_summaries": summaries})))
+        .mount(&server)
+        .await;
+    let [room] = cloud.rooms().await.unwrap().try_into().unwrap();
+    assert_eq!((room.provider.as_str(), room.traits.len()), ("p1", 1));
+    let memory = room.resources["MEMORY_MB"];
+    assert_eq!((memory.capacity, memory.used, room.resources.contains_key("VCPU")), (1000, 400, false));
+    reset(&server).await;
+    answer(&server, "GET", "/placement/allocation_candidates", ResponseTemplate::new(200).set_body_json(json!({"provider_summaries": []}))).await;
+    assert!(matches!(cloud.rooms().await, Err(CloudError::Unknown { .. })));
 }

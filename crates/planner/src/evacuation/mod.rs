@@ -7,6 +7,8 @@ mod decide;
 mod guests;
 mod path;
 mod planning;
+mod preview;
 mod sending;
 
 pub use decide::decide;
+pub use preview::preview;

@@ -28,10 +28,7 @@ pub(super) fn plan(
     facts: &HostFacts,
     env: &Env,
 ) -> Option<Creation> {
-    let (destinations, room_read_at) = match &facts.destinations {
-        Fact::Seen(destinations, at) => (destinations, *at),
-        _ => return None,
-    };
+    let destinations = facts.destinations.seen()?;
     let (mut taken, full) = promised(&status.guests, facts);
     let mut going = on_their_way(&status.guests, facts);
     // A request that left no record is repeated to where it went, whatever there is now (S7).
@@ -101,7 +98,7 @@ pub(super) fn plan(
             }
         }
     }
-    (!as_planned || status.plan.is_none()).then(|| new_plan(ev, status, room_read_at, destinations.len(), env.now))
+    (!as_planned || status.plan.is_none()).then(|| new_plan(ev, status, facts, env.now))
 }
 
 pub(super) fn say(m: &mut GuestMove, reason: &str, message: String) {
@@ -109,31 +106,41 @@ pub(super) fn say(m: &mut GuestMove, reason: &str, message: String) {
     m.message = message;
 }
 
-fn new_plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, room_read_at: Time, hosts: usize, now: Time) -> Creation {
+fn new_plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, facts: &HostFacts, now: Time) -> Creation {
     let number = status.plan.as_ref().map_or(0, |p| p.number) + 1;
     // Names of evacuations are used again, and can be as long as names may be.
     let base: String = ev.metadata.name.chars().take(200).collect();
     let uid: String = ev.metadata.uid.chars().take(8).collect();
     let name = format!("{base}-{uid}-{number}");
-    let item = |m: &GuestMove| {
-        let destination = if m.outcome == GuestOutcome::Moving { &m.destination } else { &m.planned };
-        let stays = !matches!(m.outcome, GuestOutcome::Pending | GuestOutcome::Moving);
-        let destination = if stays { String::new() } else { destination.clone() };
-        let why = if destination.is_empty() { m.message.clone() } else { String::new() };
-        PlanItem { id: m.id.clone(), name: m.name.clone(), priority: m.priority, destination, why }
-    };
-    let items: Vec<PlanItem> = status.guests.iter().filter(|m| m.outcome != GuestOutcome::Moved).map(item).collect();
-    let placed = items.iter().filter(|i| !i.destination.is_empty()).count() as i64;
-    let staying = items.len() as i64 - placed;
-    let spec = EvacuationPlanSpec {
-        host_ref: Ref { name: ev.spec.host_ref.name.clone() },
-        number,
-        room_read_at: Some(room_read_at),
-        hosts: hosts as i64,
-        items,
-    };
+    let spec = spec_of(ev, status, facts, number);
+    let placed = spec.items.iter().filter(|i| !i.destination.is_empty()).count() as i64;
+    let staying = spec.items.len() as i64 - placed;
     status.plan = Some(PlanInForce { name: name.clone(), number, at: now });
     Creation::of::<schemas::v1::EvacuationPlan>(name, &spec, &EvacuationPlanStatus { placed, staying, ..EvacuationPlanStatus::default() })
+}
+
+/// The plan as the guests' records have it now.
+pub(super) fn spec_of(ev: &Object<EvacuationKind>, status: &EvacuationStatus, facts: &HostFacts, number: i64) -> EvacuationPlanSpec {
+    let item = |m: &GuestMove| {
+        let destination = match m.outcome {
+            GuestOutcome::Moving => m.destination.as_str(),
+            GuestOutcome::Pending => m.planned.as_str(),
+            _ => "",
+        };
+        let why = if destination.is_empty() { m.message.clone() } else { String::new() };
+        PlanItem { id: m.id.clone(), name: m.name.clone(), priority: m.priority, destination: destination.into(), why }
+    };
+    let (hosts, room_read_at) = match &facts.destinations {
+        Fact::Seen(destinations, at) => (destinations.len() as i64, Some(*at)),
+        _ => (0, None),
+    };
+    EvacuationPlanSpec {
+        host_ref: Ref { name: ev.spec.host_ref.name.clone() },
+        number,
+        room_read_at,
+        hosts,
+        items: status.guests.iter().filter(|m| m.outcome != GuestOutcome::Moved).map(item).collect(),
+    }
 }
 
 fn take(taken: &mut Taken, host: &str, needs: &BTreeMap<String, i64>) {

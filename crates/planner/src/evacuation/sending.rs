@@ -70,7 +70,7 @@ pub(super) fn next(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, f
 }
 
 /// The guests for which a request can be made now. The others are told why not.
-fn ready(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled) -> Vec<Ready> {
+pub(super) fn ready(moves: &mut [GuestMove], spec: &EvacuationSpec, facts: &HostFacts, env: &Env, settled: &Settled) -> Vec<Ready> {
     let mut ready = Vec::new();
     for (index, m) in moves.iter_mut().enumerate().filter(|(_, m)| m.outcome == GuestOutcome::Pending) {
         let guest = match facts.guest(&m.id) {
