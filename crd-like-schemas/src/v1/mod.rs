@@ -4,6 +4,8 @@ pub mod cluster_policy;
 pub mod credential;
 pub mod evacuation;
 pub mod event;
+pub mod evidence;
+pub mod fence_attestation;
 pub mod host;
 pub mod host_operation;
 pub mod lease;
@@ -20,6 +22,8 @@ pub use evacuation::{
     Cause, EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks,
 };
 pub use event::{Event, EventSpec, EventStatus};
+pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, Observation, Says};
+pub use fence_attestation::{FenceAttestation, FenceAttestationSpec, FenceAttestationStatus, LONGEST_ATTESTATION_SECONDS};
 pub use host::{
     Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState,
     NovaStatus, PowerState, PowerWish, Retry, Schedulable, StoppedGuests, Waiting,
