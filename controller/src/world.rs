@@ -25,7 +25,7 @@ const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";
 /// Hosts looked at for an evacuation; more would cost more calls than they are worth.
 const MAX_DESTINATIONS: usize = 64;
 /// Power links are read once more if their readings got older than this while the rest was read, in milliseconds.
-const OLD_READING_MS: i64 = 1_500;
+pub(crate) const OLD_READING_MS: i64 = 1_500;
 /// Time for which one look at a host serves the requests for its several guests, in milliseconds.
 const SHARED_LOOK_MS: i64 = 1_500;
 /// Age up to which free room of hosts is good, in milliseconds; what is sent meanwhile is counted beside it.
@@ -215,7 +215,9 @@ impl World {
                 && self.clock.now().millis_since(*at) <= SHARED_LOOK_MS
                 && covered(facts)
             {
-                return facts.clone();
+                let facts = facts.clone();
+                drop(looks);
+                return HostFacts { attestation: self.attestation(host).await, ..facts };
             }
         }
         let facts = self.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, named).await;
@@ -300,6 +302,7 @@ impl World {
                 }
             }
         }
+        self.what_people_say(&mut facts).await;
         facts
     }
 

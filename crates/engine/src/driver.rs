@@ -6,7 +6,7 @@ use crate::{
     retry,
 };
 use async_trait::async_trait;
-use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
+use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, contract::Unchanged, proof::EvidenceBody};
 use schemas::{
     DynObject, FieldError, Kind, Object, Time,
     v1::{self, OperationState, Retry, reasons},
@@ -117,7 +117,8 @@ impl<R: Reconciler> Driver<R> {
             _ => None,
         };
         let intent = step.as_ref().map(|step| self.intent_of(&loaded, step));
-        let mut ops = self.ops(&loaded, &decision, intent.as_ref())?;
+        let mut ops: Vec<Op> = decision.unchanged.iter().map(require).collect();
+        ops.extend(self.ops(&loaded, &decision, intent.as_ref())?);
         ops.extend(self.patches(&decision).await?);
         match self.commit(ops).await {
             Ok(()) => {}
@@ -187,6 +188,7 @@ impl<R: Reconciler> Driver<R> {
             decision.evidence = loaded.env.evidence.clone();
             decision.events.clear();
             decision.limits.clear();
+            decision.unchanged.clear();
             decision.next = next;
         }
     }
@@ -377,6 +379,10 @@ fn spread(pause: Duration) -> Duration {
 
 fn seconds(n: i64) -> Duration {
     Duration::from_secs(u64::try_from(n).unwrap_or(0))
+}
+
+fn require(read: &Unchanged) -> Op {
+    Op::RequireVersion { kind: read.kind.into(), name: read.name.clone(), expected: read.version }
 }
 
 fn evidence_op(host: &str, expected: i64, body: &EvidenceBody) -> Op {

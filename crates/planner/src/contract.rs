@@ -288,6 +288,17 @@ pub struct StatusPatch {
     pub patch: Value,
 }
 
+/// An object as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchanged {
+    /// Kind.
+    pub kind: &'static str,
+    /// Name.
+    pub name: String,
+    /// Its resource version.
+    pub version: i64,
+}
+
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -341,6 +352,8 @@ pub struct Decision<S> {
     pub limits: Vec<Limit>,
     /// Changes of other objects' status.
     pub patches: Vec<StatusPatch>,
+    /// Objects that the decision rests on, and that must be as they were read when it is written down.
+    pub unchanged: Vec<Unchanged>,
     /// What comes next.
     pub next: Next,
 }
@@ -348,7 +361,17 @@ pub struct Decision<S> {
 impl<S> Decision<S> {
     /// A decision that changes nothing but the status.
     pub fn new(status: S, evidence: EvidenceBody, next: Next) -> Self {
-        Decision { status, events: Vec::new(), settle: Vec::new(), evidence, claim: ClaimWish::Keep, limits: Vec::new(), patches: Vec::new(), next }
+        Decision {
+            status,
+            events: Vec::new(),
+            settle: Vec::new(),
+            evidence,
+            claim: ClaimWish::Keep,
+            limits: Vec::new(),
+            patches: Vec::new(),
+            unchanged: Vec::new(),
+            next,
+        }
     }
 }
 
@@ -367,8 +390,10 @@ pub fn still_valid(step: &Step, evidence: &EvidenceBody, policy: &ClusterPolicyS
         return Err("it took too long to write the decision down; it is decided anew".into());
     }
     let proven = || evidence.off.iter().any(|r| r.is_twice() && r.is_younger_than(policy.proof_max_age_seconds, now));
-    if matches!(step, Step::Evacuate { .. }) && !proven() {
-        return Err("the proof of off is too old; it is read again".into());
+    // Only the decision that goes by an attestation has it noted as used.
+    let attested = || evidence.attested.as_ref().is_some_and(|a| a.used_by.is_some() && a.is_good(evidence.epoch, policy.proof_max_age_seconds, now));
+    if matches!(step, Step::Evacuate { .. }) && !proven() && !attested() {
+        return Err("the proof of off is too old, or the attestation has ended; it is looked at again".into());
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! What was read about a host in one pass.
 
-use crate::Fact;
+use crate::{Fact, attestation::Attestation};
 use schemas::{
     Time,
-    v1::{Binding, GuestDisks, PowerState},
+    v1::{Binding, GuestDisks, Observation, PowerState},
 };
 use std::collections::BTreeMap;
 
@@ -166,6 +166,10 @@ pub struct HostFacts {
     pub disks: Fact<GuestDisks>,
     /// Nova's highest microversion.
     pub microversion: Fact<(u32, u32)>,
+    /// The FenceAttestation of the host that is open, read last of all.
+    pub attestation: Fact<Attestation>,
+    /// What other channels say of it.
+    pub channels: Fact<Vec<Observation>>,
 }
 
 impl HostFacts {
@@ -185,6 +189,8 @@ impl HostFacts {
             destinations: Fact::Unknown(why.into()),
             disks: Fact::Unknown(why.into()),
             microversion: Fact::Unknown(why.into()),
+            attestation: Fact::Unknown(why.into()),
+            channels: Fact::Unknown(why.into()),
         }
     }
 

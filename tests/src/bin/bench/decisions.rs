@@ -26,6 +26,7 @@ fn host(n: usize) -> HostRow {
         last_operation: None,
         ended: None,
         guests: Fact::not_asked(),
+        heard: Default::default(),
     }
 }
 
