@@ -17,10 +17,12 @@ use schemas::{
 use serde::Deserialize;
 use serde_json::{Value, json as object};
 use std::collections::{BTreeMap, BTreeSet};
-use store::{Guard, ListQuery, Op};
+use store::{Guard, ListQuery, Op, Store};
 
 /// Most observations in one request.
 const MOST: usize = 1_000;
+/// Up to so many hosts are looked up one by one.
+const FEW: usize = 20;
 /// A channel's clock may be so far ahead of ours, in seconds.
 const AHEAD_SECONDS: i64 = 60;
 /// Most characters of `detail`.
@@ -73,7 +75,7 @@ pub(crate) async fn take(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Re
     let sent = parse(body)?;
     let store = ctx.registry.store();
     let (now, by) = (ctx.clock.now(), call.user().unwrap_or_default().to_string());
-    let hosts: BTreeSet<String> = store.list_text("Host", ListQuery::default()).await?.items.into_iter().map(|h| h.name).collect();
+    let (hosts, mut known) = known(store.as_ref(), &sent).await?;
     let mut errors = Vec::new();
     for (at, one) in &sent {
         one.check(at, &hosts, now, &mut errors);
@@ -81,8 +83,6 @@ pub(crate) async fn take(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Re
     if !errors.is_empty() {
         return Err(RegistryError::Invalid(errors).into());
     }
-    let mut known: BTreeMap<(String, String), Time> =
-        store.observations(None).await?.into_iter().map(|o| ((o.host, o.channel), o.observed_at)).collect();
     let (mut ops, mut ignored) = (Vec::new(), Vec::new());
     for (_, one) in sent {
         let place = (one.host.clone(), one.channel.clone());
@@ -100,6 +100,27 @@ pub(crate) async fn take(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Re
         store.commit(Guard::Open, now, ops).await?;
     }
     json(StatusCode::ACCEPTED, &object!({"taken": taken, "ignored": ignored}))
+}
+
+/// When the last of each host's channels was seen.
+type Known = BTreeMap<(String, String), Time>;
+
+/// Which of the hosts there are, and what is known of them. Of many all are listed at once.
+async fn known(store: &dyn Store, sent: &[(String, Sent)]) -> ApiResult<(BTreeSet<String>, Known)> {
+    let named: BTreeSet<&str> = sent.iter().map(|(_, one)| one.host.as_str()).collect();
+    let (mut hosts, mut said) = (BTreeSet::new(), Vec::new());
+    if named.len() > FEW {
+        hosts = store.list_text("Host", ListQuery::default()).await?.items.into_iter().map(|h| h.name).collect();
+        said = store.observations(None).await?;
+    } else {
+        for host in named {
+            if store.get("Host", host).await?.is_some() {
+                hosts.insert(host.to_string());
+                said.extend(store.observations(Some(host)).await?);
+            }
+        }
+    }
+    Ok((hosts, said.into_iter().map(|o| ((o.host, o.channel), o.observed_at)).collect()))
 }
 
 /// The observations of a body, each with where it stands.

@@ -23,7 +23,14 @@ async fn without_a_terminal_it_needs_yes_and_says_what_it_allows_first() {
     let server = site().await;
     let ran = run(&server, &["attest", "c1", "--statement", STATEMENT]).await;
     assert_eq!(ran.code, 2, "{ran:?}");
-    for told in ["HOST c1 IS DEAD AND STAYS SO", "It is in power epoch 4", "1 guest (1 active)", "STARTED ON OTHER HOSTS", "c1-bmc (Unknown, verified)", "--yes"] {
+    for told in [
+        "HOST c1 IS DEAD AND STAYS SO",
+        "It is in power epoch 4",
+        "1 guest (1 active)",
+        "STARTED ON OTHER HOSTS",
+        "c1-bmc (Unknown, verified)",
+        "--yes",
+    ] {
         assert!(ran.err.contains(told), "{told}: {}", ran.err);
     }
     assert!(bodies(&server, "POST").await.is_empty());

@@ -285,10 +285,11 @@ impl Laws {
     /// A person states that it is dead, in this epoch, and nothing spoke against it a moment ago (I4).
     fn is_attested(&self, act: &Act<'_>, host: &str) -> bool {
         let Some(body) = self.mirror.evidence.get(host) else { return false };
-        let Some(attested) = body.attested.as_ref().filter(|a| a.used_by.is_some() && a.epoch == body.epoch && a.is_twice()) else { return false };
+        let Some(attested) = body.attested.as_ref().filter(|a| a.used_by.is_some() && a.epoch == body.epoch) else { return false };
         let said = self.mirror.objects.get(&format!("FenceAttestation/{}", attested.name));
         let upheld = said.is_some_and(|o| o.metadata.uid == attested.uid && o.spec["powerEpoch"] == body.epoch && o.spec["cancel"] == "No");
-        upheld && act.now < attested.expires_at && (0..=PROOF_MS).contains(&act.now.millis_since(attested.last_at))
+        let twice = attested.last_at.millis_since(attested.first_at) >= APART_MS;
+        upheld && twice && act.now < attested.expires_at && (0..=PROOF_MS).contains(&act.now.millis_since(attested.last_at))
     }
 
     fn proof_is_young(&self, act: &Act<'_>, host: &str) -> bool {

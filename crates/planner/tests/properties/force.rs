@@ -235,3 +235,17 @@ proptest! {
         }
     }
 }
+
+/// What is said of attestations is worth something only if some are gone by.
+#[test]
+fn the_arbitrary_cases_reach_evacuations_on_a_persons_word() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let all = (0..20_000).map(|_| case().new_tree(&mut runner).unwrap().current());
+    let by_word = |case: &Case| {
+        let out = decide(case);
+        matches!(out.next, Next::Step(Step::Evacuate { .. })) && !proof_by_the_letter(&out.evidence, &case.facts)
+    };
+    let reached = all.filter(by_word).count();
+    assert!(reached >= 20, "{reached}");
+}
