@@ -6,6 +6,7 @@
 //! function in [`policy`].
 #![warn(missing_docs)]
 
+mod attest;
 mod auth;
 mod call;
 mod config;

@@ -12,6 +12,18 @@ pub enum Access {
     Read,
     /// To change.
     Write,
+    /// To state that a host is dead: FenceAttestations.
+    Attest,
+    /// To send what a channel saw of hosts.
+    Observe,
+}
+
+impl Access {
+    /// What a request asks for: some kinds have a rule of their own.
+    pub fn named(self, path: &str) -> Access {
+        let attests = path.split('/').nth(2) == Some("fenceattestations");
+        if self == Access::Write && attests { Access::Attest } else { self }
+    }
 }
 
 /// S15: writes need role `admin`; reads need `admin`, or `reader` with system scope; all else is 403.
@@ -24,12 +36,14 @@ pub fn decide(access: Access, who: &TokenInfo) -> ApiResult<()> {
         _ if who.project_id.is_none() && !who.system_scope => {
             return Err(ApiError::new(Code::ScopeRequired, "The token is bound to no project and not to the system; ask Keystone for one that is."));
         }
-        Access::Write if has("admin") => return Ok(()),
+        Access::Write | Access::Attest | Access::Observe if has("admin") => return Ok(()),
         Access::Read if has("admin") || (has("reader") && who.system_scope) => return Ok(()),
-        Access::Read | Access::Write => {}
+        Access::Read | Access::Write | Access::Attest | Access::Observe => {}
     }
     let needed = match access {
         Access::Write => "changing anything needs the role admin",
+        Access::Attest => "stating that a host is dead needs the role admin",
+        Access::Observe => "sending evidence needs the role admin",
         _ => "reading needs the role admin, or reader with system scope all",
     };
     Err(ApiError::new(Code::Forbidden, format!("The token does not allow this: {needed}.")))
@@ -52,6 +66,14 @@ mod tests {
     }
 
     #[test]
+    fn attestations_have_a_rule_of_their_own() {
+        assert_eq!(Access::Write.named("/v1/fenceattestations"), Access::Attest);
+        assert_eq!(Access::Write.named("/v1/fenceattestations/x"), Access::Attest);
+        assert_eq!(Access::Read.named("/v1/fenceattestations"), Access::Read);
+        assert_eq!(Access::Write.named("/v1/hosts/fenceattestations"), Access::Write);
+    }
+
+    #[test]
     fn who_may_what_is_rule_s15_and_nothing_else() {
         let code = |access, who: &TokenInfo| decide(access, who).err().map(|e| e.code());
         for (roles, project, system, read, write) in [
@@ -67,6 +89,7 @@ mod tests {
         ] {
             let who = who(roles, project, system);
             assert_eq!((code(Access::Read, &who), code(Access::Write, &who)), (read, write), "{who:?}");
+            assert_eq!((code(Access::Attest, &who), code(Access::Observe, &who)), (write, write), "{who:?}");
             assert_eq!(code(Access::Open, &who), None);
         }
     }

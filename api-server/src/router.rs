@@ -1,11 +1,12 @@
 //! THE table of routes.
 
 use crate::{
+    attest,
     auth::Caller,
     context::Ctx,
     envelope::envelope,
     errors::{ApiError, ApiResult, Code},
-    handlers::{create, delete, discovery, get, guests, health, legacy, list, schemas, status, tasks, update},
+    handlers::{create, delete, discovery, evidence, get, guests, health, legacy, list, schemas, status, tasks, update},
     params::Params,
     policy::{self, Access},
 };
@@ -59,7 +60,7 @@ where
 
 #[rustfmt::skip]
 fn routes() -> Vec<Route> {
-    use Access::{Open, Read, Write};
+    use Access::{Observe, Open, Read, Write};
     vec![
         route(GET,    "/",                                Open,  NONE,  discovery::root),
         route(GET,    "/v1",                              Open,  NONE,  discovery::version),
@@ -75,6 +76,8 @@ fn routes() -> Vec<Route> {
         route(GET,    "/v1/hosts/{ref}/guests",           Read,  NONE,  guests::guests),
         route(GET,    "/v1/hosts/{ref}/evacuation-plan",  Read,  NONE,  guests::evacuation_plan),
         route(POST,   "/v1/hosts/{ref}/actions/{verb}",   Write, NONE,  legacy::action),
+        route(GET,    "/v1/hosts/{ref}/evidence",         Read,  NONE,  evidence::of_host),
+        route(POST,   "/v1/evidence",                     Observe, NONE, evidence::take),
         route(GET,    "/v1/{plural}",                     Read,  LIST,  list::list_or_watch),
         route(POST,   "/v1/{plural}",                     Write, NONE,  create::create),
         route(GET,    "/v1/{plural}/{ref}",               Read,  ONE,   get::get),
@@ -122,9 +125,14 @@ impl Gate {
         let caller = match self.access {
             Access::Open => None,
             access => {
-                let caller = self.ctx.auth.caller(headers).await?;
+                let (access, caller) = (access.named(uri.path()), self.ctx.auth.caller(headers).await?);
                 tracing::Span::current().record("user", &caller.info.user_id);
-                policy::decide(access, &caller.info)?;
+                if let Err(error) = policy::decide(access, &caller.info) {
+                    if access == Access::Attest {
+                        attest::not_allowed(&self.ctx, &caller.info).await;
+                    }
+                    return Err(error);
+                }
                 Some(caller)
             }
         };

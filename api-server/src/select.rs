@@ -19,7 +19,12 @@ struct Field {
 const NAME: &str = "metadata.name";
 const FIELDS: &[Field] = &[
     Field { path: NAME, pointer: "", kinds: &[], mutable: false },
-    Field { path: "spec.hostRef.name", pointer: "/hostRef/name", kinds: &["PowerLink", "HostOperation", "Evacuation"], mutable: false },
+    Field {
+        path: "spec.hostRef.name",
+        pointer: "/hostRef/name",
+        kinds: &["PowerLink", "HostOperation", "Evacuation", "FenceAttestation"],
+        mutable: false,
+    },
     Field { path: "spec.deviceRef.name", pointer: "/deviceRef/name", kinds: &["PowerLink"], mutable: true },
     Field { path: "spec.owner", pointer: "/owner", kinds: &["Operation"], mutable: false },
     Field { path: "spec.host", pointer: "/host", kinds: &["Operation"], mutable: false },

@@ -3,6 +3,7 @@
 use crate::{
     World,
     evacuation::EvacuationReconciler,
+    fence_attestation::FenceAttestationReconciler,
     host::HostReconciler,
     host_operation::HostOperationReconciler,
     power_device::{ClusterPolicyReconciler, PowerDeviceReconciler},
@@ -26,6 +27,7 @@ pub(crate) fn table(shared: &Shared, world: &Arc<World>, light_ms: i64) -> Vec<C
     vec![
         Controller { driver: Arc::new(Driver::new(s(), EvacuationReconciler(w()))), priority: priority::EVACUATION },
         Controller { driver: Arc::new(Driver::new(s(), HostOperationReconciler(w()))), priority: priority::USER },
+        Controller { driver: Arc::new(Driver::new(s(), FenceAttestationReconciler { world: w(), light_ms })), priority: priority::USER },
         Controller { driver: Arc::new(Driver::new(s(), HostReconciler { world: w(), light_ms })), priority: priority::CHANGED },
         Controller { driver: Arc::new(Driver::new(s(), PowerLinkReconciler(w()))), priority: priority::CHANGED },
         Controller { driver: Arc::new(Driver::new(s(), PowerDeviceReconciler(w()))), priority: priority::RESYNC },

@@ -1,7 +1,7 @@
 //! Leader-only housekeeping: history, events, settled calls and ended one-shot objects.
 
 use engine::Shared;
-use schemas::Time;
+use schemas::{Time, v1::LONGEST_TTL_SECONDS};
 use store::{Guard, ListQuery, Op, StoreError};
 
 /// Revisions of history that are kept.
@@ -20,8 +20,9 @@ pub(crate) async fn pass(shared: &Shared) -> Result<(), StoreError> {
         while shared.store.compact(current - KEEP_REVISIONS).await? == 500 {}
     }
     shared.store.prune_events(now.plus_seconds(-EVENT_DAYS * DAY)).await?;
+    shared.store.prune_observations(now.plus_seconds(-2 * LONGEST_TTL_SECONDS)).await?;
     remove(shared, "Operation", "/closedAt", now.plus_seconds(-OPERATION_DAYS * DAY)).await?;
-    for kind in ["HostOperation", "Evacuation"] {
+    for kind in ["HostOperation", "Evacuation", "FenceAttestation"] {
         remove(shared, kind, "/finishedAt", now.plus_seconds(-ONE_SHOT_DAYS * DAY)).await?;
     }
     remove_orphans(shared, "EvacuationPlan").await

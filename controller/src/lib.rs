@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod act;
+mod attestation;
 mod beats;
 mod cache;
 mod controllers;
@@ -17,6 +18,7 @@ mod warm;
 mod world;
 
 mod evacuation;
+mod fence_attestation;
 mod host;
 mod host_operation;
 mod power_device;

@@ -129,7 +129,7 @@ impl Running {
 /// At the start everything is looked at once; correctness never depends on the queue.
 async fn enqueue_all(store: &dyn Store, queue: &Queue, table: &BTreeMap<&'static str, controllers::Controller>) -> StoreResult<()> {
     for kind in table.keys() {
-        let open_only = matches!(*kind, "HostOperation" | "Evacuation");
+        let open_only = matches!(*kind, "HostOperation" | "Evacuation" | "FenceAttestation");
         for object in store.list(kind, ListQuery { open_only, ..Default::default() }).await?.items {
             queue.add(Key::new(*kind, object.metadata.name), Duration::ZERO, priority::RESYNC);
         }

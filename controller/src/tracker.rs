@@ -93,6 +93,7 @@ impl Tracker {
                 evacuations.insert(host.into(), object.id());
             }
         }
+        let mut heard = self.world.heard().await?;
         let (mut hosts, mut rows) = (BTreeMap::new(), Vec::new());
         for object in store.list("Host", ListQuery::default()).await.map_err(text)?.items {
             let host: Object<v1::Host> = object.typed().map_err(text)?;
@@ -113,6 +114,7 @@ impl Tracker {
                 last_operation: self.last_operation(&host).await?,
                 ended: self.ended(&host).await?,
                 guests: Fact::not_asked(),
+                heard: heard.remove(&name).unwrap_or_default(),
                 host,
             });
             hosts.insert(name, object);
@@ -275,7 +277,8 @@ impl Tracker {
         for _ in 0..TRIES {
             let (Some(host), Some(policy)) = (seen.hosts.get(&verdict.host), seen.policies.get(&of_policy)) else { return Ok(()) };
             let typed: Object<v1::RemediationPolicy> = policy.typed().map_err(text)?;
-            let spec = json!({"hostRef": {"name": verdict.host}, "cause": Cause::Automatic, "localDisks": typed.spec.evacuation.local_disks});
+            let spec = json!({"hostRef": {"name": verdict.host}, "cause": Cause::Automatic, "localDisks": typed.spec.evacuation.local_disks,
+                "evidence": typed.spec.evidence});
             let mut counted = policy.clone();
             counted.status["begun"] = json!(typed.status.begun + 1);
             let ops = vec![

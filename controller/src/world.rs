@@ -20,7 +20,7 @@ use store::Store;
 /// The trait that Placement shows for a disabled compute node.
 const DISABLED_TRAIT: &str = "COMPUTE_STATUS_DISABLED";
 /// Power links are read once more if their readings got older than this while the rest was read, in milliseconds.
-const OLD_READING_MS: i64 = 1_500;
+pub(crate) const OLD_READING_MS: i64 = 1_500;
 /// Time for which one look at a host serves the requests for its several guests, in milliseconds.
 const SHARED_LOOK_MS: i64 = 1_500;
 /// Age up to which rarely changing lists are good, in milliseconds.
@@ -214,7 +214,9 @@ impl World {
                 && self.clock.now().millis_since(*at) <= SHARED_LOOK_MS
                 && covered(facts)
             {
-                return facts.clone();
+                let facts = facts.clone();
+                drop(looks);
+                return HostFacts { attestation: self.attestation(host).await, ..facts };
             }
         }
         let facts = self.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, named).await;
@@ -289,6 +291,7 @@ impl World {
                 }
             }
         }
+        self.what_people_say(&mut facts).await;
         facts
     }
 

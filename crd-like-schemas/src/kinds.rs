@@ -207,6 +207,17 @@ pub static KINDS: &[KindInfo] = &[
         col("STAYING", Cell::At("/status/staying")),
         col("AGE", Cell::Age),
     ]),
+    kind!(v1::FenceAttestation, &["fa", "fenceattestation"], one_shot: true, read_only: false, &[
+        col("HOST", Cell::At("/spec/hostRef/name")),
+        col("EPOCH", Cell::At("/spec/powerEpoch")),
+        col("ACCEPTED", Cell::Condition("Accepted")),
+        col("REASON", Cell::Reason("Accepted")),
+        col("BY", Cell::At("/status/by")),
+        col("EXPIRES", Cell::At("/spec/expiresAt")),
+        wide("USEDBY", Cell::At("/status/usedBy")),
+        wide("STATEMENT", Cell::At("/spec/statement")),
+        col("AGE", Cell::Age),
+    ]),
     kind!(v1::Operation, &["op", "operation"], one_shot: false, read_only: true, &[
         col("OWNER", Cell::At("/spec/owner")),
         col("HOST", Cell::At("/spec/host")),

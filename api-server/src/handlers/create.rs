@@ -2,6 +2,7 @@
 
 use super::{object, path_of, set};
 use crate::{
+    attest,
     call::{Call, Media, base_url},
     context::Ctx,
     errors::ApiResult,
@@ -24,7 +25,14 @@ pub(crate) async fn create(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
     let mut body = call.json(&ctx, Media::Json).await?;
     generate_name(&mut body)?;
     let new = parse_object(kind, &body)?;
-    let created = ctx.registry.create(kind, new, call.user(), ctx.clock.now()).await?;
+    let asked = new.clone();
+    let created = match ctx.registry.create(kind, new, call.user(), ctx.clock.now()).await {
+        Ok(created) => created,
+        Err(error) => {
+            attest::refused(&ctx, &asked, call.user(), &error).await;
+            return Err(error.into());
+        }
+    };
     let stored = shown(created.object);
     let mut response = object(created_status(kind, created.existed), &stored)?;
     set(&mut response, header::LOCATION, &format!("{}{}", base_url(&ctx, &call), path_of(&stored)));

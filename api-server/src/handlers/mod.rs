@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod discovery;
+pub(crate) mod evidence;
 pub(crate) mod get;
 pub(crate) mod guests;
 pub(crate) mod health;

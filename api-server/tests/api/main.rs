@@ -3,6 +3,7 @@
 mod actions;
 mod clients;
 mod discovery;
+mod evidence;
 mod fixture;
 mod identity;
 mod lists;

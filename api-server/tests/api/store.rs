@@ -2,7 +2,7 @@
 
 use ::store::{Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, SqlStore, Store, StoreError, StoreResult};
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
@@ -121,5 +121,13 @@ impl Store for Faulty {
 
     async fn prune_events(&self, before: Time) -> StoreResult<i64> {
         self.inner.prune_events(before).await
+    }
+
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
+        self.inner.observations(host).await
+    }
+
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
+        self.inner.prune_observations(before).await
     }
 }

@@ -20,8 +20,10 @@ macro_rules! words {
     };
 }
 
+mod attest;
 mod server;
 
+pub use attest::AttestArgs;
 pub use server::{BackupArgs, DbCommand, DoctorArgs, DoctorFormat, FaultArgs, KeysCommand, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
 
 /// Controls compute hosts of an OpenStack cloud: power, scheduling, draining, evacuation.
@@ -93,6 +95,8 @@ pub enum Command {
     Power(PowerCommand),
     /// Get every guest off a host, alive or dead; may power it off
     Evacuate(EvacuateArgs),
+    /// State that a host is dead whose BMC died with it, so that its guests may be rebuilt
+    Attest(AttestArgs),
     /// Move guests away and power the host off
     Shutdown(ShutdownArgs),
     /// Move guests away by live migration; the host stays disabled until `enable`
@@ -104,7 +108,7 @@ pub enum Command {
     /// Verify a host's power link, so that it may be used
     #[command(alias = "initialize")]
     Initialise(InitialiseArgs),
-    /// Cancel a HostOperation or Evacuation, or all open ones of a host
+    /// Cancel a HostOperation, Evacuation or FenceAttestation, or all that is open on a host
     Cancel(CancelArgs),
     /// Begin nothing disruptive anywhere until `thaw`
     Freeze,

@@ -6,7 +6,7 @@ use crate::{
     retry,
 };
 use async_trait::async_trait;
-use planner::{ClaimWish, Creation, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
+use planner::{ClaimWish, Creation, Decision, Env, Intent, Next, Settlement, Step, contract::Unchanged, proof::EvidenceBody};
 use schemas::{
     DynObject, FieldError, Kind, Object, Time,
     meta::OwnerReference,
@@ -118,7 +118,8 @@ impl<R: Reconciler> Driver<R> {
             _ => None,
         };
         let intent = step.as_ref().map(|step| self.intent_of(&loaded, step));
-        let mut ops = self.ops(&loaded, &decision, intent.as_ref())?;
+        let mut ops: Vec<Op> = decision.unchanged.iter().map(require).collect();
+        ops.extend(self.ops(&loaded, &decision, intent.as_ref())?);
         ops.extend(self.patches(&decision).await?);
         match self.commit(ops).await {
             Ok(()) => {}
@@ -189,6 +190,7 @@ impl<R: Reconciler> Driver<R> {
             decision.events.clear();
             decision.limits.clear();
             decision.creates.clear();
+            decision.unchanged.clear();
             decision.next = next;
         }
     }
@@ -380,6 +382,10 @@ fn spread(pause: Duration) -> Duration {
 
 fn seconds(n: i64) -> Duration {
     Duration::from_secs(u64::try_from(n).unwrap_or(0))
+}
+
+fn require(read: &Unchanged) -> Op {
+    Op::RequireVersion { kind: read.kind.into(), name: read.name.clone(), expected: read.version }
 }
 
 fn evidence_op(host: &str, expected: i64, body: &EvidenceBody) -> Op {

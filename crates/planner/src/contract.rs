@@ -309,6 +309,17 @@ impl Creation {
     }
 }
 
+/// An object as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchanged {
+    /// Kind.
+    pub kind: &'static str,
+    /// Name.
+    pub name: String,
+    /// Its resource version.
+    pub version: i64,
+}
+
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -364,6 +375,8 @@ pub struct Decision<S> {
     pub patches: Vec<StatusPatch>,
     /// Objects to make.
     pub creates: Vec<Creation>,
+    /// Objects that the decision rests on, and that must be as they were read when it is written down.
+    pub unchanged: Vec<Unchanged>,
     /// What comes next.
     pub next: Next,
 }
@@ -380,6 +393,7 @@ impl<S> Decision<S> {
             limits: Vec::new(),
             patches: Vec::new(),
             creates: Vec::new(),
+            unchanged: Vec::new(),
             next,
         }
     }
@@ -400,8 +414,10 @@ pub fn still_valid(step: &Step, evidence: &EvidenceBody, policy: &ClusterPolicyS
         return Err("it took too long to write the decision down; it is decided anew".into());
     }
     let proven = || evidence.off.iter().any(|r| r.is_twice() && r.is_younger_than(policy.proof_max_age_seconds, now));
-    if matches!(step, Step::Evacuate { .. }) && !proven() {
-        return Err("the proof of off is too old; it is read again".into());
+    // Only the decision that goes by an attestation has it noted as used.
+    let attested = || evidence.attested.as_ref().is_some_and(|a| a.used_by.is_some() && a.is_good(evidence.epoch, policy.proof_max_age_seconds, now));
+    if matches!(step, Step::Evacuate { .. }) && !proven() && !attested() {
+        return Err("the proof of off is too old, or the attestation has ended; it is looked at again".into());
     }
     Ok(())
 }

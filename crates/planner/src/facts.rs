@@ -1,9 +1,9 @@
 //! What was read about a host in one pass.
 
-use crate::{Fact, guest_policy::Rules};
+use crate::{Fact, attestation::Attestation, guest_policy::Rules};
 use schemas::{
     Time,
-    v1::{Binding, GuestDisks, PowerState},
+    v1::{Binding, GuestDisks, Observation, PowerState},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -230,6 +230,10 @@ pub struct HostFacts {
     pub disks: Fact<GuestDisks>,
     /// Nova's highest microversion.
     pub microversion: Fact<(u32, u32)>,
+    /// The FenceAttestation of the host that is open, read last of all.
+    pub attestation: Fact<Attestation>,
+    /// What other channels say of it.
+    pub channels: Fact<Vec<Observation>>,
 }
 
 impl HostFacts {
@@ -252,6 +256,8 @@ impl HostFacts {
             guest_policies: Fact::Unknown(why.into()),
             disks: Fact::Unknown(why.into()),
             microversion: Fact::Unknown(why.into()),
+            attestation: Fact::Unknown(why.into()),
+            channels: Fact::Unknown(why.into()),
         }
     }
 

@@ -4,12 +4,14 @@
 //! replacing any fact by unknown never adds a disruptive step (S1).
 #![warn(missing_docs)]
 
+pub mod attestation;
 pub mod contract;
 pub mod drain;
 pub mod empty;
 pub mod evacuation;
 pub mod fact;
 pub mod facts;
+pub mod fence_attestation;
 pub mod flavor;
 pub mod guest_policy;
 pub mod hold;

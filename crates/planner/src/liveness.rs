@@ -30,6 +30,27 @@ const STALE_MILLIS: i64 = 2_000;
 
 /// Judges by the reads since our last write of the row. `interval` is Nova's report interval, in seconds.
 pub fn liveness(facts: &HostFacts, interval: i64) -> Liveness {
+    match but_for_power(facts, interval) {
+        Liveness::Dead => in_the_dark(facts).unwrap_or(Liveness::Dead),
+        other => other,
+    }
+}
+
+/// What keeps a silent host in doubt: power that cannot be read. Of that a FenceAttestation speaks, and of nothing else.
+fn in_the_dark(facts: &HostFacts) -> Option<Liveness> {
+    if facts.links.is_empty() {
+        return Some(Liveness::InDoubt("it has no power link; create a PowerDevice and a PowerLink".into()));
+    }
+    unreadable(facts).map(Liveness::InDoubt)
+}
+
+fn unreadable(facts: &HostFacts) -> Option<String> {
+    let blind: Vec<&str> = facts.links.iter().filter(|l| l.state.seen().is_none()).map(|l| l.name.as_str()).collect();
+    (!blind.is_empty()).then(|| format!("power cannot be read through {}; make its BMC reachable", blind.join(", ")))
+}
+
+/// As [`liveness`], whether the power of a host that is silent can be read or not.
+pub fn but_for_power(facts: &HostFacts, interval: i64) -> Liveness {
     let doubt = |why: String| Liveness::InDoubt(why);
     let (service, read_at) = match &facts.service {
         Fact::Seen(service, at) => (service, *at),
@@ -45,14 +66,11 @@ pub fn liveness(facts: &HostFacts, interval: i64) -> Liveness {
         return doubt(format!("its service has been watched for less than {gap} s (two report intervals)"));
     };
     let between: Vec<_> = facts.beats.iter().filter(|b| b.at >= first.at).collect();
-    let blind: Vec<&str> = facts.links.iter().filter(|l| l.state.seen().is_none()).map(|l| l.name.as_str()).collect();
-    let unreadable = || format!("power cannot be read through {}; make its BMC reachable", blind.join(", "));
     if service.up && last.up && first.updated_at != last.updated_at {
         return match crate::proof::state_of(&facts.links) {
             PowerState::Off => doubt("its service is up, but its power reads off; check its power links".into()),
             // What cannot be read might say off.
-            _ if !blind.is_empty() => doubt(format!("its service is up, but {}", unreadable())),
-            _ => Liveness::Alive,
+            _ => unreadable(facts).map_or(Liveness::Alive, |why| doubt(format!("its service is up, but {why}"))),
         };
     }
     if service.updated_at != last.updated_at || between.iter().any(|b| b.updated_at != last.updated_at) {
@@ -66,12 +84,6 @@ pub fn liveness(facts: &HostFacts, interval: i64) -> Liveness {
     }
     if !between.iter().all(|b| b.conductor_up) {
         return doubt("no nova-conductor was up in the same reads: the silence may be Nova's, not the host's".into());
-    }
-    if facts.links.is_empty() {
-        return doubt("it has no power link; create a PowerDevice and a PowerLink".into());
-    }
-    if !blind.is_empty() {
-        return doubt(unreadable());
     }
     Liveness::Dead
 }

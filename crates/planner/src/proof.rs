@@ -2,6 +2,7 @@
 
 use crate::{
     Env, Fact, Step,
+    attestation::{self, Attested},
     facts::{Beat, HostFacts, LinkClass, LinkFacts},
 };
 use schemas::{Time, v1::PowerState};
@@ -37,6 +38,9 @@ pub struct Latch {
     pub at: Time,
     /// We disabled the service: enable it again on return.
     pub disabled_by_us: bool,
+    /// The FenceAttestation that stood in for the proof, and whose it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attested: Option<String>,
 }
 
 /// What we keep about a host's power, in the store's table of evidence.
@@ -61,6 +65,10 @@ pub struct EvidenceBody {
     pub disabled_for_power_off: bool,
     /// Set while an earlier leader's power command may still arrive (S8).
     pub hold: Option<crate::hold::Hold>,
+    /// A person's word that the host is dead, while it is in force (I4).
+    pub attested: Option<Attested>,
+    /// Uid of the last FenceAttestation that an evacuation went by to its end.
+    pub attestation_used: String,
 }
 
 /// Why there is no proof.
@@ -109,6 +117,9 @@ impl EvidenceBody {
         let still = |b: &&Beat| self.beat.as_ref() == Some(&b.updated_at);
         let seen = beats.iter().rev().take_while(still).last().map_or(env.led_since, |b| b.at.min(env.led_since));
         self.life_at = self.life_at.map(|at| if env.ours(at) == env.led_since { seen } else { at });
+        if let Some(attested) = &mut self.attested {
+            (attested.first_at, attested.last_at) = (env.ours(attested.first_at), env.ours(attested.last_at));
+        }
         if let Some(hold) = &mut self.hold {
             hold.since = env.ours(hold.since);
         }
@@ -141,7 +152,8 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
     // An outlet has power also while its machine is off; only one that comes back is life.
     let came_back = facts.links.iter().any(|l| l.state.seen() == Some(&PowerState::On) && new.off.iter().any(|r| r.link_uid == l.uid));
     if on || came_back || beat || other_service {
-        if !new.off.is_empty() || new.latch.as_ref().is_some_and(|l| l.epoch == new.epoch) {
+        let attested = new.attested.is_some() || attestation::may_be_of(facts, new.epoch);
+        if attested || !new.off.is_empty() || new.latch.as_ref().is_some_and(|l| l.epoch == new.epoch) {
             new.epoch += 1;
         }
         new.off.clear();
@@ -162,6 +174,7 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
             }
         }
     }
+    new.attested = attestation::take_in(old, new.epoch, facts, now);
     new
 }
 
@@ -169,6 +182,7 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
 pub fn command_sent(evidence: &mut EvidenceBody, now: Time) {
     evidence.last_command_at = Some(now);
     evidence.off.clear();
+    evidence.attested = None;
 }
 
 /// Seconds until the host's service counts as silent: its row has to stand still for two report intervals (S2).

@@ -1,6 +1,6 @@
 //! May this be written now? Checks that need other objects.
 
-use crate::{RegistryError, RegistryResult};
+use crate::{RegistryError, RegistryResult, attestation};
 use schemas::{
     DynObject, FieldError, KindInfo, Object,
     v1::{self, EvacuationRule, HostOperationType, PowerWish, Schedulable},
@@ -13,6 +13,7 @@ pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObjec
         "PowerLink" => port_free(store, object).await.map(|()| None),
         "HostOperation" => host_operation(store, object).await,
         "Evacuation" => evacuation(store, object).await,
+        "FenceAttestation" => attestation::admit(store, object).await,
         _ => Ok(None),
     }
 }
@@ -44,7 +45,7 @@ async fn port_free(store: &dyn Store, object: &DynObject) -> RegistryResult<()> 
     Ok(())
 }
 
-async fn host_of(store: &dyn Store, name: &str) -> RegistryResult<Object<v1::Host>> {
+pub(crate) async fn host_of(store: &dyn Store, name: &str) -> RegistryResult<Object<v1::Host>> {
     let missing = || FieldError::new("spec.hostRef.name", "NotFound", format!("there is no Host {name:?}; `get hosts` lists them."));
     let host = store.get("Host", name).await?.ok_or_else(missing)?;
     Ok(host.typed()?)
@@ -103,6 +104,9 @@ async fn evacuation(store: &dyn Store, object: &DynObject) -> RegistryResult<Opt
     let name = &host.metadata.name;
     if evacuation.spec.cause == v1::Cause::Automatic {
         return Err(FieldError::invalid("spec.cause", "Automatic is the controller's own word; leave it out.").into());
+    }
+    if evacuation.spec.evidence.is_some() {
+        return Err(FieldError::invalid("spec.evidence", "is what the controller takes from a RemediationPolicy; leave it out.").into());
     }
     if host.spec.evacuation == EvacuationRule::Denied {
         return Err(RegistryError::Refused {

@@ -24,7 +24,7 @@ pub enum RegistryError {
     /// Other objects stand against it.
     #[error("{message}")]
     Refused {
-        /// Suffix of the error code: `port-taken`, `operation-in-progress`, `contradicts-spec`, `referenced`, `evacuation-denied`, …
+        /// Suffix of the error code: `port-taken`, `operation-in-progress`, `contradicts-spec`, `referenced`, `evacuation-denied`, `wrong-epoch`, …
         code: &'static str,
         /// A sentence with the way out.
         message: String,

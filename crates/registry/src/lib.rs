@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 mod admit;
+mod attestation;
 mod error;
 mod prepare;
 #[cfg(test)]
@@ -107,6 +108,10 @@ impl Registry {
             return Ok(Created { object: same, existed: true });
         }
         let mut ops = Vec::new();
+        if kind.kind == "FenceAttestation" {
+            // Annotations are the client's to change; who made a statement is not.
+            object.status = json!({"by": prepare::created_by(&object)});
+        }
         if kind.kind == "Credential" {
             object.status = credential_status(secret, &new_fingerprint(), 1, now);
             ops.push(Op::PutSecret { name: object.metadata.name.clone(), data: secret.clone() });

@@ -49,6 +49,11 @@ pub fn new_object(kind: &KindInfo, name: &str, spec: Value, now: Time) -> Regist
     prepare(kind, DynObject::new(kind.kind, name, spec), None, now)
 }
 
+/// The user that created an object.
+pub(crate) fn created_by(object: &DynObject) -> &str {
+    object.metadata.annotations.get(CREATED_BY).map_or("(unknown)", String::as_str)
+}
+
 /// Fills in defaults and server-owned metadata of a new object, and checks it.
 pub(crate) fn prepare(kind: &KindInfo, object: DynObject, user: Option<&str>, now: Time) -> RegistryResult<DynObject> {
     let mut errors = object.metadata.validate();

@@ -2,7 +2,7 @@
 
 use crate::{StoreError, StoreResult};
 use async_trait::async_trait;
-use schemas::{API_VERSION, DynObject, Time};
+use schemas::{API_VERSION, DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
@@ -92,6 +92,8 @@ pub enum Op {
         /// New body.
         body: Value,
     },
+    /// Keeps what a channel says of a host, unless what is known of that channel was seen at the same time or later.
+    PutObservation(Observation),
     /// Seals and writes the data of a Credential.
     PutSecret {
         /// Name of the Credential.
@@ -336,6 +338,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Removes events last seen before `before`.
     async fn prune_events(&self, before: Time) -> StoreResult<i64>;
+
+    /// What channels said last, of one host or of all, in the order of hosts and channels.
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>>;
+
+    /// Removes what came in before `before`.
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64>;
 }
 
 /// `Kind/name`, for messages.

@@ -20,4 +20,16 @@ diesel::table! { host_claims (host) { host -> Text, owner -> Text, owner_uid -> 
 diesel::table! { leases (name) { name -> Text, holder -> Text, token -> BigInt, renew_seq -> BigInt, duration_ms -> BigInt, acquired_at -> BigInt, } }
 diesel::table! { evidence (host) { host -> Text, version -> BigInt, body -> Text, } }
 diesel::table! { secrets (name) { name -> Text, key_id -> Text, nonce -> Binary, ciphertext -> Binary, } }
+diesel::table! {
+    observations (host, channel) {
+        host -> Text,
+        channel -> Text,
+        says -> Text,
+        observed_at -> BigInt,
+        received_at -> BigInt,
+        ttl_seconds -> BigInt,
+        sender -> Text,
+        detail -> Text,
+    }
+}
 diesel::table! { events (id) { id -> Text, regarding_uid -> Text, body -> Text, last_at -> BigInt, } }

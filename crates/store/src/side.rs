@@ -5,7 +5,7 @@ use crate::{
     conn::{Db, with_conn},
 };
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
@@ -133,6 +133,20 @@ impl Store for SqlStore {
             with_conn!(store.db, c, sql => {
                 sent.mark();
                 sql::side::prune_events(c, before).await
+            })
+        })
+        .await
+    }
+
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
+        read!(self, observations::list(host))
+    }
+
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
+        self.writing_once(move |store, sent| async move {
+            with_conn!(store.db, c, sql => {
+                sent.mark();
+                sql::observations::prune(c, before).await
             })
         })
         .await

@@ -1,6 +1,7 @@
 //! Evacuation: get every guest off one host, whether it lives or is dead.
 
 use super::{
+    evidence::EvidenceRule,
     host::{Retry, Waiting},
     host_operation::{Cancel, one_shot_update},
 };
@@ -72,6 +73,9 @@ pub struct EvacuationSpec {
     /// Who asked for it; clients leave it out.
     #[serde(default)]
     pub cause: Cause,
+    /// What evidence its RemediationPolicy asks for; clients leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceRule>,
     /// Whether it is wanted any longer.
     #[serde(default)]
     pub cancel: Cancel,

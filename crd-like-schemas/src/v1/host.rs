@@ -219,6 +219,9 @@ pub struct Availability {
     /// Evacuation that was begun the last time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evacuation: Option<String>,
+    /// What speaks for its death in this power epoch, weakest first: `L0 ServiceSilent`, `L1 ChannelSilent …`, `L3 PowerOff`, `L5 Attested …`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
 }
 
 /// Who disrupts the host now (S11).

@@ -5,6 +5,8 @@ pub mod credential;
 pub mod evacuation;
 pub mod evacuation_plan;
 pub mod event;
+pub mod evidence;
+pub mod fence_attestation;
 pub mod guest_policy;
 pub mod host;
 pub mod host_operation;
@@ -24,6 +26,8 @@ pub use evacuation::{
 };
 pub use evacuation_plan::{EvacuationPlan, EvacuationPlanSpec, EvacuationPlanStatus, PlanItem};
 pub use event::{Event, EventSpec, EventStatus};
+pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, Observation, Says};
+pub use fence_attestation::{FenceAttestation, FenceAttestationSpec, FenceAttestationStatus, LONGEST_ATTESTATION_SECONDS};
 pub use guest_policy::{GuestPolicy, GuestPolicySpec, GuestPolicyStatus, GuestSelector, TargetState};
 pub use host::{
     Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState,

@@ -109,6 +109,20 @@ reasons! {
     SWITCHED_OFF = "SwitchedOff";
     /// It was evacuated without a person, and stays as it is until it was back.
     RECOVERY_ENDED = "RecoveryEnded";
+    /// A FenceAttestation counts.
+    IN_FORCE = "InForce";
+    /// A FenceAttestation was withdrawn.
+    WITHDRAWN = "Withdrawn";
+    /// A FenceAttestation is past its end.
+    EXPIRED = "Expired";
+    /// The host showed life after a FenceAttestation was made.
+    EPOCH_ENDED = "EpochEnded";
+    /// The evacuation that went by a FenceAttestation has ended.
+    USED = "Used";
+    /// Another channel calls the host alive.
+    ALIVE_ELSEWHERE = "AliveElsewhere";
+    /// The policy asks for a second channel that calls the host silent, or it cannot be read.
+    EVIDENCE_MISSING = "EvidenceMissing";
     /// Something failed and will be tried again.
     RETRYING = "Retrying";
 }

@@ -1,6 +1,6 @@
 //! RemediationPolicy: when a silent host is taken for dead, and how many may be recovered without a person.
 
-use super::evacuation::LocalDisks;
+use super::{evacuation::LocalDisks, evidence::EvidenceRule};
 use crate::{Condition, FieldError, Kind, field::check_range, selector::Selector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,8 @@ pub struct RemediationPolicySpec {
     pub limits: StormLimits,
     /// What is done for the guests of a dead host.
     pub evacuation: Recovery,
+    /// What evidence counts, and how much of it is asked for.
+    pub evidence: EvidenceRule,
 }
 
 /// Observed.
@@ -133,6 +135,7 @@ impl Kind for RemediationPolicy {
         ] {
             check_range(&mut errors, &format!("spec.{field}"), value, min, max);
         }
+        spec.evidence.check("spec.evidence", &mut errors);
         errors
     }
 }

@@ -5,7 +5,7 @@ use super::{
     process::{Process, Ticket, lock},
 };
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 use store::{Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, Store, StoreError, StoreResult};
@@ -170,6 +170,14 @@ impl Store for Reached {
 
     async fn prune_events(&self, before: Time) -> StoreResult<i64> {
         self.call(Class::Load, "prune_events", true, self.store.prune_events(before)).await
+    }
+
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
+        self.call(Class::Load, "observations", false, self.store.observations(host)).await
+    }
+
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
+        self.call(Class::Load, "prune_observations", true, self.store.prune_observations(before)).await
     }
 
     async fn get(&self, kind: &str, name: &str) -> StoreResult<Option<DynObject>> {

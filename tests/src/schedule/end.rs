@@ -54,7 +54,7 @@ fn placed(stage: &Stage, part: &Part, guest: &str) {
     let name: usize = row.name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
     let stopped = name < part.stopped || part.job == Job::PowerCycle;
     let moves = match part.job {
-        Job::Crashed | Job::ComputeDead | Job::RebuiltAlive => true,
+        Job::Crashed | Job::ComputeDead | Job::RebuiltAlive | Job::Burnt => true,
         Job::EvacuatedAlive | Job::Drain | Job::DeclaredOff | Job::Shutdown => !stopped,
         Job::PowerCycle | Job::Disable => false,
     };

@@ -261,10 +261,11 @@ impl Laws {
         if !act.late {
             self.proven_off(world, &source, &format!("{server} is evacuated"));
             let read = self.read_off.get(&source).copied().unwrap_or_default();
-            self.check("P1 off was read twice, five seconds apart", read.1 - read.0 >= APART_MS, || {
+            let attested = self.is_attested(act, &source);
+            self.check("P1 off was read twice, five seconds apart, or attested", attested || read.1 - read.0 >= APART_MS, || {
                 format!("{source}: {} ms apart", read.1 - read.0)
             });
-            let young = self.proof_is_young(act, &source);
+            let young = attested || self.proof_is_young(act, &source);
             let body = self.mirror.evidence.get(&source).cloned().unwrap_or_default();
             self.check("P1 the proof is young when something is sent on it", young, || format!("{source}: {:?} at {:?}", body.off, act.now));
             self.no_move_under_way(act, world, server);
@@ -279,6 +280,16 @@ impl Laws {
         }
         let (server, destination) = (server.into(), destination.into());
         self.sent.push(Sent { server, destination, at: act.now, records: records.len(), landed: false, may_land: true });
+    }
+
+    /// A person states that it is dead, in this epoch, and nothing spoke against it a moment ago (I4).
+    fn is_attested(&self, act: &Act<'_>, host: &str) -> bool {
+        let Some(body) = self.mirror.evidence.get(host) else { return false };
+        let Some(attested) = body.attested.as_ref().filter(|a| a.used_by.is_some() && a.epoch == body.epoch) else { return false };
+        let said = self.mirror.objects.get(&format!("FenceAttestation/{}", attested.name));
+        let upheld = said.is_some_and(|o| o.metadata.uid == attested.uid && o.spec["powerEpoch"] == body.epoch && o.spec["cancel"] == "No");
+        let twice = attested.last_at.millis_since(attested.first_at) >= APART_MS;
+        upheld && twice && act.now < attested.expires_at && (0..=PROOF_MS).contains(&act.now.millis_since(attested.last_at))
     }
 
     fn proof_is_young(&self, act: &Act<'_>, host: &str) -> bool {

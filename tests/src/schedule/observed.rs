@@ -2,7 +2,7 @@
 
 use super::{chance, laws::Laws};
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
@@ -138,5 +138,13 @@ impl Store for Observed {
 
     async fn prune_events(&self, before: Time) -> StoreResult<i64> {
         self.inner.prune_events(before).await
+    }
+
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
+        self.inner.observations(host).await
+    }
+
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
+        self.inner.prune_observations(before).await
     }
 }

@@ -201,8 +201,31 @@ impl Operator {
             Job::Shutdown => drop(self.operation(&part, "Shutdown", part.cancel).await),
             Job::PowerCycle => drop(self.operation(&part, "PowerCycle", part.cancel).await),
             Job::DeclaredOff => self.declared_off(&part).await,
+            Job::Burnt => self.burnt(&part).await,
         }
         self.bring_back(&part).await;
+    }
+
+    /// The host and its BMC lose power. Whoever stands before it says so, and mends the BMC when its guests are safe.
+    async fn burnt(&self, part: &Part) {
+        let host = part.host;
+        let _ = self.stage.with(|w| w.call(simulator::Call::Power { host: host.into(), command: power::Command::ForceOff })).result;
+        self.hurt(host, HostFault::BmcUnreachable);
+        self.until(PATIENCE, async || self.stage.with(|w| w.is_up(host)) == Some(false)).await;
+        let mut refusals = 0;
+        loop {
+            let epoch = lock(&self.stage.laws).mirror.evidence.get(host).map_or(1, |e| e.epoch.max(1));
+            let expires_at = self.stage.clock.now().plus_seconds(3 * PATIENCE);
+            let spec = json!({"hostRef": {"name": host}, "powerEpoch": epoch, "statement": "burnt, I stand before it", "expiresAt": expires_at});
+            match self.create("FenceAttestation", &format!("attest-{host}"), spec).await {
+                Ok(_) => break self.stage.say("op", &format!("states that {host} is dead in epoch {epoch}")),
+                Err(_) if refusals < 60 => refusals += 1,
+                Err(error) => break self.broken("the operator's words are taken", format!("attest-{host}: {error}")),
+            }
+            self.sleep(10).await;
+        }
+        self.evacuation(part, "Auto").await;
+        self.stage.with(|w| w.set_bmc_reachable(host, true));
     }
 
     async fn declared_off(&self, part: &Part) {

@@ -156,6 +156,8 @@ pub enum Job {
     PowerCycle,
     /// Disabled, then enabled.
     Disable,
+    /// It loses power and its BMC with it; someone says so, and it is evacuated (Auto).
+    Burnt,
 }
 
 /// A job on a host.
@@ -260,6 +262,9 @@ impl Plan {
             .filter_map(|f| if let Fault::Weather { weather: Weather::Lie { host, lie: Lie::SaysOff, .. }, .. } = f { Some(*host) } else { None })
             .collect();
         faults.retain(|f| !matches!(f, Fault::Weather { weather: Weather::Host(host, HostFault::NovaComputeDown), .. } if lied.contains(host)));
+        // Of whom it is said that it is dead, it stays so.
+        let burnt: Vec<&str> = plan.parts.iter().filter(|p| p.job == Job::Burnt).map(|p| p.host).collect();
+        faults.retain(|f| !matches!(f, Fault::Weather { weather: Weather::PowerOn(host), .. } if burnt.contains(host)));
         plan.faults = faults;
         plan
     }
@@ -284,7 +289,7 @@ impl Plan {
             }
         };
         // A host that dies may be where another one's guests are just going: nobody but a person can settle that (S6).
-        let kills = |p: &Part| matches!(p.job, Job::Crashed | Job::ComputeDead | Job::RebuiltAlive);
+        let kills = |p: &Part| matches!(p.job, Job::Crashed | Job::ComputeDead | Job::RebuiltAlive | Job::Burnt);
         let apart = self.parts.len() == 1 || !self.parts.iter().any(kills);
         apart && self.faults.iter().all(gentle) && self.parts.iter().all(|p| p.cancel.is_none())
     }
@@ -344,6 +349,7 @@ fn part(rng: &mut StdRng, host: &'static str) -> Part {
         Shutdown,
         PowerCycle,
         Disable,
+        Burnt,
     ];
     let job = pick(rng, &jobs);
     let guests = pick(rng, &[1, 2, 3, 4]);

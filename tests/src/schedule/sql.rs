@@ -2,7 +2,7 @@
 //! no simulated time, and nothing of ours runs meanwhile.
 
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
@@ -155,5 +155,14 @@ impl Store for Sql {
 
     async fn prune_events(&self, before: Time) -> StoreResult<i64> {
         self.wait(|s| async move { s.prune_events(before).await })
+    }
+
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
+        let host = host.map(String::from);
+        self.wait(|s| async move { s.observations(host.as_deref()).await })
+    }
+
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
+        self.wait(|s| async move { s.prune_observations(before).await })
     }
 }

@@ -5,6 +5,8 @@
 mod life;
 mod stage;
 
+mod attestation;
+mod evidence;
 mod limits;
 mod node_sync;
 mod pairs;

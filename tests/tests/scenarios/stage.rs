@@ -2,13 +2,17 @@
 
 use crate::life::Life;
 use engine::{Clock, TokioClock};
-use schemas::{DynObject, Time};
+use schemas::{
+    DynObject, Time,
+    v1::{Observation, Says},
+};
 use serde_json::{Value, json};
 use simulator::{CallKind, CallRecord, GuestSpec, HostFault, Settings, SimCloud, SimPower, Topology, World};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use store::{Guard, Op, Store};
 use workspace_tests::{Rig, condition, waits_for};
 
 /// Longest that a scenario waits for anything, in simulated seconds, unless it says otherwise.
@@ -312,6 +316,29 @@ impl Stage {
         merge(&mut spec, more);
         self.rig.create("Evacuation", &name, spec).await;
         name
+    }
+
+    /// A person states that a host is dead, in this epoch and for so many seconds; named `attest-<host>`.
+    pub async fn attest(&self, host: &str, epoch: i64, seconds: i64) -> Result<DynObject, registry::RegistryError> {
+        let spec = json!({"hostRef": {"name": host}, "powerEpoch": epoch, "statement": "burnt, I pulled its cables",
+            "expiresAt": self.now().plus_seconds(seconds)});
+        self.rig.try_create("FenceAttestation", &format!("attest-{host}"), spec).await
+    }
+
+    /// A channel says something of a host, seen so many seconds ago.
+    pub async fn hear(&self, host: &str, says: Says, seconds_ago: i64) {
+        let now = self.now();
+        let op = Op::PutObservation(Observation {
+            host: host.into(),
+            channel: "storage".into(),
+            says,
+            observed_at: now.plus_seconds(-seconds_ago),
+            received_at: now,
+            ttl_seconds: 600,
+            by: "probe".into(),
+            detail: String::new(),
+        });
+        self.rig.store.commit(Guard::Open, now, vec![op]).await.expect("the store");
     }
 
     /// Cancels.

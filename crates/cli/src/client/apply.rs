@@ -33,6 +33,11 @@ pub async fn apply(client: &Client, files: &[String]) -> Result<Exit, Failure> {
 async fn one(client: &Client, manifest: &Manifest) -> Result<String, Failure> {
     let id = output::short(manifest.kind.kind, &manifest.name);
     let fail = |exit, message: String| Failure::new(exit, without_secrets(manifest, &format!("{}: {id}: {message}", manifest.place)));
+    if manifest.kind.kind == "FenceAttestation" {
+        // A file that is applied again and again would state what nobody has just seen.
+        let message = "a FenceAttestation is not applied from files; whoever saw that the host is dead says so with: cloud-manager attest HOST";
+        return Err(fail(Exit::Usage, message.into()));
+    }
     let mut tries = 0;
     loop {
         match step(client, manifest).await {

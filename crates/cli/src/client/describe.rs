@@ -18,7 +18,7 @@ pub async fn describe(client: &Client, kind: &str, name: &str) -> Result<Exit, F
     page.why(&object, now);
     let mut related = Vec::new();
     if kind.kind == "Host" {
-        for kind in ["HostOperation", "Evacuation"] {
+        for kind in ["HostOperation", "Evacuation", "FenceAttestation"] {
             // What cannot be read must not hide what can.
             match open_of_host(client, kind, name).await {
                 Ok(open) => related.extend(open),

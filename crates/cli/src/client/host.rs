@@ -17,6 +17,12 @@ impl Guests {
         })
     }
 
+    /// As if there were none.
+    #[cfg(test)]
+    pub fn none() -> Guests {
+        Guests(Ok(Vec::new()))
+    }
+
     /// `5 guests (4 active, 1 stopped)`.
     pub fn counted(&self) -> String {
         let guests = match &self.0 {

@@ -1,6 +1,7 @@
 //! The client commands: one file per group, nothing but the API behind them.
 
 mod apply;
+mod attest;
 mod cancel;
 mod confirm;
 mod delete;
@@ -45,6 +46,7 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
         Command::Wait(args) => wait::wait(&client, args).await,
         Command::Power(command) => power::power(&client, command).await,
         Command::Evacuate(args) => operate::evacuate(&client, args).await,
+        Command::Attest(args) => attest::attest(&client, args).await,
         Command::Shutdown(args) => operate::shutdown(&client, args).await,
         Command::Drain(args) => operate::simple(&client, "Drain", args).await,
         Command::Enable(args) => operate::simple(&client, "Enable", args).await,

@@ -135,7 +135,7 @@ pub async fn create(client: &Client, kind: &str, host: &str, more: Value) -> Res
     make(client, own_kind("HostOperation")?, &kind.to_ascii_lowercase(), host, spec).await
 }
 
-async fn make(client: &Client, kind: &KindInfo, prefix: &str, host: &str, spec: Value) -> Result<String, Failure> {
+pub(super) async fn make(client: &Client, kind: &KindInfo, prefix: &str, host: &str, spec: Value) -> Result<String, Failure> {
     let name = fresh_name(prefix, host, rand::random());
     let object = json!({"apiVersion": schemas::API_VERSION, "kind": kind.kind, "metadata": {"name": name}, "spec": spec});
     match client.create(kind.plural, &object).await {

@@ -218,13 +218,16 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         }
         r::NO_VERIFIED_LINK => format!("Verify its power link (make a PowerDevice and a PowerLink first, if there is none): cloud-manager initialise {host}"),
         r::POWER_UNREADABLE => {
-            format!("Make the power device readable: its address, network and Credential; see cloud-manager power status {host} and cloud-manager get powerdevices")
+            format!("Make the power device readable: its address, network and Credential; see cloud-manager power status {host} and cloud-manager get powerdevices. {}", attest(object, host))
         }
         r::FENCED => format!("When the machine may come back: cloud-manager power on {host} (or: cloud-manager enable {host})"),
         r::FOREIGN => "Another controller has marked this host. Stop one of the two; clear the mark in Nova (enable the service by hand) when it is sure".into(),
         r::GUESTS_RUNNING => format!("Move the guests away: cloud-manager get guests {host}; cloud-manager drain {host}"),
         r::GUEST_CANNOT_MOVE => format!("Stop or move the named guests by hand, or let them be stopped: cloud-manager shutdown {host} --allow-off-vm"),
         r::MOVE_IN_FLIGHT => "Wait until Nova has settled the guest's earlier move (openstack server migration list); if that move's destination died too, evacuate it first".into(),
+        r::EPOCH_ENDED | r::EXPIRED | r::WITHDRAWN => format!("If you see that the host is dead, say so again: cloud-manager attest {host}"),
+        r::ALIVE_ELSEWHERE => format!("Look at the machine: its nova-compute may have died alone. If the channel is wrong, stop it; by hand: cloud-manager evacuate {host}"),
+        r::EVIDENCE_MISSING => "See whether the channels that send to POST /v1/evidence work, or set spec.evidence.demand of the remediationpolicy to ServiceSilent".into(),
         r::FENCE_FORBIDDEN => format!("Power the host off yourself, or allow it: cloud-manager evacuate {host} --fence IfNeeded"),
         r::STORM_LIMIT => "Find out what the hosts that are down have in common: cloud-manager get hosts -o wide. To go on: raise spec.limits of the remediationpolicy, or evacuate them one by one".into(),
         r::NEVER_EVACUATE => "To let it happen without a person: set spec.limits.maxDownHosts of remediationpolicy/default".into(),
@@ -246,6 +249,12 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         _ => return None,
     };
     Some(text)
+}
+
+/// The way out when a BMC died with its host; a Host tells its epoch as well.
+fn attest(object: &DynObject, host: &str) -> String {
+    let epoch = object.status["epoch"].as_i64().map(|n| format!(" (it is in power epoch {n})")).unwrap_or_default();
+    format!("If its BMC died with it, and you see that it is dead: cloud-manager attest {host}{epoch}")
 }
 
 #[cfg(test)]
@@ -325,6 +334,13 @@ mod tests {
     }
 
     #[test]
+    fn a_host_whose_power_cannot_be_read_is_told_how_to_attest_and_in_which_epoch_it_is() {
+        let dark = json!({"observedGeneration": 2, "epoch": 7, "waiting": {"reason": "PowerUnreadable", "message": "No answer."}});
+        let why = why(&host(dark), NOW);
+        assert!(why.advice[0].contains("cloud-manager attest c1 (it is in power epoch 7)"), "{why:?}");
+    }
+
+    #[test]
     fn retries_tell_the_last_error_and_the_next_try() {
         let status = json!({"observedGeneration": 2, "retry": {"failures": 3, "lastError": "Nova answered 500", "nextAt": NOW.plus_seconds(40)}});
         assert_eq!(why(&host(status), NOW).lines, ["It failed 3 times in a row, last with: Nova answered 500. The next try is in 40s."]);
@@ -357,6 +373,11 @@ mod tests {
             r::OWNER_MANAGED,
             r::NO_DESTINATION,
             r::RESTORED,
+            r::EPOCH_ENDED,
+            r::EXPIRED,
+            r::WITHDRAWN,
+            r::ALIVE_ELSEWHERE,
+            r::EVIDENCE_MISSING,
         ] {
             assert!(advice(reason, &host(json!({})), "c1").is_some(), "{reason}");
         }

@@ -5,7 +5,7 @@ use ::store::{
     StoreResult, migrate,
 };
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use std::{
     collections::BTreeMap,
@@ -115,5 +115,11 @@ impl Store for Hurt {
     }
     async fn prune_events(&self, before: Time) -> StoreResult<i64> {
         self.inner.prune_events(before).await
+    }
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
+        self.inner.observations(host).await
+    }
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
+        self.inner.prune_observations(before).await
     }
 }

@@ -1,13 +1,16 @@
 //! What an evacuation needs next.
 
+mod prove;
+
 use super::{guests, path, sending};
 use crate::{
     ClaimWish, Creation, Decision, Env, EventDraft, Fact, Intent, Next, Rank, Step,
-    contract::{Limit, wait},
+    attestation::{self, Attested},
+    contract::{Limit, Unchanged, wait},
     drain::{self, How},
     facts::{HostFacts, ServiceFacts},
     power,
-    proof::{self, Gap, Latch},
+    proof::{self, Latch},
     service,
     settle::{Settled, Standing, settle_all},
     status,
@@ -38,6 +41,10 @@ struct Run<'a> {
     creates: Vec<Creation>,
     /// Why the evidence does not suffice.
     gap: Option<String>,
+    /// Proven off in this pass.
+    proven: bool,
+    /// The attestation that it goes by in this pass.
+    attested: Option<Attested>,
 }
 
 /// Decides the next step of an evacuation.
@@ -61,9 +68,11 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
         limits: Vec::new(),
         creates: Vec::new(),
         gap: None,
+        proven: false,
+        attested: None,
     };
     let turn = run.turn(&settled);
-    let Run { mut status, mut evidence, mut events, mut claim, limits, creates, gap, .. } = run;
+    let Run { mut status, mut evidence, mut events, mut claim, limits, creates, gap, proven, attested, .. } = run;
     let (generation, now) = (ev.metadata.generation, env.now);
     let mut end = |status: &mut EvacuationStatus, ok: bool, reason: &'static str, message: String| {
         status.finished_at = Some(now);
@@ -88,12 +97,18 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
     status.observed_generation = generation;
     status.waiting = status::waiting(&next, ev.status.waiting.as_ref(), now);
     status::common(&mut status.conditions, &next, generation, now);
+    let by_whom = attested.as_ref().map(|a| format!("{}, for power epoch {}", a.in_words(), a.epoch)).unwrap_or_default();
     let sufficient = match (&gap, status.path) {
-        (Some(why), _) => (ConditionStatus::False, "ProofMissing", why.as_str()),
-        (None, EvacuationPath::Rebuild) => (ConditionStatus::True, "PowerOffObserved", ""),
-        (None, _) => (ConditionStatus::Unknown, "NotNeeded", ""),
+        (Some(why), _) => Some((ConditionStatus::False, "ProofMissing", why.as_str())),
+        (None, EvacuationPath::Rebuild) if attested.is_some() => Some((ConditionStatus::True, "Attested", by_whom.as_str())),
+        (None, EvacuationPath::Rebuild) if proven => Some((ConditionStatus::True, "PowerOffObserved", "")),
+        // Not asked in this pass: what was said last stands.
+        (None, EvacuationPath::Rebuild) if status.conditions.find("EvidenceSufficient").is_some() => None,
+        (None, _) => Some((ConditionStatus::Unknown, "NotNeeded", "")),
     };
-    status.conditions.set("EvidenceSufficient", sufficient.0, sufficient.1, sufficient.2, generation, now);
+    if let Some((holds, reason, message)) = sufficient {
+        status.conditions.set("EvidenceSufficient", holds, reason, message, generation, now);
+    }
     if status.finished_at.is_none() {
         status.conditions.set("Succeeded", ConditionStatus::Unknown, reasons::PROGRESSING, "", generation, now);
         status.progress = match &next {
@@ -101,7 +116,13 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
             _ => summary(&status.guests),
         };
     }
-    Decision { settle: settled.settlements, events, claim, limits, creates, ..Decision::new(status, evidence, next) }
+    if status.finished_at.is_some() {
+        attestation::used_up(&mut evidence, &env.owner_uid);
+    }
+    // Withdrawn before this is written down, it is not gone by.
+    let seen = facts.attestation.seen().filter(|a| matches!(next, Next::Step(_)) && attested.as_ref().is_some_and(|by| by.uid == a.uid));
+    let unchanged = seen.map(|a| Unchanged { kind: "FenceAttestation", name: a.name.clone(), version: a.version }).into_iter().collect();
+    Decision { settle: settled.settlements, events, claim, limits, creates, unchanged, ..Decision::new(status, evidence, next) }
 }
 
 /// `5 of 8 moved, 2 moving, 1 skipped`.
@@ -163,6 +184,11 @@ impl Run<'_> {
         }
         if self.ev.spec.cause == Cause::Automatic && path::is_back(&service, &self.status, self.facts, self.env) {
             return Turn::Ended(false, reasons::HOST_RETURNED, "the host reports again; it was not fenced, and nothing was moved".into());
+        }
+        match path::alive_elsewhere(&self.ev.spec, &self.status, self.facts, self.env) {
+            Ok(None) => {}
+            Ok(Some(who)) => return Turn::Ended(false, reasons::ALIVE_ELSEWHERE, format!("{who}; it was not fenced, and nothing was moved")),
+            Err(next) => return Turn::Next(next),
         }
         match path::choose(&self.ev.spec, &self.status, self.facts, self.env) {
             Err(next) => Turn::Next(next),
@@ -269,51 +295,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// `None`: proven off, by readings young enough to send requests on (S4, S5).
-    fn prove_off(&mut self, settled: &Settled) -> Option<Turn> {
-        let gap = match proof::proven_off(&self.env.evidence, self.facts, self.env.now, self.env.policy.proof_max_age_seconds) {
-            Ok(()) => return None,
-            Err(gap) => gap,
-        };
-        let host = &self.facts.host;
-        let nothing = "nothing is evacuated without proof that the host is off";
-        self.gap = Some(match &gap {
-            Gap::NoVerifiedLink => "no verified power link".into(),
-            Gap::ReadsOn(link) => format!("power reads on through {link}"),
-            Gap::Unreadable(what) => format!("power cannot be read: {what}"),
-            Gap::SecondReading(_) => "power read off once; the second reading is due".into(),
-        });
-        Some(Turn::Next(match gap {
-            Gap::NoVerifiedLink => power::no_link(self.facts),
-            Gap::Unreadable(what) => wait(
-                reasons::POWER_UNREADABLE,
-                format!("{nothing}: {what}. Unknown is never off: make the BMC of {host} reachable, or check its Credential"),
-                3,
-            ),
-            Gap::SecondReading(left) => wait(reasons::PROVING_OFF, "power reads off; a second reading 5 s after the first makes it a proof", left),
-            Gap::ReadsOn(link) => return Some(self.fence(Some(&link), settled)),
-        }))
-    }
-
-    /// Power reads off twice; its service must be silent as well, or the links speak of another machine.
-    fn prove_silent(&mut self, settled: &Settled) -> Option<Turn> {
-        let left = proof::still_reports(&self.env.evidence, self.env.policy.nova_report_interval_seconds, self.env.now)?;
-        let host = &self.facts.host;
-        self.gap = Some("power reads off, but its service still reports, or did a moment ago".into());
-        let epoch = self.evidence.epoch;
-        let fenced_in = self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by_uid == self.env.owner_uid).map(|l| l.epoch));
-        Some(match fenced_in {
-            Some(fenced) if fenced != epoch => self.fence(None, settled),
-            Some(_) => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3))),
-            None => {
-                let message = format!(
-                    "power of {host} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute"
-                );
-                Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3)))
-            }
-        })
-    }
-
     /// Powers it off. `link`: the one that reads on; without, all read off and the service lives.
     fn fence(&mut self, link: Option<&str>, settled: &Settled) -> Turn {
         let host = &self.facts.host;
@@ -365,7 +346,14 @@ impl Run<'_> {
         });
         let disabled_by_us = ours_before || service.enabled || disabled_before;
         let (by, by_uid) = (self.env.owner.clone(), self.env.owner_uid.clone());
-        self.evidence.latch = Some(Latch { epoch: self.evidence.epoch, by, by_uid, at: self.env.now, disabled_by_us });
+        self.evidence.latch = Some(Latch {
+            epoch: self.evidence.epoch,
+            by,
+            by_uid,
+            at: self.env.now,
+            disabled_by_us,
+            attested: self.attested.as_ref().map(Attested::in_words),
+        });
         if !service.enabled && service.forced_down {
             return Turn::Next(wait(reasons::PROGRESSING, "the host is fenced", 0));
         }

@@ -1,12 +1,14 @@
 //! Which way: drain, rebuild, or wait and say what is missing.
 
 use crate::{
-    Env, Next,
+    Env, Fact, Next, attestation,
     contract::wait,
     facts::{HostFacts, ServiceFacts},
-    liveness::{Liveness, liveness},
+    liveness::{Liveness, but_for_power, liveness},
+    proof::{self, Gap},
+    remediation::channels,
 };
-use schemas::v1::{EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
+use schemas::v1::{Cause, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
 
 /// From the power-off on, "up but power off" and "forced down" are of our making.
 fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
@@ -17,6 +19,19 @@ fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
 /// that nothing is done.
 pub(super) fn is_back(service: &ServiceFacts, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> bool {
     !is_fenced_by_us(status, env) && service.up && reported_since(facts, status.started_at)
+}
+
+/// Whether another channel calls a host alive that nobody asked to be evacuated, before anything was done to it: who, in words.
+pub(super) fn alive_elsewhere(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> Result<Option<String>, Next> {
+    if spec.cause != Cause::Automatic || is_fenced_by_us(status, env) {
+        return Ok(None);
+    }
+    let rule = spec.evidence.clone().unwrap_or_default();
+    match &facts.channels {
+        Fact::Seen(heard, _) => Ok(channels::alive(heard, &rule, env.now).map(|o| channels::alive_in_words(o, &rule))),
+        Fact::Absent(_) => Ok(None),
+        Fact::Unknown(why) => Err(wait(reasons::EVIDENCE_MISSING, format!("what other channels say of it cannot be read: {why}"), 3)),
+    }
 }
 
 /// The path of this pass. `Auto` decides anew on every pass, until the host is fenced for this evacuation.
@@ -35,14 +50,30 @@ pub(super) fn choose(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &H
             }
             Liveness::Alive => Ok(EvacuationPath::Drain),
             Liveness::Dead => Ok(EvacuationPath::Rebuild),
+            // All that is in doubt is its power, of which a person has spoken.
+            Liveness::InDoubt(_) if is_silent(facts, env) && attested(spec, facts, env).is_some() => Ok(EvacuationPath::Rebuild),
             Liveness::InDoubt(why) => {
-                let message = format!(
+                let mut message = format!(
                     "neither alive nor dead: {why}. To rebuild its guests whatever it is, evacuate with mode Rebuild: that fences it first; to move them while it lives, with mode LiveMigrate"
                 );
+                if is_silent(facts, env) {
+                    message = format!("{message}. {}", attestation::way_out(spec, &facts.host, env.evidence.epoch));
+                }
                 Err(wait(reasons::IN_DOUBT, message, 1))
             }
         },
     }
+}
+
+fn is_silent(facts: &HostFacts, env: &Env) -> bool {
+    but_for_power(facts, env.policy.nova_report_interval_seconds) == Liveness::Dead
+}
+
+/// The attestation that stands in for a proof that is impossible.
+pub(super) fn attested<'a>(spec: &EvacuationSpec, facts: &HostFacts, env: &'a Env) -> Option<&'a attestation::Attested> {
+    let max_age = env.policy.proof_max_age_seconds;
+    let impossible = matches!(proof::proven_off(&env.evidence, facts, env.now, max_age), Err(Gap::NoVerifiedLink | Gap::Unreadable(_)));
+    (impossible && attestation::is_accepted(spec)).then(|| attestation::stands(&env.evidence, facts, env.now, max_age).ok())?
 }
 
 /// Whether the service row moved between two reads since `start`.

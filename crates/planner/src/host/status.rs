@@ -25,6 +25,7 @@ pub fn fill(s: &mut HostStatus, host: &Object<v1::Host>, facts: &HostFacts, env:
     s.claim =
         env.claim.as_ref().filter(|(_, uid, _)| *uid != env.owner_uid).map(|(owner, ..)| HostClaim { owner: owner.clone(), purpose: String::new() });
     status::common(&mut s.conditions, next, generation, env.now);
+    let attested = evidence.latch.as_ref().and_then(|l| l.attested.clone());
     let (nova, power, fence, now) = (s.nova.clone(), s.power.state, s.fence.clone(), env.now);
     let mut set = |kind: &str, status: ConditionStatus, reason: &str, message: &str| s.conditions.set(kind, status, reason, message, generation, now);
     match &facts.service {
@@ -38,7 +39,10 @@ pub fn fill(s: &mut HostStatus, host: &Object<v1::Host>, facts: &HostFacts, env:
         PowerState::Unknown => set("PoweredOn", ConditionStatus::Unknown, reasons::POWER_UNREADABLE, ""),
     }
     match &fence {
-        Some(f) => set("Fenced", ConditionStatus::True, "PowerOffObserved", &format!("by {} in epoch {}", f.by, f.epoch)),
+        Some(f) => {
+            let (level, by) = attested.map_or(("PowerOffObserved", String::new()), |a| ("AttestedByHuman", format!(", on {a}")));
+            set("Fenced", ConditionStatus::True, level, &format!("by {} in epoch {}{by}", f.by, f.epoch));
+        }
         None => set("Fenced", ConditionStatus::False, "NotFenced", ""),
     }
     let schedulable = nova.as_ref().map_or(ConditionStatus::Unknown, |n| (n.status == "enabled" && n.state == "up").into());

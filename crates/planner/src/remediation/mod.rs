@@ -6,6 +6,7 @@
 //! which has its own proofs (S2–S6): nothing here is evidence of death.
 
 mod budget;
+pub mod channels;
 mod choice;
 mod pass;
 mod walk;

@@ -2,6 +2,7 @@
 
 use super::{
     budget::{self, Impact},
+    channels::{self, Heard},
     choice::{Choice, Unclear},
     walk::{Look, walk},
 };
@@ -32,6 +33,8 @@ pub struct HostRow {
     pub ended: Option<String>,
     /// Guests Nova shows on it; asked only for a host that would be evacuated.
     pub guests: Fact<usize>,
+    /// What was heard of it beside Nova.
+    pub heard: Heard,
 }
 
 /// A policy, and whether its hosts are due for a look.
@@ -146,9 +149,12 @@ pub fn pass(input: &Input) -> (Vec<HostVerdict>, Vec<PolicyVerdict>) {
     // Those of a policy that is not due keep what was last said of them.
     let due = |policy: &Result<&PolicyRow, Unclear>| policy.as_ref().map_or(true, |p| p.due);
     let all = input.hosts.iter().zip(chosen).zip(standing).filter(|((_, policy), _)| due(policy));
-    let hosts = all.map(|((row, policy), availability)| {
+    let hosts = all.map(|((row, policy), mut availability)| {
         let (policy, allowed) = match policy {
-            Ok(policy) => (Some(policy), host_allowed(row, policy, &availability, &answers[policy.policy.metadata.name.as_str()])),
+            Ok(policy) => {
+                availability.evidence = channels::tiers(row, &policy.policy.spec.evidence, input.now);
+                (Some(policy), host_allowed(row, policy, &availability, &answers[policy.policy.metadata.name.as_str()], input.now))
+            }
             Err(unclear) => (None, unclear.into()),
         };
         let down = availability.state == AvailabilityState::Down && allowed.status == ConditionStatus::True;
@@ -189,14 +195,14 @@ fn stand(row: &HostRow, policy: Option<&&PolicyRow>, input: &Input) -> Availabil
         up,
         off: (as_declared || switched_off_by(row).is_some()) && up != Some(true),
         ended: row.ended.is_some(),
-        returned: row.ended.as_deref() == Some(reasons::HOST_RETURNED),
+        returned: matches!(row.ended.as_deref(), Some(reasons::HOST_RETURNED | reasons::ALIVE_ELSEWHERE)),
         fenced: status.fence.is_some(),
     };
     walk(&old, &look, &policy.policy.spec.detection, input.now)
 }
 
 /// Whether something may be begun for this host.
-fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability, all: &Answer) -> Answer {
+fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability, all: &Answer, at: Time) -> Answer {
     let (name, recovery) = (&policy.policy.metadata.name, &policy.policy.spec.evacuation);
     let no = |reason: &'static str, message: String| Answer { status: ConditionStatus::False, reason, message };
     let host = &row.host.metadata.name;
@@ -236,6 +242,10 @@ fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability, all: &Ans
         row.open_operations.iter().find(|o| o.spec.r#type != HostOperationType::Drain).map(|o| format!("HostOperation/{}", o.metadata.name));
     if let Some(other) = operation.or_else(|| row.open_evacuation.clone()) {
         return no(reasons::CLAIMED, format!("{other} is under way on it"));
+    }
+    let held = channels::hold(host, &row.heard.observations, &policy.policy.spec.evidence, at);
+    if let Some((reason, message)) = held.filter(|_| now.state == AvailabilityState::Down) {
+        return no(reason, message);
     }
     if all.status != ConditionStatus::True {
         return Answer {

@@ -5,6 +5,7 @@ pub mod rebuild;
 
 use planner::{
     ClaimWish, Decision, Env, Fact, Intent, Next, Step,
+    attestation::{Attestation, Attested},
     facts::{Beat, Destination, Guest, HostFacts, LinkClass, LinkFacts, Move, ProviderFacts, ServiceFacts},
     proof::{EvidenceBody, OffReading},
 };
@@ -110,6 +111,8 @@ pub fn facts() -> HostFacts {
         guest_policies: Fact::Seen(Default::default(), at(0)),
         disks: Fact::Seen(GuestDisks::Shared, at(0)),
         microversion: Fact::Seen((2, 93), at(0)),
+        attestation: Fact::Absent(at(0)),
+        channels: Fact::Seen(Vec::new(), at(0)),
     }
 }
 
@@ -157,6 +160,17 @@ pub fn proven() -> EvidenceBody {
     EvidenceBody { off: vec![off("l1", -6, 0)], ..env().evidence }
 }
 
+/// A person's word that the host is dead in this epoch, good for an hour.
+pub fn attestation(epoch: i64) -> Attestation {
+    Attestation { name: "fa".into(), uid: "uid-fa".into(), by: "ann".into(), epoch, expires_at: at(3_600), version: 7 }
+}
+
+/// As evidence keeps it after looks from `first` to `last`.
+pub fn attested(epoch: i64, first: i64, last: i64) -> Attested {
+    let Attestation { name, uid, by, epoch, expires_at, .. } = attestation(epoch);
+    Attested { uid, name, by, epoch, expires_at, first_at: at(first), last_at: at(last), used_by: None }
+}
+
 /// An intent of ours that was written `age` seconds ago.
 pub fn intent(action: Step, state: OperationState, age: i64) -> Intent {
     Intent {
@@ -194,6 +208,7 @@ pub fn evacuation(mode: v1::EvacuationMode) -> Object<v1::EvacuationKind> {
         fence: Default::default(),
         local_disks: Default::default(),
         cause: Default::default(),
+        evidence: None,
         cancel: Default::default(),
     })
 }
@@ -348,6 +363,8 @@ pub fn restamp(facts: &mut HostFacts, now: Time) {
     touch(&mut facts.guest_policies, now);
     touch(&mut facts.disks, now);
     touch(&mut facts.microversion, now);
+    touch(&mut facts.attestation, now);
+    touch(&mut facts.channels, now);
     facts.links.iter_mut().for_each(|l| touch(&mut l.state, now));
     facts.elsewhere.values_mut().for_each(|g| touch(g, now));
     if let (Fact::Seen(service, _), Some(last)) = (&facts.service, facts.beats.last().cloned()) {

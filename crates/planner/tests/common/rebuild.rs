@@ -13,7 +13,7 @@ pub fn fenced_with(guests: Vec<Guest>, moves: Vec<Move>) -> Play<v1::EvacuationK
     let facts = HostFacts { service: Fact::Seen(fenced(), at(0)), links: vec![link("l1", PowerState::Off)], ..with(guests, moves) };
     let mut env = env();
     env.evidence = proven();
-    env.evidence.latch = Some(Latch { epoch: 1, by: env.owner.clone(), by_uid: UID.into(), at: at(-10), disabled_by_us: true });
+    env.evidence.latch = Some(Latch { epoch: 1, by: env.owner.clone(), by_uid: UID.into(), at: at(-10), disabled_by_us: true, attested: None });
     Play::new(evacuation(v1::EvacuationMode::Auto), facts, env)
 }
 

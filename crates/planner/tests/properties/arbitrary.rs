@@ -4,6 +4,7 @@
 use crate::common::*;
 use planner::{
     Env, Fact, Intent, Step,
+    attestation::{Attestation, Attested},
     contract::PowerCommand,
     facts::{Beat, GroupFacts, GroupRule, Guest, HostFacts, OtherMove, ProviderFacts, ServiceFacts},
     proof::{EvidenceBody, Latch},
@@ -11,7 +12,10 @@ use planner::{
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use schemas::{
     Object,
-    v1::{self, EvacuationMode, GuestDisks, GuestMove, GuestOutcome, HostOperationType, OperationState, PowerState, PowerWish},
+    v1::{
+        self, AttestationRule, Demand, EvacuationMode, EvidenceRule, GuestDisks, GuestMove, GuestOutcome, HostOperationType, Observation,
+        OperationState, PowerState, PowerWish, Says,
+    },
 };
 
 /// So many cases, or as many as `PROPTEST_CASES` says.
@@ -202,6 +206,19 @@ fn a_record() -> impl Strategy<Value = GuestMove> {
     })
 }
 
+fn an_observation() -> impl Strategy<Value = Observation> {
+    (any::<bool>(), select(vec![0i64, -59, -61, 30]), select(vec![30i64, 600])).prop_map(|(alive, seen, ttl_seconds)| Observation {
+        host: "a".into(),
+        channel: "probe".into(),
+        says: if alive { Says::Alive } else { Says::Silent },
+        observed_at: at(seen),
+        received_at: at(seen),
+        ttl_seconds,
+        by: "probe".into(),
+        detail: String::new(),
+    })
+}
+
 /// One thing that is different from the situation a case begins with.
 #[derive(Clone, Debug)]
 enum Twist {
@@ -224,6 +241,10 @@ enum Twist {
     Halted,
     Frozen,
     Latched(i64, bool),
+    /// Epoch, looks from and to, seconds until its end, and whether the BMC does not answer.
+    Attested(i64, i64, i64, i64, bool),
+    Heard(Fact<Vec<Observation>>),
+    Rule(EvidenceRule),
     Readings(i64, i64),
     LastCommand(i64),
     Life(i64),
@@ -262,6 +283,13 @@ fn a_twist() -> impl Strategy<Value = Twist> {
         1 => Just(Twist::Halted),
         1 => Just(Twist::Frozen),
         1 => (0..3i64, any::<bool>()).prop_map(|(epoch, ours)| Twist::Latched(epoch, ours)),
+        2 => (1..3i64, select(vec![-10i64, -5, -4]), select(vec![0i64, -5, -6, 2]), select(vec![3_600i64, 1, 0]), prop::bool::weighted(0.7))
+            .prop_map(|(epoch, first, last, left, dark)| Twist::Attested(epoch, first, last, left, dark)),
+        1 => seen(vec(an_observation(), 0..3)).prop_map(Twist::Heard),
+        1 => (select(vec![Demand::ServiceSilent, Demand::SecondChannelSilent]), any::<bool>()).prop_map(|(demand, refused)| {
+            let attestation = if refused { AttestationRule::Refused } else { AttestationRule::Accepted };
+            Twist::Rule(EvidenceRule { demand, attestation, ..EvidenceRule::default() })
+        }),
         2 => (-20..2i64, -10..2i64).prop_map(|(first, last)| Twist::Readings(first.min(last), last)),
         1 => (-20..2i64).prop_map(Twist::LastCommand),
         1 => (-30..2i64).prop_map(Twist::Life),
@@ -309,7 +337,22 @@ fn apply(case: &mut Case, twist: Twist) {
         Twist::Frozen => env.policy.operations = v1::Operations::Frozen,
         Twist::Latched(epoch, ours) => {
             let uid = if ours { UID } else { "uid-other" };
-            env.evidence.latch = Some(Latch { epoch, by: format!("Evacuation/{uid}"), by_uid: uid.into(), at: at(-100), disabled_by_us: ours });
+            env.evidence.latch =
+                Some(Latch { epoch, by: format!("Evacuation/{uid}"), by_uid: uid.into(), at: at(-100), disabled_by_us: ours, attested: None });
+        }
+        Twist::Attested(epoch, first, last, left, dark) => {
+            let expires_at = at(left);
+            facts.attestation = Fact::Seen(Attestation { expires_at, ..attestation(epoch) }, at(0));
+            env.evidence.attested = Some(Attested { expires_at, ..attested(epoch, first, last) });
+            if dark {
+                facts.links = facts.links.drain(..).map(blind).collect();
+            }
+        }
+        Twist::Heard(x) => facts.channels = x,
+        Twist::Rule(x) => {
+            if let Subject::Evacuation(ev) = subject {
+                ev.spec.evidence = Some(x);
+            }
         }
         Twist::Readings(first, last) => env.evidence.off = facts.links.iter().map(|l| off(&l.name, first, last)).collect(),
         Twist::LastCommand(t) => env.evidence.last_command_at = Some(at(t)),
@@ -453,7 +496,7 @@ pub fn case() -> impl Strategy<Value = Case> {
             EvacuationProof::Unproven => env.evidence,
             EvacuationProof::Proven => proven(),
             EvacuationProof::Fenced => {
-                let latch = Latch { epoch: 1, by: env.owner.clone(), by_uid: UID.into(), at: at(-10), disabled_by_us: true };
+                let latch = Latch { epoch: 1, by: env.owner.clone(), by_uid: UID.into(), at: at(-10), disabled_by_us: true, attested: None };
                 EvidenceBody { latch: matches!(subject, Subject::Evacuation(_)).then_some(latch), ..proven() }
             }
         };

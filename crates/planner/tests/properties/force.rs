@@ -11,7 +11,7 @@ use planner::{
     proof::EvidenceBody,
 };
 use proptest::prelude::*;
-use schemas::v1::{GuestDisks, HostOperationType, InitialiseMethod, LocalDisks, PowerState, RunningGuests};
+use schemas::v1::{AttestationRule, GuestDisks, HostOperationType, InitialiseMethod, LocalDisks, PowerState, RunningGuests};
 
 /// What a decision came to, whichever kind it was for.
 pub struct Outcome {
@@ -64,6 +64,20 @@ pub fn proof_by_the_letter(evidence: &EvidenceBody, facts: &HostFacts) -> bool {
     !chassis_on && (chassis || (!supplies.is_empty() && supplies.iter().all(|l| good(l))))
 }
 
+/// I4, written a second time: a person's word in place of a proof that is impossible.
+pub fn attested_by_the_letter(case: &Case, evidence: &EvidenceBody) -> bool {
+    let Subject::Evacuation(ev) = &case.subject else { return false };
+    let refused = ev.spec.evidence.as_ref().is_some_and(|rule| rule.attestation == AttestationRule::Refused);
+    let links = &case.facts.links;
+    let on = links.iter().any(|l| matches!(&l.state, Fact::Seen(PowerState::On, _)));
+    let impossible = links.iter().all(|l| !l.verified) || links.iter().any(|l| !l.verified || !matches!(l.state, Fact::Seen(..)));
+    let Fact::Seen(found, _) = &case.facts.attestation else { return false };
+    let Some(a) = &evidence.attested else { return false };
+    let looked = a.last_at.0 - a.first_at.0 >= 5_000_000 && (0..=5_000_999).contains(&(at(0).0 - a.last_at.0));
+    let counts = found.uid == a.uid && found.epoch == evidence.epoch && a.epoch == evidence.epoch && found.expires_at > at(0);
+    !refused && !on && impossible && looked && counts && a.used_by.is_some() && matches!(case.facts.service, Fact::Seen(..))
+}
+
 /// S9, written a second time.
 pub fn empty_by_the_letter(case: &Case) -> bool {
     let f = &case.facts;
@@ -109,7 +123,8 @@ proptest! {
         let out = decide(&case);
         let Next::Step(Step::Evacuate { server, destination, leave_stopped, records_before }) = &out.next else { return Ok(()) };
         let Subject::Evacuation(ev) = &case.subject else { panic!("only evacuations evacuate") };
-        prop_assert!(proof_by_the_letter(&out.evidence, &case.facts), "no proof of off: {:?}", out.evidence);
+        let dead = proof_by_the_letter(&out.evidence, &case.facts) || attested_by_the_letter(&case, &out.evidence);
+        prop_assert!(dead, "no proof of off: {:?}", out.evidence);
         let row = case.facts.service.seen().expect("its service was read");
         prop_assert!(row.forced_down && !row.enabled, "not fenced in Nova");
         prop_assert!(out.evidence.latch.as_ref().is_some_and(|l| l.epoch == out.evidence.epoch), "not latched in this epoch");
@@ -182,7 +197,7 @@ proptest! {
         let row = case.facts.service.seen().expect("its service was read");
         prop_assert!(*enabled == Some(false) || !row.enabled);
         prop_assert!(*enabled != Some(false) || reason.as_deref().is_some_and(|r| r.contains(US)), "S14: {reason:?}");
-        prop_assert!(proof_by_the_letter(&out.evidence, &case.facts));
+        prop_assert!(proof_by_the_letter(&out.evidence, &case.facts) || attested_by_the_letter(&case, &out.evidence));
         prop_assert!(matches!(case.subject, Subject::Evacuation(_)));
     }
 
@@ -219,4 +234,18 @@ proptest! {
             prop_assert_eq!(disruptive(&out.next), None);
         }
     }
+}
+
+/// What is said of attestations is worth something only if some are gone by.
+#[test]
+fn the_arbitrary_cases_reach_evacuations_on_a_persons_word() {
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+    let mut runner = TestRunner::deterministic();
+    let all = (0..20_000).map(|_| case().new_tree(&mut runner).unwrap().current());
+    let by_word = |case: &Case| {
+        let out = decide(case);
+        matches!(out.next, Next::Step(Step::Evacuate { .. })) && !proof_by_the_letter(&out.evidence, &case.facts)
+    };
+    let reached = all.filter(by_word).count();
+    assert!(reached >= 20, "{reached}");
 }

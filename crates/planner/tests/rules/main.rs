@@ -1,5 +1,7 @@
 //! The rules S2 to S14, one table per rule.
 
+mod attestation;
+mod channels;
 #[path = "../common/mod.rs"]
 mod common;
 mod guest_policy;

@@ -20,6 +20,7 @@ fn host(name: &str, up: bool) -> HostRow {
         last_operation: None,
         ended: None,
         guests: Fact::Seen(3, at(0)),
+        heard: Default::default(),
     }
 }
 

@@ -145,7 +145,7 @@ fn any_sign_of_life_ends_the_epoch_and_voids_the_proof() {
 
 #[test]
 fn a_fenced_host_that_shows_life_leaves_the_epoch_of_its_fence_even_without_readings() {
-    let latch = Latch { epoch: 1, by: "Evacuation/x".into(), by_uid: "x".into(), at: at(-60), disabled_by_us: true };
+    let latch = Latch { epoch: 1, by: "Evacuation/x".into(), by_uid: "x".into(), at: at(-60), disabled_by_us: true, attested: None };
     let fenced = EvidenceBody { latch: Some(latch), ..env().evidence };
     let life = absorb(&fenced, &read_at(vec![link("l1", On)], 0), at(0));
     assert_eq!(life.epoch, 2);

@@ -95,7 +95,7 @@ fn a_fenced_host_keeps_its_latch_and_its_forced_down_while_it_is_held() {
         planner::facts::HostFacts { service: Fact::Seen(forced, at(0)), beats: vec![beat(-10, "u-1", false), beat(0, "u0", false)], ..facts() };
     let mut env = env();
     env.intents = vec![theirs()];
-    env.evidence.latch = Some(Latch { epoch: 1, by: "Evacuation/x".into(), by_uid: "x".into(), at: at(-100), disabled_by_us: true });
+    env.evidence.latch = Some(Latch { epoch: 1, by: "Evacuation/x".into(), by_uid: "x".into(), at: at(-100), disabled_by_us: true, attested: None });
     let mut play: Play<HostOperation> = Play::new(operation(HostOperationType::PowerOn), facts, env);
     assert_eq!(waits(play.pass()).0, reasons::SERVICE_DOWN, "what it reported before that command may be of its last life");
     play.pass_time(10);

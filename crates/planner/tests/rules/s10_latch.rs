@@ -13,7 +13,7 @@ use schemas::{
 };
 
 fn latch(by_uid: &str, disabled_by_us: bool) -> Latch {
-    Latch { epoch: 1, by: "Evacuation/mine".into(), by_uid: by_uid.into(), at: at(-100), disabled_by_us }
+    Latch { epoch: 1, by: "Evacuation/mine".into(), by_uid: by_uid.into(), at: at(-100), disabled_by_us, attested: None }
 }
 
 fn rebuild(facts: HostFacts) -> Play<v1::EvacuationKind> {

@@ -4,7 +4,7 @@
 mod state;
 
 use async_trait::async_trait;
-use schemas::{DynObject, Time};
+use schemas::{DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use state::State;
 use std::{
@@ -130,5 +130,13 @@ impl Store for ModelStore {
 
     async fn prune_events(&self, before: Time) -> StoreResult<i64> {
         Ok(self.lock().prune_events(before))
+    }
+
+    async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
+        Ok(self.lock().observations.values().filter(|o| host.is_none_or(|h| h == o.host)).cloned().collect())
+    }
+
+    async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
+        Ok(self.lock().prune_observations(before))
     }
 }

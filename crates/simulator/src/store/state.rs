@@ -2,7 +2,7 @@
 
 use schemas::{
     DynObject, Time,
-    v1::{OperationState, Operations},
+    v1::{Observation, OperationState, Operations},
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -46,6 +46,7 @@ enum Undo {
     Claim(String, Option<ClaimRow>),
     Evidence(String, Option<Evidence>),
     Secret(String, Option<BTreeMap<String, SecretString>>),
+    Observation((String, String), Option<Observation>),
 }
 
 /// All tables.
@@ -59,6 +60,8 @@ pub(super) struct State {
     pub evidence: BTreeMap<String, Evidence>,
     pub secrets: BTreeMap<String, BTreeMap<String, SecretString>>,
     pub leases: BTreeMap<String, LeaseRow>,
+    /// By host and channel.
+    pub observations: BTreeMap<(String, String), Observation>,
     /// Series → when it was last seen, and the event; with the uid it is about.
     events: BTreeMap<String, (Time, String, DynObject)>,
 }
@@ -82,6 +85,7 @@ impl State {
             evidence: BTreeMap::new(),
             secrets: BTreeMap::new(),
             leases: BTreeMap::from([(CONTROLLER_LEASE.to_string(), LeaseRow::default())]),
+            observations: BTreeMap::new(),
             events: BTreeMap::new(),
         }
     }
@@ -153,6 +157,13 @@ impl State {
                     let old = self.evidence.insert(host.clone(), Evidence { version: current + 1, body });
                     undo.push(Undo::Evidence(host, old));
                 }
+                Op::PutObservation(o) => {
+                    let place = (o.host.clone(), o.channel.clone());
+                    if self.observations.get(&place).is_none_or(|known| known.observed_at < o.observed_at) {
+                        let old = self.observations.insert(place.clone(), o);
+                        undo.push(Undo::Observation(place, old));
+                    }
+                }
                 Op::PutSecret { name, data } => {
                     let old = self.secrets.insert(name.clone(), data);
                     undo.push(Undo::Secret(name, old));
@@ -167,7 +178,7 @@ impl State {
     }
 
     fn take_back(&mut self, step: Undo) {
-        fn put<T>(table: &mut BTreeMap<String, T>, key: String, old: Option<T>) {
+        fn put<K: Ord, T>(table: &mut BTreeMap<K, T>, key: K, old: Option<T>) {
             match old {
                 Some(old) => drop(table.insert(key, old)),
                 None => drop(table.remove(&key)),
@@ -178,6 +189,7 @@ impl State {
             Undo::Claim(host, old) => put(&mut self.claims, host, old),
             Undo::Evidence(host, old) => put(&mut self.evidence, host, old),
             Undo::Secret(name, old) => put(&mut self.secrets, name, old),
+            Undo::Observation(place, old) => put(&mut self.observations, place, old),
         }
     }
 
@@ -344,6 +356,12 @@ impl State {
 
     pub fn event(&self, name: &str) -> Option<&DynObject> {
         self.events.get(name).map(|(.., event)| event)
+    }
+
+    pub fn prune_observations(&mut self, before: Time) -> i64 {
+        let all = self.observations.len();
+        self.observations.retain(|_, o| o.received_at >= before);
+        count(all - self.observations.len())
     }
 
     pub fn prune_events(&mut self, before: Time) -> i64 {

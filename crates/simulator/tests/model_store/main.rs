@@ -117,6 +117,7 @@ async fn step(store: &impl Store, model: &ModelStore, controllers: &mut Controll
         Command::Prune(back) => {
             let before = now.plus_seconds(-back);
             prop_assert_eq!(store.prune_events(before).await.unwrap(), model.prune_events(before).await.unwrap());
+            prop_assert_eq!(store.prune_observations(before).await.unwrap(), model.prune_observations(before).await.unwrap());
         }
     }
     Ok(())
@@ -141,7 +142,9 @@ async fn compare(store: &impl Store, model: &ModelStore) -> Result<(), TestCaseE
     prop_assert_eq!(store.claims().await.unwrap(), model.claims().await.unwrap());
     prop_assert_eq!(store.lease(CONTROLLER_LEASE).await.unwrap(), model.lease(CONTROLLER_LEASE).await.unwrap());
     prop_assert_eq!(store.lease("nothing").await.map_err(bare), model.lease("nothing").await.map_err(bare));
+    prop_assert_eq!(store.observations(None).await.unwrap(), model.observations(None).await.unwrap());
     for host in HOSTS {
+        prop_assert_eq!(store.observations(Some(host)).await.unwrap(), model.observations(Some(host)).await.unwrap());
         prop_assert_eq!(store.claim(host).await.unwrap(), model.claim(host).await.unwrap());
         let (real, wanted): (Evidence, Evidence) = (store.evidence(host).await.unwrap(), model.evidence(host).await.unwrap());
         prop_assert_eq!(real, wanted);

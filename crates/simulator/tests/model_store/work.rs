@@ -1,7 +1,10 @@
 //! Random work of several controllers and an API server.
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use schemas::DynObject;
+use schemas::{
+    DynObject, Time,
+    v1::{Observation, Says},
+};
 use secrecy::SecretString;
 use serde_json::json;
 use simulator::ModelStore;
@@ -51,6 +54,8 @@ pub enum Wish {
     AtVersion(&'static str, usize, Version),
     Limit(Option<usize>, i64),
     Evidence(usize, u8, Version),
+    /// Host, channel, and when it was seen.
+    Observe(usize, usize, i64),
     Secret(usize, u8),
     NoSecret(usize),
 }
@@ -95,6 +100,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => (kind(), host(), version()).prop_map(|(k, n, v)| Wish::AtVersion(k, n, v)),
         1 => (proptest::option::of(host()), 0..4i64).prop_map(|(h, m)| Wish::Limit(h, m)),
         2 => (host(), any::<u8>(), version()).prop_map(|(h, x, v)| Wish::Evidence(h, x, v)),
+        2 => (host(), 0..2usize, 0..20i64).prop_map(|(h, c, at)| Wish::Observe(h, c, at)),
         1 => (host(), any::<u8>()).prop_map(|(h, x)| Wish::Secret(h, x)),
         1 => host().prop_map(Wish::NoSecret),
     ]
@@ -201,6 +207,16 @@ impl Wish {
                 let present = model.evidence(HOSTS[*host]).await.unwrap().version;
                 Op::PutEvidence { host: HOSTS[*host].into(), expected: v.of(present), body: json!({"x": x}) }
             }
+            Wish::Observe(host, channel, seconds) => Op::PutObservation(Observation {
+                host: HOSTS[*host].into(),
+                channel: format!("channel-{channel}"),
+                says: if seconds % 2 == 0 { Says::Alive } else { Says::Silent },
+                observed_at: Time(1_800_000_000_000_000).plus_seconds(*seconds),
+                received_at: Time(1_800_000_000_000_000).plus_seconds(seconds + 1),
+                ttl_seconds: 60,
+                by: "probe".into(),
+                detail: format!("seen at {seconds}"),
+            }),
             Wish::Secret(n, x) => {
                 Op::PutSecret { name: HOSTS[*n].into(), data: BTreeMap::from([("password".into(), SecretString::from(format!("p{x}")))]) }
             }

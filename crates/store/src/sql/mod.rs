@@ -1,6 +1,7 @@
 //! The statements, over `super::Conn` of whichever database this is compiled for.
 
 pub(crate) mod lease;
+pub(crate) mod observations;
 pub(crate) mod read;
 pub(crate) mod rekey;
 pub(crate) mod require;

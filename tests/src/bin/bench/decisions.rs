@@ -28,6 +28,7 @@ fn host(n: usize) -> HostRow {
         last_operation: None,
         ended: None,
         guests: Fact::not_asked(),
+        heard: Default::default(),
     }
 }
 

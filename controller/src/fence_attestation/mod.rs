@@ -1,0 +1,5 @@
+//! FenceAttestation.
+
+mod observe;
+
+pub(crate) use observe::FenceAttestationReconciler;

@@ -1,0 +1,96 @@
+//! Whether requests may be sent: the host is proven off, or attested dead, and silent.
+
+use super::{Run, Turn};
+use crate::{
+    EventDraft, Next,
+    attestation::{self, Attested, Missing},
+    contract::wait,
+    power,
+    proof::{self, Gap},
+    settle::Settled,
+};
+use schemas::v1::reasons;
+
+impl Run<'_> {
+    /// `None`: proven off, by readings young enough to send requests on (S4, S5).
+    pub(super) fn prove_off(&mut self, settled: &Settled) -> Option<Turn> {
+        let gap = match proof::proven_off(&self.env.evidence, self.facts, self.env.now, self.env.policy.proof_max_age_seconds) {
+            Ok(()) => {
+                self.proven = true;
+                return None;
+            }
+            Err(gap) => gap,
+        };
+        if matches!(gap, Gap::NoVerifiedLink | Gap::Unreadable(_)) && attestation::is_accepted(&self.ev.spec) {
+            match attestation::stands(&self.env.evidence, self.facts, self.env.now, self.env.policy.proof_max_age_seconds) {
+                Ok(attested) => {
+                    self.go_by(attested.clone());
+                    return None;
+                }
+                Err(Missing::SecondLook(left)) => {
+                    self.gap = Some("attested; a second look is due".into());
+                    let message =
+                        "power cannot be read, and a person states that the host is dead; a second look in which nothing speaks against it is due";
+                    return Some(Turn::Next(wait(reasons::PROVING_OFF, message, left.min(3))));
+                }
+                Err(Missing::None) => {}
+            }
+        }
+        let host = &self.facts.host;
+        let way_out = attestation::way_out(&self.ev.spec, host, self.evidence.epoch);
+        let nothing = "nothing is evacuated without proof that the host is off";
+        self.gap = Some(match &gap {
+            Gap::NoVerifiedLink => "no verified power link".into(),
+            Gap::ReadsOn(link) => format!("power reads on through {link}"),
+            Gap::Unreadable(what) => format!("power cannot be read: {what}"),
+            Gap::SecondReading(_) => "power read off once; the second reading is due".into(),
+        });
+        Some(Turn::Next(match gap {
+            Gap::NoVerifiedLink => match power::no_link(self.facts) {
+                Next::Wait { reason, message, .. } => wait(reason, format!("{message}. {way_out}"), 10),
+                other => other,
+            },
+            Gap::Unreadable(what) => wait(
+                reasons::POWER_UNREADABLE,
+                format!("{nothing}: {what}. Unknown is never off: make the BMC of {host} reachable, or check its Credential. {way_out}"),
+                3,
+            ),
+            Gap::SecondReading(left) => wait(reasons::PROVING_OFF, "power reads off; a second reading 5 s after the first makes it a proof", left),
+            Gap::ReadsOn(link) => return Some(self.fence(Some(&link), settled)),
+        }))
+    }
+
+    /// Goes by a person's word; the event is told once.
+    fn go_by(&mut self, attested: Attested) {
+        if attested.used_by.as_ref().is_none_or(|(_, uid)| *uid != self.env.owner_uid) {
+            let note = format!("goes by {}, for power epoch {}", attested.in_words(), attested.epoch);
+            self.events.push(EventDraft { warning: true, reason: "Attested", note });
+        }
+        attestation::used(&mut self.evidence, &self.env.owner, &self.env.owner_uid);
+        self.attested = Some(attested);
+    }
+
+    /// Power reads off twice; its service must be silent as well, or the links speak of another machine.
+    pub(super) fn prove_silent(&mut self, settled: &Settled) -> Option<Turn> {
+        let left = proof::still_reports(&self.env.evidence, self.env.policy.nova_report_interval_seconds, self.env.now)?;
+        let host = &self.facts.host;
+        if self.attested.take().is_some() {
+            self.gap = Some("attested, but its service still reports, or did a moment ago".into());
+            let message = format!("a person states that {host} is dead, but its service still reports, or did a moment ago; find out what reports");
+            return Some(Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3))));
+        }
+        self.gap = Some("power reads off, but its service still reports, or did a moment ago".into());
+        let epoch = self.evidence.epoch;
+        let fenced_in = self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by_uid == self.env.owner_uid).map(|l| l.epoch));
+        Some(match fenced_in {
+            Some(fenced) if fenced != epoch => self.fence(None, settled),
+            Some(_) => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3))),
+            None => {
+                let message = format!(
+                    "power of {host} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute"
+                );
+                Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3)))
+            }
+        })
+    }
+}
