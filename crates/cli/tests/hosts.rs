@@ -193,6 +193,7 @@ async fn cancelling_a_host_cancels_all_that_is_open_on_it_and_nothing_else() {
     let lists = Mock::given(path("/v1/evacuations")).and(query_param("fieldSelector", "spec.hostRef.name=c1"));
     lists.respond_with(ok(&list(&[over, running.clone()]))).mount(&server).await;
     on(&server, "GET", "/v1/hostoperations", ok(&list(&[]))).await;
+    on(&server, "GET", "/v1/fenceattestations", ok(&list(&[]))).await;
     on(&server, "GET", "/v1/evacuations/ev1", ok(&running)).await;
     on(&server, "PUT", "/v1/evacuations/ev1", ok(&running)).await;
     let ran = run(&server, &["cancel", "c1"]).await;

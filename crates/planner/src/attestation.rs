@@ -92,10 +92,11 @@ fn quiet_since(facts: &HostFacts) -> Result<Option<Time>, ()> {
     if facts.links.iter().any(|l| l.state.seen() == Some(&PowerState::On)) {
         return Err(());
     }
-    // A link that nobody could look up might read on.
+    // A link that nobody could look up might read on; and where nobody is heard a silence may be Nova's own (I5).
     let listed = facts.links.iter().all(|l| !l.uid.is_empty());
+    let heard = facts.beats.last().is_some_and(|b| b.conductor_up && b.others_up);
     match &facts.service {
-        Fact::Seen(_, at) if listed => Ok(Some(*at)),
+        Fact::Seen(_, at) if listed && heard => Ok(Some(*at)),
         _ => Ok(None),
     }
 }

@@ -408,6 +408,8 @@ fn situation() -> impl Strategy<Value = (HostFacts, EvacuationProof)> {
         let provider = ProviderFacts { disabled_trait: true, foreign_consumers: vec![("c1".to_string(), lives)] };
         HostFacts { provider: Fact::Seen(provider, at(0)), ..empty() }
     };
+    // Its BMC died with it, and a person says so.
+    let dark = HostFacts { links: vec![blind(link("l1", PowerState::Off))], attestation: Fact::Seen(attestation(1), at(0)), ..ready.clone() };
     let broken = Guest { vm_state: "error".into(), power_state: 4, ..guest("g0") };
     let alive = prop_oneof![
         Just(full(facts())),
@@ -427,6 +429,7 @@ fn situation() -> impl Strategy<Value = (HostFacts, EvacuationProof)> {
         1 => Just((HostFacts { links: off(), ..full(dead()) }, Unproven)),
         1 => Just((HostFacts { links: off(), ..full(dead()) }, Proven)),
         3 => Just((ready.clone(), Fenced)),
+        1 => Just((dark, Attested)),
         1 => Just((HostFacts { disks: Fact::Seen(GuestDisks::Local, at(0)), ..ready.clone() }, Fenced)),
         1 => Just((HostFacts { moves: Fact::Seen(vec![record(1, "live-migration", "running", "g0")], at(0)), ..ready.clone() }, Fenced)),
         1 => select(vec![(2u32, 93u32), (2, 95)]).prop_map(move |v| {
@@ -441,6 +444,7 @@ enum EvacuationProof {
     Unproven,
     Proven,
     Fenced,
+    Attested,
 }
 
 fn subject() -> impl Strategy<Value = Subject> {
@@ -495,9 +499,13 @@ pub fn case() -> impl Strategy<Value = Case> {
         env.evidence = match proof {
             EvacuationProof::Unproven => env.evidence,
             EvacuationProof::Proven => proven(),
-            EvacuationProof::Fenced => {
+            EvacuationProof::Fenced | EvacuationProof::Attested => {
                 let latch = Latch { epoch: 1, by: env.owner.clone(), by_uid: UID.into(), at: at(-10), disabled_by_us: true, attested: None };
-                EvidenceBody { latch: matches!(subject, Subject::Evacuation(_)).then_some(latch), ..proven() }
+                let latch = matches!(subject, Subject::Evacuation(_)).then_some(latch);
+                match proof {
+                    EvacuationProof::Attested => EvidenceBody { latch, attested: Some(attested(1, -10, 0)), ..env.evidence },
+                    _ => EvidenceBody { latch, ..proven() },
+                }
             }
         };
         let mut case = Case { facts, env, subject };

@@ -75,7 +75,8 @@ pub fn attested_by_the_letter(case: &Case, evidence: &EvidenceBody) -> bool {
     let Some(a) = &evidence.attested else { return false };
     let looked = a.last_at.0 - a.first_at.0 >= 5_000_000 && (0..=5_000_999).contains(&(at(0).0 - a.last_at.0));
     let counts = found.uid == a.uid && found.epoch == evidence.epoch && a.epoch == evidence.epoch && found.expires_at > at(0);
-    !refused && !on && impossible && looked && counts && a.used_by.is_some() && matches!(case.facts.service, Fact::Seen(..))
+    let heard = case.facts.beats.last().is_some_and(|b| b.conductor_up && b.others_up);
+    !refused && heard && !on && impossible && looked && counts && a.used_by.is_some() && matches!(case.facts.service, Fact::Seen(..))
 }
 
 /// S9, written a second time.

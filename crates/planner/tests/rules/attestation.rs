@@ -21,6 +21,12 @@ fn bmc_died() -> HostFacts {
     dark(vec![blind(link("l1", Off))])
 }
 
+fn unheard(change: fn(&mut planner::facts::Beat)) -> HostFacts {
+    let mut facts = bmc_died();
+    facts.beats.iter_mut().for_each(change);
+    facts
+}
+
 fn at_time(facts: &HostFacts, when: i64) -> HostFacts {
     let mut facts = facts.clone();
     restamp(&mut facts, at(when));
@@ -94,6 +100,9 @@ fn where_it_stands_in_for_a_proof_and_where_it_does_not() {
             Some(Err("PowerUnreadable")),
         ),
         ("withdrawn, or never made", HostFacts { attestation: Fact::Absent(at(0)), ..bmc_died() }, Some(Err("PowerUnreadable"))),
+        ("no conductor is up", unheard(|b| b.conductor_up = false), Some(Err("PowerUnreadable"))),
+        ("no other compute is up", unheard(|b| b.others_up = false), Some(Err("PowerUnreadable"))),
+        ("its row was never watched", HostFacts { beats: Vec::new(), ..bmc_died() }, Some(Err("PowerUnreadable"))),
         ("not known", HostFacts { attestation: Fact::Unknown("the store".into()), ..bmc_died() }, Some(Err("PowerUnreadable"))),
     ];
     for (what, facts, want) in cases {
@@ -166,6 +175,7 @@ fn an_attested_host_is_fenced_in_nova_and_its_guests_are_rebuilt_on_the_word_of_
     let latch = play.env.evidence.latch.clone().unwrap();
     assert_eq!((latch.epoch, latch.attested.as_deref()), (1, Some("FenceAttestation/fa of ann")));
     play.service_written(ServiceFacts { updated_at: "u1".into(), ..fenced() });
+    play.facts.beats = vec![planner::facts::Beat { at: play.env.now, ..beat(0, "u1", false) }];
     play.pass_time(1);
     assert!(matches!(comes_to(&mut play), Ok(Step::Evacuate { .. })));
     let sufficient = play.object.status.conditions.iter().find(|c| c.r#type == "EvidenceSufficient").unwrap().clone();
@@ -304,6 +314,7 @@ fn an_evacuation_that_ends_takes_the_attestation_it_went_by_along() {
     let mut play = rebuild(bmc_died());
     comes_to(&mut play).unwrap();
     play.service_written(ServiceFacts { updated_at: "u1".into(), ..fenced() });
+    play.facts.beats = vec![planner::facts::Beat { at: play.env.now, ..beat(0, "u1", false) }];
     play.facts.guests = Fact::Seen(vec![], at(0));
     play.pass_time(1);
     let mut ended = false;
