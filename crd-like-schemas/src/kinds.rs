@@ -126,6 +126,7 @@ pub static KINDS: &[KindInfo] = &[
         col("GUESTS", Cell::At("/status/guests/total")),
         wide("RUNNING", Cell::At("/status/guests/running")),
         wide("AVAILABILITY", Cell::At("/status/availability/state")),
+        wide("DOMAIN", Cell::At("/spec/failureDomain")),
         wide("LIVENESS", Cell::At("/status/nova/liveness")),
         wide("WANT", Cell::At("/spec/power")),
         wide("EPOCH", Cell::At("/status/epoch")),
@@ -170,6 +171,13 @@ pub static KINDS: &[KindInfo] = &[
         col("REASON", Cell::Reason("RemediationAllowed")),
         wide("BEGUN", Cell::At("/status/begun")),
         wide("SELECTOR", Cell::At("/spec/selector")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::FailureDomain, &["fd", "failuredomain"], one_shot: false, read_only: false, &[
+        col("TYPE", Cell::At("/spec/type")),
+        col("PARENT", Cell::At("/spec/parentRef/name")),
+        col("HOSTS", Cell::At("/status/hosts")),
+        col("DOWN", Cell::At("/status/down")),
         col("AGE", Cell::Age),
     ]),
     kind!(v1::HostOperation, &["hop", "hostoperation"], one_shot: true, read_only: false, &[

@@ -106,7 +106,7 @@ impl Registry {
         if let Some(same) = admit::create(self.store.as_ref(), kind, &object).await? {
             return Ok(Created { object: same, existed: true });
         }
-        let mut ops = Vec::new();
+        let mut ops = admit::guards(self.store.as_ref(), kind, None, &object).await?;
         if kind.kind == "Credential" {
             object.status = credential_status(secret, &new_fingerprint(), 1, now);
             ops.push(Op::PutSecret { name: object.metadata.name.clone(), data: secret.clone() });
@@ -145,6 +145,7 @@ impl Registry {
         }
         if new.spec != old.spec {
             admit::update(self.store.as_ref(), kind, &old, &new).await?;
+            ops.extend(admit::guards(self.store.as_ref(), kind, Some(&old), &new).await?);
         }
         ops.push(Op::Update { object: new, expected });
         let done = self.store.commit(Guard::Open, now, ops).await?;

@@ -4,6 +4,7 @@ pub mod cluster_policy;
 pub mod credential;
 pub mod evacuation;
 pub mod event;
+pub mod failure_domain;
 pub mod host;
 pub mod host_operation;
 pub mod lease;
@@ -20,6 +21,7 @@ pub use evacuation::{
     Cause, EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks,
 };
 pub use event::{Event, EventSpec, EventStatus};
+pub use failure_domain::{FailureDomain, FailureDomainSpec, FailureDomainStatus, FailureDomainType};
 pub use host::{
     Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState,
     NovaStatus, PowerState, PowerWish, Retry, Schedulable, StoppedGuests, Waiting,
@@ -32,6 +34,7 @@ pub use operation::{Operation, OperationSpec, OperationState, OperationStatus};
 pub use power_device::{DeviceType, Endpoint, PowerDevice, PowerDeviceSpec, PowerDeviceStatus, Protocol};
 pub use power_link::{Binding, LinkIdentity, LinkRole, PowerLink, PowerLinkSpec, PowerLinkStatus, VerifiedBy};
 pub use remediation_policy::{
-    AutomaticEvacuation, Detection, Recovery, RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus, StormLimits, Watching,
+    AutomaticEvacuation, Detection, DomainLimit, PowerOnReturn, Recovery, RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus, Restart,
+    ReturnMode, ReturnToService, Storm, StormLimits, Watching,
 };
 pub use task::{Task, TaskSpec, TaskStatus};

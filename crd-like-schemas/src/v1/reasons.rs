@@ -99,6 +99,18 @@ reasons! {
     SWITCHED_OFF = "SwitchedOff";
     /// It was evacuated without a person, and stays as it is until it was back.
     RECOVERY_ENDED = "RecoveryEnded";
+    /// A storm ended a moment ago: nothing is begun before `limits.cooldownSeconds` have passed.
+    COOLDOWN = "StormCooldown";
+    /// As much was begun within the last hour as `limits.maxBeginsPerHour` allows.
+    RATE_LIMIT = "RateLimit";
+    /// More hosts of one failure domain are down than the policy allows.
+    DOMAIN_LIMIT = "FailureDomainLimit";
+    /// More hosts are down than the policy allows, for so long that only the rate is limited.
+    HOLD_EXPIRED = "StormHoldExpired";
+    /// The host is not brought back without a person: that failed, or it was too often.
+    QUARANTINED = "Quarantined";
+    /// Its service has to be up for a while before it is enabled.
+    PROVING_UP = "ProvingUp";
     /// Something failed and will be tried again.
     RETRYING = "Retrying";
 }

@@ -4,7 +4,7 @@
 //! by priority, each with its own record → outcome per guest. A host that is alive is drained.
 
 mod decide;
-mod guests;
+pub(crate) mod guests;
 mod path;
 
 pub use decide::decide;

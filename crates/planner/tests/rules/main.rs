@@ -3,6 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod remediation;
+mod remediation_knowledge;
+mod remediation_limits;
+mod remediation_restart;
+mod remediation_return;
 mod s02_liveness;
 mod s03_links;
 mod s04_proof;
