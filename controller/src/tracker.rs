@@ -117,6 +117,7 @@ impl Tracker {
                 open_evacuation: evacuations.remove(&name),
                 last_operation: self.last_operation(&host).await?,
                 ended: self.ended(&host).await?,
+                last_evacuation: self.last_evacuation(&host).await?,
                 operation_ended: self.operation_ended(&host).await?,
                 guests: Fact::not_asked(),
                 host,
@@ -156,6 +157,17 @@ impl Tracker {
         use AvailabilityState::{Recovered, Recovering};
         let Some(availability) = host.status.availability.as_ref().filter(|a| matches!(a.state, Recovering | Recovered)) else { return Ok(None) };
         self.end_of("Evacuation", availability.evacuation.as_deref()).await
+    }
+
+    /// The latest evacuation of a host that was evacuated without a person.
+    async fn last_evacuation(&self, host: &Object<v1::Host>) -> Result<Option<String>, String> {
+        if host.status.availability.as_ref().is_none_or(|a| a.state != AvailabilityState::Recovered) {
+            return Ok(None);
+        }
+        let query = ListQuery { host: Some(host.metadata.name.clone()), ..Default::default() };
+        let all = self.shared.store.list("Evacuation", query).await.map_err(text)?.items;
+        // They follow each other, so the last one written is the newest, whatever clocks say.
+        Ok(all.into_iter().max_by_key(|o| o.metadata.revision()).map(|newest| newest.metadata.name))
     }
 
     /// The reason that the automatic restart or return of a host ended with, if it is over.

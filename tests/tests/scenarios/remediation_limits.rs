@@ -8,6 +8,7 @@ use registry::RegistryError;
 use schemas::DynObject;
 use serde_json::{Value, json};
 use simulator::HostFault;
+use store::Store;
 use workspace_tests::{condition, reason};
 
 /// Racks `r1` with `a`, `b`, `c`, and `r2` with `d`, `e`, in one room.

@@ -7,6 +7,7 @@ use crate::{
 use cloud::ServiceChange;
 use serde_json::{Value, json};
 use simulator::{Call, CallKind, HostFault};
+use store::Store;
 use workspace_tests::reason;
 
 /// One host may be down, and comes back by itself.
@@ -181,4 +182,22 @@ async fn the_next_leader_brings_a_host_back_that_the_one_before_had_begun_to() {
     assert_eq!(s.rig.list("HostOperation").await.iter().filter(|o| o.metadata.name.starts_with("auto-return")).count(), 1);
     assert_eq!(s.runs_on(&guest), [s.home(&guest)]);
     s.nothing_ran_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_a_person_evacuated_once_more_is_that_persons() {
+    let s = returning(json!({"powerOn": "Never"})).await;
+    host_is(&s, "a", "Up").await;
+    dies_and_is_recovered(&s, 1).await;
+    host_is(&s, "a", "Recovered").await;
+    let ev = s.evacuate("a", json!({})).await;
+    s.succeeds("Evacuation", &ev).await;
+
+    s.press("a", power::Command::On);
+    let host = s.wait("Host", "a", "left to a person", |o| says(o).contains("evacuated again since, by Evacuation/evacuation-a")).await;
+    s.pass(600).await;
+
+    assert_eq!(held_by(&host), "RecoveryEnded");
+    assert!(s.rig.list("HostOperation").await.iter().all(|o| !o.metadata.name.starts_with("auto-")));
+    assert!(s.service("a").forced_down);
 }

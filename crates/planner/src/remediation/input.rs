@@ -22,6 +22,8 @@ pub struct HostRow {
     pub last_operation: Option<Object<HostOperation>>,
     /// The reason that its automatic evacuation ended with, if it did or is gone.
     pub ended: Option<String>,
+    /// Its newest evacuation; asked only for a host that was evacuated without a person.
+    pub last_evacuation: Option<String>,
     /// The reason that its automatic restart or return ended with, if it did or is gone.
     pub operation_ended: Option<String>,
     /// Guests Nova shows on it; asked only for a host that would be evacuated.

@@ -19,6 +19,7 @@ pub(crate) fn host(name: &str, up: bool) -> HostRow {
         open_evacuation: None,
         last_operation: None,
         ended: None,
+        last_evacuation: None,
         operation_ended: None,
         guests: Fact::Seen(3, at(0)),
     }

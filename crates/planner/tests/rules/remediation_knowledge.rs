@@ -111,6 +111,7 @@ fn with_less_knowledge_no_host_is_brought_back() {
     let begin = pass(&known).hosts.swap_remove(0);
     known.hosts[0].host.status.availability = Some(begin.begun(Begin::Evacuate, at(1_000)).availability);
     known.hosts[0].ended = Some("Succeeded".into());
+    known.hosts[0].last_evacuation = Some("auto-a-1".into());
     let status = &mut known.hosts[0].host.status;
     status.fence = Some(FenceStatus { epoch: 2, by: "Evacuation/auto-a-1".into(), disabled_by_us: true });
     status.power.state = PowerState::On;
@@ -118,8 +119,9 @@ fn with_less_knowledge_no_host_is_brought_back() {
     (rules.mode, rules.power_on) = (ReturnMode::Automatic, PowerOnReturn::Never);
     after(1, &mut known);
     assert_eq!(begun(&known), BTreeSet::from([("a".to_string(), Begin::Enable)]));
-    let hide: [fn(&mut Input); 4] = [
+    let hide: [fn(&mut Input); 5] = [
         |i| i.hosts[0].ended = None,
+        |i| i.hosts[0].last_evacuation = None,
         |i| i.hosts[0].host.status.power.state = PowerState::Unknown,
         |i| i.hosts[0].host.status.fence = None,
         |i| i.observer.conductor_up = false,

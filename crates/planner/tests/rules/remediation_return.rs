@@ -31,6 +31,7 @@ fn recovered() -> Input {
     after(2, &mut input);
     begin(&mut input);
     input.hosts[0].ended = Some("Succeeded".into());
+    input.hosts[0].last_evacuation = Some("auto-a-1".into());
     input.hosts[0].host.status.fence = Some(fence());
     input.hosts[0].host.status.power.state = PowerState::Off;
     input
@@ -77,7 +78,8 @@ fn a_storm_holds_no_return_and_a_freeze_does() {
 #[test]
 fn what_a_person_did_or_what_did_not_end_well_is_left_to_a_person() {
     type Change = fn(&mut Input);
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 11] = [
+        ("evacuated again since, by Evacuation/by-hand", |i| i.hosts[0].last_evacuation = Some("by-hand".into())),
         ("Manual", |i| i.policies[0].policy.spec.return_to_service.mode = ReturnMode::Manual),
         ("did not end well", |i| i.hosts[0].ended = Some("Failed".into())),
         ("did not end well", |i| i.hosts[0].ended = Some("NotFound".into())),

@@ -29,6 +29,7 @@ fn host(n: usize) -> HostRow {
         open_evacuation: None,
         last_operation: None,
         ended: None,
+        last_evacuation: None,
         operation_ended: None,
         guests: Fact::not_asked(),
     }
