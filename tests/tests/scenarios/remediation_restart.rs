@@ -93,10 +93,11 @@ async fn a_host_that_reports_again_is_not_switched_off() {
     s.hurt("a", HostFault::NovaComputeDown);
     s.waits("HostOperation", "auto-restart-a-1", "HostInDoubt").await;
 
-    s.hurt("a", HostFault::None);
+    s.with(|w| w.start_compute("a"));
     let ended = s.ends("HostOperation", "auto-restart-a-1").await;
 
     assert_eq!(reason(&ended, "Succeeded"), "HostReturned", "{:#}", ended.status);
+    s.hurt("a", HostFault::None);
     host_is(&s, "a", "Up").await;
     s.pass(300).await;
     assert_eq!((s.runs_on(&guest), s.all_calls()), (vec!["a".to_string()], 0), "{}", s.story());

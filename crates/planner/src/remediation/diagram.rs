@@ -36,7 +36,7 @@ pub fn document() -> String {
     for (from, to, ..) in ways() {
         if !drawn.contains(&(from, to)) {
             drawn.push((from, to));
-            let begun = ways().find(|(f, t, _, begun)| (*f, *t) == (from, to) && *begun).is_some();
+            let begun = ways().any(|(f, t, _, begun)| (f, t) == (from, to) && begun);
             let _ = writeln!(text, "    {from:?} --> {to:?}{}", if begun { ": begin" } else { "" });
         }
     }

@@ -11,10 +11,11 @@ use super::{
     verdict::{Answer, Begin, DomainVerdict, HostVerdict, PolicyVerdict},
 };
 use schemas::v1::{Availability, AvailabilityState, PowerState, PowerWish, Watching, reasons};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What becomes of all of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Verdicts {
     /// Of hosts whose policy is due, and of those of which nobody can tell whose they are.
     pub hosts: Vec<HostVerdict>,
@@ -121,26 +122,27 @@ fn judge(host: Standing, policy: &PolicyRow, footing: &Footing, left: &mut Optio
         return HostVerdict { cancel, begin, ..verdict(row, Some(policy), now, allowed) };
     }
     let allowed = within_domains(allowed, policy, chain.as_ref(), footing, false, input);
-    let may = allowed.is_yes();
-    let (allowed, slot) = match () {
-        () if !may => (allowed, false),
-        // What is part of an earlier begin takes no slot.
-        () if now.operation.is_some() => (allowed, true),
-        () => take_slot(row, first, allowed, policy, left),
-    };
-    if !may {
+    if !allowed.is_yes() {
         // Hosts that are not heard may be what keeps it: the slot stays its own.
         reserve(row, policy, chain.as_ref(), footing, left, input);
+        return verdict(row, Some(policy), now, allowed);
     }
-    let count_guests = may && first == Begin::Evacuate && row.up.seen() == Some(&false) && row.guests.seen().is_none();
-    let allowed = if may && slot { worth_it(row, first, allowed) } else { allowed };
-    let begin = (may && allowed.is_yes()).then_some(first);
+    // What is part of an earlier begin takes no slot.
+    let allowed = if now.operation.is_some() || takes_slot(row, first, left) {
+        worth_it(row, first, allowed)
+    } else {
+        let name = &policy.policy.metadata.name;
+        Answer::no(reasons::RATE_LIMIT, format!("others are begun first; see limits.maxBeginsPerHour of RemediationPolicy {name}"))
+    };
+    // Also without a slot: those that come first may turn out to be empty.
+    let count_guests = first == Begin::Evacuate && row.up.seen() == Some(&false) && row.guests.seen().is_none();
+    let begin = allowed.is_yes().then_some(first);
     HostVerdict { begin, count_guests, ..verdict(row, Some(policy), now, allowed) }
 }
 
 /// How a host is brought back, if it is.
 fn returns(row: &HostRow, policy: &PolicyRow, now: &Availability, footing: &Footing) -> Option<Begin> {
-    let recovered = now.state == AvailabilityState::Recovered && footing.held.is_none() && policy.due;
+    let recovered = now.state == AvailabilityState::Recovered && footing.held.is_none();
     recovered.then(|| returning::wish(row, policy, now).ok()).flatten()
 }
 
@@ -168,19 +170,16 @@ fn surely_nothing(row: &HostRow, what: Begin) -> bool {
     matches!(row.up, crate::Fact::Absent(_)) || row.up.seen() == Some(&true) || (what == Begin::Evacuate && row.guests.seen() == Some(&0))
 }
 
-/// Takes one of the slots that the rate leaves. A host of which something is unknown keeps its slot: with less knowledge no
-/// other host comes into its place (S1).
-fn take_slot(row: &HostRow, what: Begin, allowed: Answer, policy: &PolicyRow, left: &mut Option<i64>) -> (Answer, bool) {
+/// Takes one of the slots that the rate leaves, if there is one. A host of which something is unknown keeps its slot: with less
+/// knowledge no other host comes into its place (S1).
+fn takes_slot(row: &HostRow, what: Begin, left: &mut Option<i64>) -> bool {
     match left {
-        _ if surely_nothing(row, what) => (allowed, true),
-        None => (allowed, true),
-        Some(0) => {
-            let name = &policy.policy.metadata.name;
-            (Answer::no(reasons::RATE_LIMIT, format!("others are begun first; see limits.maxBeginsPerHour of RemediationPolicy {name}")), false)
-        }
+        _ if surely_nothing(row, what) => true,
+        None => true,
+        Some(0) => false,
         Some(left) => {
             *left -= 1;
-            (allowed, true)
+            true
         }
     }
 }

@@ -11,7 +11,10 @@ use planner::{
 use schemas::{
     Object, ObjectMeta, Time,
     meta::Ref,
-    v1::{DomainLimit, FailureDomain, FailureDomainSpec, FailureDomainType, FenceStatus, PowerOnReturn, PowerState, Restart, ReturnMode, Storm},
+    v1::{
+        Availability, AvailabilityState, DomainLimit, FailureDomain, FailureDomainSpec, FailureDomainType, FenceStatus, PowerOnReturn, PowerState,
+        Restart, ReturnMode, Storm,
+    },
 };
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -100,6 +103,26 @@ fn less_knowledge_begins_nothing_more() {
                     }
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_look_that_says_nothing_leads_nowhere_from_any_state() {
+    use AvailabilityState::*;
+    for state in [Unknown, Up, Off, Suspect, Down, Restarting, Recovering, Recovered, Returning, Quarantined] {
+        for fenced in [false, true] {
+            let mut blind = input(vec![host("a", false), host("b", true)], 2);
+            let row = &mut blind.hosts[0];
+            row.up = Fact::Unknown("its cell did not answer".into());
+            let fence = FenceStatus { epoch: 2, by: "Evacuation/auto-a-1".into(), disabled_by_us: true };
+            row.host.status.fence = fenced.then_some(fence);
+            let names = (Some("auto-a-1".to_string()), Some("auto-restart-a-1".to_string()));
+            let old =
+                Availability { state, confirmations: 1, since: since(10), downs: 1, evacuation: names.0, operation: names.1, returns: vec![at(500)] };
+            row.host.status.availability = Some(old.clone());
+            let verdict = pass(&blind).hosts.swap_remove(0);
+            assert_eq!((verdict.begin, &verdict.availability), (None, &old), "{state:?}, fenced: {fenced}");
         }
     }
 }

@@ -192,7 +192,7 @@ fn it_is_powered_on_heard_freed_and_enabled_only_after_it_was_up_for_long_enough
     assert!(matches!(steps(play.pass()), Step::Power { command: PowerCommand::On, .. }));
     play.answered(OperationState::Observed, "");
     play.pass_time(1);
-    play.facts.links = vec![LinkFactsAt::on(&play)];
+    play.facts.links[0].state = Fact::Seen(PowerState::On, play.env.now);
     assert_eq!(waits(play.pass()).0, reasons::SERVICE_DOWN);
     play.pass_time(10);
     play.facts.beats = vec![beat(5, "u1", false), beat(11, "u2", false)];
@@ -207,14 +207,6 @@ fn it_is_powered_on_heard_freed_and_enabled_only_after_it_was_up_for_long_enough
     play.service_written(ServiceFacts { updated_at: "u4".into(), ..service() });
     assert_eq!(play.pass(), Next::Finished);
     assert!(play.object.status.conditions.is_true("Succeeded") && play.env.evidence.latch.is_none());
-}
-
-struct LinkFactsAt;
-
-impl LinkFactsAt {
-    fn on(play: &Play<HostOperation>) -> planner::facts::LinkFacts {
-        planner::facts::LinkFacts { state: Fact::Seen(PowerState::On, play.env.now), ..link("l1", PowerState::On) }
-    }
 }
 
 #[test]
