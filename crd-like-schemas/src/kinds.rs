@@ -126,6 +126,7 @@ pub static KINDS: &[KindInfo] = &[
         col("GUESTS", Cell::At("/status/guests/total")),
         wide("RUNNING", Cell::At("/status/guests/running")),
         wide("AVAILABILITY", Cell::At("/status/availability/state")),
+        wide("DOMAIN", Cell::At("/spec/failureDomain")),
         wide("LIVENESS", Cell::At("/status/nova/liveness")),
         wide("WANT", Cell::At("/spec/power")),
         wide("EPOCH", Cell::At("/status/epoch")),
@@ -179,6 +180,13 @@ pub static KINDS: &[KindInfo] = &[
         col("TARGET", Cell::At("/spec/targetState")),
         col("GUESTS", Cell::At("/status/matched")),
         col("READY", Cell::Condition("Ready")),
+        col("AGE", Cell::Age),
+    ]),
+    kind!(v1::FailureDomain, &["fd", "failuredomain"], one_shot: false, read_only: false, &[
+        col("TYPE", Cell::At("/spec/type")),
+        col("PARENT", Cell::At("/spec/parentRef/name")),
+        col("HOSTS", Cell::At("/status/hosts")),
+        col("DOWN", Cell::At("/status/down")),
         col("AGE", Cell::Age),
     ]),
     kind!(v1::HostOperation, &["hop", "hostoperation"], one_shot: true, read_only: false, &[

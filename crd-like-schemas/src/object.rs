@@ -28,7 +28,8 @@ pub trait Kind: Send + Sync + 'static {
 }
 
 /// An object of kind `K`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound = "")]
 pub struct Object<K: Kind> {
     /// Metadata.
     pub metadata: ObjectMeta,

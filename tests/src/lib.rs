@@ -187,6 +187,11 @@ impl Rig {
 
     /// Lays fields over an object's spec.
     pub async fn patch(&self, kind: &str, name: &str, fields: Value) {
+        self.try_patch(kind, name, fields).await.unwrap_or_else(|e| panic!("{kind}/{name}: {e}"));
+    }
+
+    /// Lays fields over an object's spec, or fails with the registry's words.
+    pub async fn try_patch(&self, kind: &str, name: &str, fields: Value) -> Result<DynObject, registry::RegistryError> {
         let info = kinds::find(kind).expect("a kind");
         for _ in 0..50 {
             let mut object = self.get(kind, name).await;
@@ -194,9 +199,8 @@ impl Rig {
                 object.spec[key] = value.clone();
             }
             match self.registry.update(info, name, object, self.clock.now()).await {
-                Ok(_) => return,
                 Err(registry::RegistryError::Store(store::StoreError::Conflict { .. })) => continue,
-                Err(error) => panic!("{kind}/{name}: {error}"),
+                other => return other,
             }
         }
         panic!("{kind}/{name} changed all the time");

@@ -1,10 +1,11 @@
 //! A fact about the outside world (S1).
 
 use schemas::Time;
+use serde::{Deserialize, Serialize};
 
 /// A value with the time it was read, *absent* (asked, and told it is not there), or *unknown*
 /// (could not ask, partial, nonsense, too old) with the reason. A bare `Option` would lose the difference.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fact<T> {
     /// Read.
     Seen(T, Time),

@@ -5,7 +5,7 @@ use schemas::{
     DynObject, FieldError, KindInfo, Object,
     v1::{self, EvacuationRule, HostOperationType, PowerWish, Schedulable},
 };
-use store::{ListQuery, Store};
+use store::{ListQuery, Op, Store};
 
 /// Gives an existing one-shot object that asks for the same, if there is one.
 pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObject) -> RegistryResult<Option<DynObject>> {
@@ -23,6 +23,37 @@ pub(crate) async fn update(store: &dyn Store, kind: &KindInfo, _old: &DynObject,
         "PowerLink" => port_free(store, new).await,
         _ => Ok(()),
     }
+}
+
+/// What has to be as it was read when the object is written. Failure domains are there, and in no circle; of two writes that
+/// would close one between them, the second is turned down.
+pub(crate) async fn guards(store: &dyn Store, kind: &KindInfo, old: Option<&DynObject>, new: &DynObject) -> RegistryResult<Vec<Op>> {
+    let (pointer, field) = match kind.kind {
+        "Host" => ("/failureDomain", "spec.failureDomain"),
+        "FailureDomain" => ("/parentRef/name", "spec.parentRef.name"),
+        _ => return Ok(Vec::new()),
+    };
+    let named = |object: &DynObject| object.spec.pointer(pointer).and_then(|v| v.as_str()).map(String::from);
+    let mut next = named(new);
+    if next.is_none() || old.is_some_and(|old| named(old) == next) {
+        return Ok(Vec::new());
+    }
+    let (mut ops, mut path) = (Vec::new(), Vec::new());
+    while let Some(name) = next {
+        let path_to = || path.iter().chain([&name]).cloned().collect::<Vec<String>>().join(" in ");
+        if (kind.kind == "FailureDomain" && name == new.metadata.name) || path.contains(&name) {
+            let message = format!("would put it in itself ({} in {}); name another parent.", new.metadata.name, path_to());
+            return Err(FieldError::invalid(field, message).into());
+        }
+        let Some(domain) = store.get("FailureDomain", &name).await? else {
+            let message = format!("there is no FailureDomain {name:?}; make it first, or name another one.");
+            return Err(FieldError::new(field, "NotFound", message).into());
+        };
+        ops.push(Op::RequireVersion { kind: "FailureDomain".into(), name: name.clone(), expected: domain.metadata.revision() });
+        next = domain.spec.pointer("/parentRef/name").and_then(|v| v.as_str()).map(String::from);
+        path.push(name);
+    }
+    Ok(ops)
 }
 
 /// One host per port of a device.
@@ -77,6 +108,9 @@ fn repeat_or_refuse(open: Vec<DynObject>, object: &DynObject, host: &str) -> Reg
 async fn host_operation(store: &dyn Store, object: &DynObject) -> RegistryResult<Option<DynObject>> {
     use HostOperationType::*;
     let operation: Object<v1::HostOperation> = object.typed()?;
+    if operation.spec.cause == v1::Cause::Automatic {
+        return Err(FieldError::invalid("spec.cause", "Automatic is the controller's own word; leave it out.").into());
+    }
     let host = host_of(store, &operation.spec.host_ref.name).await?;
     let name = &host.metadata.name;
     let contradiction = match operation.spec.r#type {
@@ -143,6 +177,11 @@ pub(crate) async fn delete(store: &dyn Store, kind: &KindInfo, object: &DynObjec
         RegistryResult::Ok(all.iter().filter(|o| uses(o)).map(DynObject::id).collect::<Vec<_>>())
     };
     match kind.kind {
+        "FailureDomain" => {
+            let mut holders = holding("Host", "/failureDomain").await?;
+            holders.extend(holding("FailureDomain", "/parentRef/name").await?);
+            referenced(object, holders)
+        }
         "Credential" => referenced(object, holding("PowerDevice", "/credentialRef/name").await?),
         "PowerDevice" => referenced(object, holding("PowerLink", "/deviceRef/name").await?),
         "ClusterPolicy" | "RemediationPolicy" if name == "default" => Err(RegistryError::Refused {

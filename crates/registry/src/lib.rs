@@ -107,7 +107,7 @@ impl Registry {
         if let Some(same) = admit::create(self.store.as_ref(), kind, &object).await? {
             return Ok(Created { object: same, existed: true });
         }
-        let mut ops = Vec::new();
+        let mut ops = admit::guards(self.store.as_ref(), kind, None, &object).await?;
         if kind.kind == "FenceAttestation" {
             // Annotations are the client's to change; who made a statement is not.
             object.status = json!({"by": prepare::created_by(&object)});
@@ -150,6 +150,7 @@ impl Registry {
         }
         if new.spec != old.spec {
             admit::update(self.store.as_ref(), kind, &old, &new).await?;
+            ops.extend(admit::guards(self.store.as_ref(), kind, Some(&old), &new).await?);
         }
         ops.push(Op::Update { object: new, expected });
         let done = self.store.commit(Guard::Open, now, ops).await?;

@@ -197,3 +197,40 @@ async fn the_default_policies_are_there_from_the_start_and_stay() {
     assert_eq!(f.registry.find(kind, "default").await.unwrap().spec["limits"]["maxDownHosts"], 0);
     assert_eq!(code(f.registry.delete(kind, "default", Preconditions::default(), NOW).await.unwrap_err()).0, "protected");
 }
+
+#[tokio::test]
+async fn two_writes_that_would_close_a_circle_of_domains_between_them_do_not_both_land() {
+    let f = fixture().await;
+    let kind = kinds::find("FailureDomain").unwrap();
+    for name in ["r1", "r2"] {
+        f.create("FailureDomain", json!({"metadata": {"name": name}, "spec": {"type": "Room"}})).await.unwrap();
+    }
+    let put = |name: &'static str, parent: &'static str| {
+        let registry = f.registry.clone();
+        async move {
+            let mut object = registry.find(kind, name).await?;
+            object.spec["parentRef"] = json!({"name": parent});
+            registry.update(kind, name, object, NOW).await
+        }
+    };
+    let (one, other) = tokio::join!(put("r1", "r2"), put("r2", "r1"));
+    assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+}
+
+#[tokio::test]
+async fn a_host_in_a_domain_that_is_gone_can_still_be_changed() {
+    let f = fixture().await;
+    let kind = kinds::find("Host").unwrap();
+    f.create("FailureDomain", json!({"metadata": {"name": "r1"}, "spec": {"type": "Rack"}})).await.unwrap();
+    f.host("c1", json!({"failureDomain": "r1"})).await;
+    let domain = f.registry.find(kinds::find("FailureDomain").unwrap(), "r1").await.unwrap();
+    let gone = store::Op::Delete { kind: "FailureDomain".into(), name: "r1".into(), expected: domain.metadata.revision() };
+    f.registry.store().commit(store::Guard::Open, NOW, vec![gone]).await.unwrap();
+    let mut host = f.registry.find(kind, "c1").await.unwrap();
+    host.spec["title"] = json!("rack is being rebuilt");
+    f.registry.update(kind, "c1", host.clone(), NOW).await.unwrap();
+    host = f.registry.find(kind, "c1").await.unwrap();
+    host.spec["failureDomain"] = json!("r2");
+    let error = f.registry.update(kind, "c1", host, NOW).await.unwrap_err().to_string();
+    assert!(error.contains("spec.failureDomain") && error.contains("r2"), "{error}");
+}

@@ -55,6 +55,12 @@ pub enum Cause {
     Automatic,
 }
 
+impl Cause {
+    pub(crate) fn is_manual(&self) -> bool {
+        *self == Cause::Manual
+    }
+}
+
 /// Desired. Only `cancel` can change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -104,6 +104,9 @@ pub struct HostSpec {
     /// The RemediationPolicy that holds for it; without, the one whose selector fits, else `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remediation_policy_ref: Option<Ref>,
+    /// The innermost FailureDomain that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_domain: Option<String>,
 }
 
 /// What Nova says of the host's nova-compute service.
@@ -181,6 +184,8 @@ pub struct FenceStatus {
     pub epoch: i64,
     /// Evacuation that fenced it.
     pub by: String,
+    /// Its Nova service was enabled until then: it is enabled again on return.
+    pub disabled_by_us: bool,
 }
 
 /// Where the host stands by its RemediationPolicy.
@@ -197,10 +202,16 @@ pub enum AvailabilityState {
     Suspect,
     /// Down, confirmed. What is done about it, or why nothing is, says the condition RemediationAllowed.
     Down,
+    /// It is being switched off and on without a person, before its guests are evacuated.
+    Restarting,
     /// Its guests are being evacuated without a person.
     Recovering,
     /// That evacuation has ended; nothing more is begun until the host was back.
     Recovered,
+    /// It is being brought back without a person.
+    Returning,
+    /// It is not brought back without a person: that failed, or it was too often.
+    Quarantined,
 }
 
 /// What the watch over hosts remembers of one.
@@ -216,12 +227,18 @@ pub struct Availability {
     pub since: Option<Time>,
     /// Times it was down, confirmed.
     pub downs: i64,
-    /// Evacuation that was begun the last time.
+    /// Evacuation that was begun since it was down the last time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evacuation: Option<String>,
     /// What speaks for its death in this power epoch, weakest first: `L0 ServiceSilent`, `L1 ChannelSilent …`, `L3 PowerOff`, `L5 Attested …`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
+    /// HostOperation that was begun last since then: a restart, or a return.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// When it was restarted or brought back without a person, within the policy's window.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub returns: Vec<Time>,
 }
 
 /// Who disrupts the host now (S11).
@@ -316,6 +333,9 @@ impl Kind for Host {
         }
         if spec.title.len() > 255 {
             errors.push(FieldError::invalid("spec.title", "must have at most 255 characters."));
+        }
+        if let Some(domain) = &spec.failure_domain {
+            crate::field::check_name(&mut errors, "spec.failureDomain", domain);
         }
         if let Some(seconds) = spec.soft_off_timeout_seconds {
             crate::field::check_range(&mut errors, "spec.softOffTimeoutSeconds", seconds, 0, 86_400);

@@ -1,7 +1,10 @@
 //! HostOperation: one thing done once to one host.
 
-use super::host::{Retry, StoppedGuests, Waiting};
-use crate::{Condition, FieldError, Kind, Time, meta::Ref};
+use super::{
+    evacuation::Cause,
+    host::{Retry, StoppedGuests, Waiting},
+};
+use crate::{Condition, FieldError, Kind, Time, field::check_range, meta::Ref};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -110,9 +113,22 @@ pub struct HostOperationSpec {
     /// PowerOn, Enable: what is known of an earlier controller whose power command may still arrive (S8).
     #[serde(default, skip_serializing_if = "FormerLeader::is_unknown")]
     pub former_leader: FormerLeader,
+    /// PowerOn, Enable: how long Nova must call its service up before it is enabled, in seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub steady_seconds: i64,
+    /// Who asked for it; clients leave it out.
+    #[serde(default, skip_serializing_if = "Cause::is_manual")]
+    pub cause: Cause,
+    /// Automatic PowerOn, Enable: the only object whose fence it releases, as `Kind/name`; clients leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returns_from: Option<String>,
     /// Whether it is wanted any longer.
     #[serde(default)]
     pub cancel: Cancel,
+}
+
+fn is_zero(seconds: &i64) -> bool {
+    *seconds == 0
 }
 
 impl FormerLeader {
@@ -149,6 +165,9 @@ pub struct HostOperationStatus {
     /// When the soft power-off was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soft_off_at: Option<Time>,
+    /// PowerOn, Enable: since when Nova has called its service up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub up_since: Option<Time>,
     /// Names of steps done, in order; the memory of a many-step operation.
     pub steps: Vec<String>,
     /// Guests left on the host, each with its reason; at most 20.
@@ -179,6 +198,13 @@ impl Kind for HostOperation {
         }
         if spec.stopped_guests != StoppedGuests::Leave && !matches!(spec.r#type, Drain | Shutdown) {
             errors.push(FieldError::invalid("spec.stoppedGuests", "applies to Drain and Shutdown only."));
+        }
+        check_range(&mut errors, "spec.steadySeconds", spec.steady_seconds, 0, 86_400);
+        if spec.steady_seconds != 0 && !matches!(spec.r#type, PowerOn | Enable) {
+            errors.push(FieldError::invalid("spec.steadySeconds", "applies to PowerOn and Enable only."));
+        }
+        if spec.returns_from.is_some() && (spec.cause == Cause::Manual || !matches!(spec.r#type, PowerOn | Enable)) {
+            errors.push(FieldError::invalid("spec.returnsFrom", "is the controller's own word; leave it out."));
         }
         if spec.link_ref.is_some() && spec.r#type != Initialise {
             errors.push(FieldError::invalid("spec.linkRef", "applies to Initialise only."));

@@ -6,6 +6,7 @@ pub mod evacuation;
 pub mod evacuation_plan;
 pub mod event;
 pub mod evidence;
+pub mod failure_domain;
 pub mod fence_attestation;
 pub mod guest_policy;
 pub mod host;
@@ -27,6 +28,7 @@ pub use evacuation::{
 pub use evacuation_plan::{EvacuationPlan, EvacuationPlanSpec, EvacuationPlanStatus, PlanItem};
 pub use event::{Event, EventSpec, EventStatus};
 pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, Observation, Says};
+pub use failure_domain::{FailureDomain, FailureDomainSpec, FailureDomainStatus, FailureDomainType};
 pub use fence_attestation::{FenceAttestation, FenceAttestationSpec, FenceAttestationStatus, LONGEST_ATTESTATION_SECONDS};
 pub use guest_policy::{GuestPolicy, GuestPolicySpec, GuestPolicyStatus, GuestSelector, TargetState};
 pub use host::{
@@ -41,6 +43,7 @@ pub use operation::{Operation, OperationSpec, OperationState, OperationStatus};
 pub use power_device::{DeviceType, Endpoint, PowerDevice, PowerDeviceSpec, PowerDeviceStatus, Protocol};
 pub use power_link::{Binding, LinkIdentity, LinkRole, PowerLink, PowerLinkSpec, PowerLinkStatus, VerifiedBy};
 pub use remediation_policy::{
-    AutomaticEvacuation, Detection, Recovery, RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus, StormLimits, Watching,
+    AutomaticEvacuation, Detection, DomainLimit, PowerOnReturn, Recovery, RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus, Restart,
+    ReturnMode, ReturnToService, Storm, StormLimits, Watching,
 };
 pub use task::{Task, TaskSpec, TaskStatus};

@@ -123,6 +123,18 @@ reasons! {
     ALIVE_ELSEWHERE = "AliveElsewhere";
     /// The policy asks for a second channel that calls the host silent, or it cannot be read.
     EVIDENCE_MISSING = "EvidenceMissing";
+    /// A storm ended a moment ago: nothing is begun before `limits.cooldownSeconds` have passed.
+    COOLDOWN = "StormCooldown";
+    /// As much was begun within the last hour as `limits.maxBeginsPerHour` allows.
+    RATE_LIMIT = "RateLimit";
+    /// More hosts of one failure domain are down than the policy allows.
+    DOMAIN_LIMIT = "FailureDomainLimit";
+    /// More hosts are down than the policy allows, for so long that only the rate is limited.
+    HOLD_EXPIRED = "StormHoldExpired";
+    /// The host is not brought back without a person: that failed, or it was too often.
+    QUARANTINED = "Quarantined";
+    /// Its service has to be up for a while before it is enabled.
+    PROVING_UP = "ProvingUp";
     /// Something failed and will be tried again.
     RETRYING = "Retrying";
 }

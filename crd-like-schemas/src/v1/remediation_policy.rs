@@ -1,7 +1,7 @@
 //! RemediationPolicy: when a silent host is taken for dead, and how many may be recovered without a person.
 
-use super::{evacuation::LocalDisks, evidence::EvidenceRule};
-use crate::{Condition, FieldError, Kind, field::check_range, selector::Selector};
+use super::{evacuation::LocalDisks, evidence::EvidenceRule, failure_domain::FailureDomainType};
+use crate::{Condition, FieldError, Kind, Time, field::check_range, selector::Selector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +61,79 @@ pub struct StormLimits {
     /// The same as a share of its hosts, in thousandths; the stricter of both holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_down_permille: Option<i64>,
+    /// Hosts that may be down at the same time in one failure domain, whatever policy holds for them; at most one entry per type.
+    /// Beyond, nothing new is begun for hosts of that domain.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub per_failure_domain: Vec<DomainLimit>,
+    /// Nothing is begun for so long after no limit was exceeded any longer, in seconds; another storm begins it anew.
+    pub cooldown_seconds: i64,
+    /// Restarts and evacuations that may be begun within an hour. The evacuation that follows a restart is part of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_begins_per_hour: Option<i64>,
+    /// A limit on hosts that was exceeded for so long without a break holds nothing up any more, in seconds: from then on only
+    /// `maxBeginsPerHour` protects, which must be set. 0: it holds for as long as it is exceeded.
+    pub hold_expiry_seconds: i64,
+}
+
+/// A limit for every failure domain of one type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DomainLimit {
+    /// Type of the domains.
+    pub r#type: FailureDomainType,
+    /// Hosts that may be down at the same time in one of them, and in the domains that are in it.
+    pub max_down_hosts: i64,
+}
+
+/// Whether a host that is down is switched off and on before its guests are evacuated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Restart {
+    /// It is not.
+    #[default]
+    Forbid,
+    /// It is, once each time that it is down. Guests that still run on it die.
+    Allow,
+}
+
+/// Who brings a host back that was evacuated without a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReturnMode {
+    /// A person, by PowerOn or Enable.
+    #[default]
+    Manual,
+    /// The controller.
+    Automatic,
+}
+
+/// Whether a host is powered on to bring it back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PowerOnReturn {
+    /// Never: it is brought back once it has power.
+    #[default]
+    Never,
+    /// As soon as its evacuation has ended well.
+    AfterRecovery,
+}
+
+/// How a host that was evacuated without a person comes back into service (S10). One that a person fenced or disabled, or that
+/// guests were left on, is never brought back without a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ReturnToService {
+    /// Who brings it back.
+    pub mode: ReturnMode,
+    /// Whether it is powered on for that.
+    pub power_on: PowerOnReturn,
+    /// Times that one host is restarted or brought back within the window; then it is quarantined.
+    pub max_returns: i64,
+    /// That window, in seconds.
+    pub window_seconds: i64,
+}
+
+impl Default for ReturnToService {
+    fn default() -> Self {
+        ReturnToService { mode: ReturnMode::Manual, power_on: PowerOnReturn::Never, max_returns: 3, window_seconds: 3_600 }
+    }
 }
 
 /// What is done for the guests of a dead host.
@@ -77,7 +150,7 @@ pub struct Recovery {
 }
 
 /// Desired.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RemediationPolicySpec {
     /// Hosts it is for, by label (`rack=a1,!canary`). Empty: those that name it in `spec.remediationPolicyRef`.
@@ -90,6 +163,48 @@ pub struct RemediationPolicySpec {
     pub evacuation: Recovery,
     /// What evidence counts, and how much of it is asked for.
     pub evidence: EvidenceRule,
+    /// Whether the host is switched off and on before that.
+    pub restart: Restart,
+    /// How long it may take from then on until it reports, in seconds; then its guests are evacuated.
+    pub restart_timeout_seconds: i64,
+    /// How it comes back into service afterwards.
+    pub return_to_service: ReturnToService,
+}
+
+impl Default for RemediationPolicySpec {
+    fn default() -> Self {
+        RemediationPolicySpec {
+            selector: String::new(),
+            detection: Detection::default(),
+            limits: StormLimits::default(),
+            evacuation: Recovery::default(),
+            evidence: EvidenceRule::default(),
+            restart: Restart::Forbid,
+            restart_timeout_seconds: 600,
+            return_to_service: ReturnToService::default(),
+        }
+    }
+}
+
+/// What is remembered of a limit on hosts that was exceeded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Storm {
+    /// FailureDomain whose limit it was; empty: that of the whole policy.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub domain: String,
+    /// Since when it holds things up; absent: it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// Since when hosts that are known to be down alone exceed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_since: Option<Time>,
+    /// When the hold expired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expired_at: Option<Time>,
+    /// When it was not exceeded any longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
 }
 
 /// Observed.
@@ -106,8 +221,14 @@ pub struct RemediationPolicyStatus {
     pub unhealthy: i64,
     /// Hosts that may fail before nothing more is begun.
     pub budget_left: i64,
-    /// Evacuations that were begun under it, ever.
+    /// Restarts and evacuations that were begun under it, ever.
     pub begun: i64,
+    /// When those were begun that `limits.maxBeginsPerHour` counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub begins: Vec<Time>,
+    /// What is remembered of limits that were exceeded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub storms: Vec<Storm>,
 }
 
 impl Kind for RemediationPolicy {
@@ -132,10 +253,47 @@ impl Kind for RemediationPolicy {
             ("detection.quietSeconds", detection.quiet_seconds, 0, 86_400),
             ("limits.maxDownHosts", limits.max_down_hosts, 0, 1_000_000),
             ("limits.maxDownPermille", limits.max_down_permille.unwrap_or(0), 0, 1_000),
+            ("limits.cooldownSeconds", limits.cooldown_seconds, 0, 86_400),
+            ("limits.maxBeginsPerHour", limits.max_begins_per_hour.unwrap_or(1), 1, MAX_BEGINS),
+            ("limits.holdExpirySeconds", limits.hold_expiry_seconds, 0, 604_800),
+            ("restartTimeoutSeconds", spec.restart_timeout_seconds, 1, 86_400),
+            ("returnToService.maxReturns", spec.return_to_service.max_returns, 1, 100),
+            ("returnToService.windowSeconds", spec.return_to_service.window_seconds, 60, 604_800),
         ] {
             check_range(&mut errors, &format!("spec.{field}"), value, min, max);
         }
         spec.evidence.check("spec.evidence", &mut errors);
+        errors.extend(contradictions(spec));
         errors
     }
+}
+
+/// Largest number of begins per hour, and of those that are remembered.
+pub const MAX_BEGINS: i64 = 1_000;
+
+/// What can never do what it seems to say.
+fn contradictions(spec: &RemediationPolicySpec) -> Vec<FieldError> {
+    let (limits, back) = (&spec.limits, &spec.return_to_service);
+    let mut errors = Vec::new();
+    if limits.max_down_permille == Some(0) && limits.max_down_hosts > 0 {
+        let message = "is 0, so spec.limits.maxDownHosts would never be reached; leave it out, or set maxDownHosts to 0 if nothing is to be begun.";
+        errors.push(FieldError::invalid("spec.limits.maxDownPermille", message));
+    }
+    if limits.hold_expiry_seconds > 0 && limits.max_begins_per_hour.is_none() {
+        let message = "needs spec.limits.maxBeginsPerHour: once a hold has expired nothing else protects.";
+        errors.push(FieldError::invalid("spec.limits.holdExpirySeconds", message));
+    }
+    for (n, limit) in limits.per_failure_domain.iter().enumerate() {
+        let field = |name: &str| format!("spec.limits.perFailureDomain[{n}].{name}");
+        check_range(&mut errors, &field("maxDownHosts"), limit.max_down_hosts, 1, 1_000_000);
+        if limits.per_failure_domain[..n].iter().any(|other| other.r#type == limit.r#type) {
+            let message = format!("{:?} has a limit already; keep one of the two.", limit.r#type);
+            errors.push(FieldError::invalid(field("type"), message));
+        }
+    }
+    if back.mode == ReturnMode::Manual && back.power_on != PowerOnReturn::Never {
+        let message = "needs spec.returnToService.mode: Automatic; with Manual a person powers the host on.";
+        errors.push(FieldError::invalid("spec.returnToService.powerOn", message));
+    }
+    errors
 }

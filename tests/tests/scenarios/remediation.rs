@@ -7,34 +7,34 @@ use simulator::{CallKind, HostFault};
 use workspace_tests::{condition, message, reason};
 
 /// Hosts `a` to `e`; two looks ten seconds apart make a host down, and one may be.
-async fn watched(limits: Value) -> Stage {
+pub(crate) async fn watched(limits: Value) -> Stage {
     let s = given(&["a", "b", "c", "d", "e"]).start().await;
     let detection = json!({"intervalSeconds": 10, "downConfirmations": 2, "quietSeconds": 20});
     s.rig.patch("RemediationPolicy", "default", json!({"limits": limits, "detection": detection})).await;
     s
 }
 
-fn state(host: &DynObject) -> &str {
+pub(crate) fn state(host: &DynObject) -> &str {
     host.status["availability"]["state"].as_str().unwrap_or_default()
 }
 
-fn held_by(object: &DynObject) -> &str {
+pub(crate) fn held_by(object: &DynObject) -> &str {
     reason(object, "RemediationAllowed")
 }
 
-fn says(object: &DynObject) -> &str {
+pub(crate) fn says(object: &DynObject) -> &str {
     message(object, "RemediationAllowed")
 }
 
-async fn host_is(s: &Stage, host: &str, wanted: &str) -> DynObject {
+pub(crate) async fn host_is(s: &Stage, host: &str, wanted: &str) -> DynObject {
     s.wait("Host", host, wanted, |o| state(o) == wanted).await
 }
 
-async fn is_held(s: &Stage, host: &str, why: &str) -> DynObject {
+pub(crate) async fn is_held(s: &Stage, host: &str, why: &str) -> DynObject {
     s.wait("Host", host, why, |o| state(o) == "Down" && held_by(o) == why).await
 }
 
-async fn evacuations(s: &Stage) -> Vec<String> {
+pub(crate) async fn evacuations(s: &Stage) -> Vec<String> {
     s.rig.list("Evacuation").await.into_iter().map(|o| o.metadata.name).collect()
 }
 

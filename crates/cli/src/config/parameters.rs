@@ -48,7 +48,6 @@ const MANY: i64 = 1_000_000;
 const AGENT: Effect = Effect::Later("the agent on compute nodes");
 const BALANCING: Effect = Effect::Later("balancing");
 const DRS: Effect = Effect::Later("the external DRS");
-const RESTART: Effect = Effect::Later("restarting a host that went down before its guests are evacuated");
 const STORAGE_CHECK: Effect = Effect::Later("the availability check through storage");
 const STORAGES: Effect = Effect::Later("synchronisation of storages");
 const STANDBY: Effect = Effect::Later("standby hosts");
@@ -107,9 +106,9 @@ pub(super) const PARAMETERS: [Parameter; 56] = {
         p("node_sync", "logfile", Text, "", LOG),
         p("node_sync", "reserve_interval", Int(0, MANY), "60", STANDBY),
         p("node_sync", "sync_interval", Int(1, MANY), "60", Sets("controller.node_sync_interval_seconds")),
-        p("node_tracker", "allow_host_auto_power_off", Bool, "False", RESTART),
+        p("node_tracker", "allow_host_auto_power_off", Bool, "False", Switches("remediation.restart", ["Allow", "Forbid"])),
         p("node_tracker", "enabled", Bool, "True", Switches("remediation.watching", ["On", "Off"])),
-        p("node_tracker", "host_restart_timeout", Int(0, MANY), "600", RESTART),
+        p("node_tracker", "host_restart_timeout", Int(1, 86_400), "600", Sets("remediation.restart_timeout_seconds")),
         p("node_tracker", "logfile", Text, "", LOG),
         p("node_tracker", "loop_time", Int(1, MANY), "30", Sets("remediation.interval_seconds")),
         p("node_tracker", "max_down_hosts", Int(0, MANY), "0", Sets("remediation.max_down_hosts")),

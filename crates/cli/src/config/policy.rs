@@ -4,7 +4,8 @@ use super::{number, optional};
 use schemas::{
     Kind,
     v1::{
-        AutomaticEvacuation, ClusterPolicy, ClusterPolicySpec, Detection, Recovery, RemediationPolicy, RemediationPolicySpec, StormLimits, Watching,
+        AutomaticEvacuation, ClusterPolicy, ClusterPolicySpec, Detection, Recovery, RemediationPolicy, RemediationPolicySpec, Restart, StormLimits,
+        Watching,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,11 @@ pub struct Remediation {
     /// Hosts that are never evacuated without a person, parted by commas.
     #[serde(deserialize_with = "optional")]
     pub excluded_hosts: Option<String>,
+    /// Whether a host that is down is switched off and on before its guests are evacuated: `Allow` or `Forbid`.
+    pub restart: Restart,
+    /// How long that may take until it reports, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub restart_timeout_seconds: u64,
 }
 
 impl Default for Remediation {
@@ -113,6 +119,8 @@ impl Default for Remediation {
             max_down_hosts: unsigned(spec.limits.max_down_hosts),
             evacuation: spec.evacuation.mode,
             excluded_hosts: None,
+            restart: spec.restart,
+            restart_timeout_seconds: unsigned(spec.restart_timeout_seconds),
         }
     }
 }
@@ -131,6 +139,8 @@ impl Remediation {
             },
             limits: StormLimits { max_down_hosts: signed(self.max_down_hosts), ..StormLimits::default() },
             evacuation: Recovery { mode: self.evacuation, excluded_hosts: excluded.map(String::from).collect(), ..Recovery::default() },
+            restart: self.restart,
+            restart_timeout_seconds: signed(self.restart_timeout_seconds),
             ..RemediationPolicySpec::default()
         }
     }
@@ -138,6 +148,7 @@ impl Remediation {
     /// What the object would not take: our key, and why.
     pub(super) fn wrong(&self) -> Option<(&'static str, String)> {
         let keys = [
+            ("spec.restartTimeoutSeconds", "remediation.restart_timeout_seconds"),
             ("spec.detection.intervalSeconds", "remediation.interval_seconds"),
             ("spec.detection.downConfirmations", "remediation.down_confirmations"),
             ("spec.detection.upConfirmations", "remediation.up_confirmations"),

@@ -290,13 +290,15 @@ fn the_module_file_wins_over_the_common_one_and_our_own_file_over_both() {
 
 #[test]
 fn the_products_watch_over_nodes_fills_the_default_policy() {
-    let tracker = "[node_tracker]\nenabled = False\nloop_time = 20\nmutex = 4\nmutex_up = 2\nmax_down_hosts = 3\n";
+    let tracker = "[node_tracker]\nenabled = False\nloop_time = 20\nmutex = 4\nmutex_up = 2\nmax_down_hosts = 3\nallow_host_auto_power_off = yes\nhost_restart_timeout = 300\n";
     let tasks = "[host_tasks]\nallow_evacuate_host = no\ndeny_evacuate = c1, c2\n";
     let spec = Setup::new().ini("cloud_manager.conf", &format!("{tracker}{tasks}")).load().unwrap().config.remediation.spec();
     let wanted = serde_json::json!({
         "detection": {"mode": "Off", "intervalSeconds": 20, "downConfirmations": 4, "upConfirmations": 2},
         "limits": {"maxDownHosts": 3},
         "evacuation": {"mode": "Forbidden", "excludedHosts": ["c1", "c2"]},
+        "restart": "Allow",
+        "restartTimeoutSeconds": 300,
     });
     assert_eq!(spec, serde_json::from_value(wanted).unwrap());
     // With what the product comes with nothing is ever begun by itself.

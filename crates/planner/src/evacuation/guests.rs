@@ -174,7 +174,7 @@ pub(super) fn would_start(m: &GuestMove, guest: &Guest) -> bool {
 ///   while the hypervisors may have finished it.
 ///
 /// That host may be named: Nova looks for the guest there before it rebuilds it.
-pub(super) fn may_run_on<'a>(guest: &Guest, facts: &'a HostFacts) -> Option<&'a str> {
+pub(crate) fn may_run_on<'a>(guest: &Guest, facts: &'a HostFacts) -> Option<&'a str> {
     let of = |kind: &'static str| facts.moves.seen().into_iter().flatten().filter(move |r| r.server == guest.id && r.kind == kind);
     let from_here = |r: &&Move| r.source.as_deref() == Some(&facts.host);
     let rebuilt = of("evacuation").filter(from_here).find(|r| r.status == "failed").filter(|_| guest.vm_state == "error");

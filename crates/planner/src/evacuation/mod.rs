@@ -4,7 +4,7 @@
 //! rebuilt by it, group after group, each with its own record → outcome per guest. A host that is alive is drained.
 
 mod decide;
-mod guests;
+pub(crate) mod guests;
 mod path;
 mod planning;
 mod preview;

@@ -21,7 +21,7 @@ pub fn fill(s: &mut HostStatus, host: &Object<v1::Host>, facts: &HostFacts, env:
     power(s, facts);
     guests(s, facts);
     s.epoch = evidence.epoch;
-    s.fence = evidence.latch.as_ref().map(|l| FenceStatus { epoch: l.epoch, by: l.by.clone() });
+    s.fence = evidence.latch.as_ref().map(|l| FenceStatus { epoch: l.epoch, by: l.by.clone(), disabled_by_us: l.disabled_by_us });
     s.claim =
         env.claim.as_ref().filter(|(_, uid, _)| *uid != env.owner_uid).map(|(owner, ..)| HostClaim { owner: owner.clone(), purpose: String::new() });
     status::common(&mut s.conditions, next, generation, env.now);

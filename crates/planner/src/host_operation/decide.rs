@@ -130,7 +130,7 @@ impl Run<'_> {
             return Turn::Next(wait(reasons::RESTORED, why.clone(), 60));
         }
         let kind = self.op.spec.r#type;
-        let disruptive = !matches!(kind, PowerOn | Enable);
+        let disruptive = !matches!(kind, PowerOn | Enable) || self.is_automatic();
         if self.env.frozen() && disruptive {
             return Turn::Next(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on", 30));
         }
@@ -146,6 +146,11 @@ impl Run<'_> {
                 reasons::FENCED,
                 format!("the host is fenced; `power on {0}` or `enable {0}` brings it back first", self.facts.host),
             );
+        }
+        if self.is_automatic()
+            && let Some(turn) = self.before_automatic(service)
+        {
+            return turn;
         }
         let max = matches!(kind, Drain | Shutdown).then_some(self.env.policy.max_hosts_draining);
         let purpose = if max.is_some() { "drain" } else { "operation" };
@@ -171,7 +176,7 @@ impl Run<'_> {
     fn power_on(&mut self) -> Turn {
         if let Some(latch) = self.evidence.latch.clone() {
             return match returning::next(self.facts, self.env, &latch, true) {
-                Some(next) => Turn::Next(next),
+                Some(next) => Turn::Next(self.once_steady(next)),
                 None => {
                     self.evidence.latch = None;
                     Turn::Succeeded("the host is back".into())
@@ -187,12 +192,17 @@ impl Run<'_> {
     fn enable(&mut self, service: &ServiceFacts) -> Turn {
         if let Some(latch) = self.evidence.latch.clone() {
             if let Some(next) = returning::next(self.facts, self.env, &latch, false) {
-                return Turn::Next(next);
+                return Turn::Next(self.once_steady(next));
             }
             self.evidence.latch = None;
+            // Who disabled it before it was fenced decides when it is enabled.
+            if self.is_automatic() {
+                return Turn::Succeeded("the host is back".into());
+            }
         }
         if !service.enabled {
-            return Turn::Next(Next::Step(service::enable(service)));
+            let next = self.once_steady(Next::Step(service::enable(service)));
+            return Turn::Next(next);
         }
         Turn::Succeeded("the Nova service is enabled".into())
     }

@@ -1,5 +1,6 @@
 //! HostOperation: one thing done once to one host.
 
+mod automatic;
 mod decide;
 mod initialise;
 mod returning;

@@ -1,25 +1,37 @@
-//! How many hosts may be down before nothing new is begun (I6).
+//! How many hosts may be down before nothing new is begun (I6), what comes after a storm (I7), and how much is begun within an hour.
 
-use super::{Answer, HostRow, Input, PolicyRow};
-use schemas::{
-    ConditionStatus,
-    v1::{AvailabilityState, Watching, reasons},
+use super::{
+    domains::{Chain, Domains, of_type},
+    input::{HostRow, Input, PolicyRow},
+    verdict::Answer,
 };
+use schemas::{
+    ConditionStatus, Time,
+    v1::{AvailabilityState, Storm, Watching, reasons},
+};
+use std::collections::BTreeMap;
 
 /// What counts against a policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Impact {
     /// Hosts it holds for.
     pub covered: i64,
-    /// Of these, hosts that are silent, being recovered, or held down.
+    /// Of these, hosts that are silent, being recovered, held down, or not heard.
     pub unhealthy: i64,
+    /// Of these, hosts of which that is known.
+    pub known: i64,
 }
 
 /// Whether a host counts. A first silent look does, and one that could not be taken: a storm is one before it is confirmed,
 /// and who is not heard may be down (S1).
 pub(super) fn counts(row: &HostRow, state: AvailabilityState) -> bool {
+    counts_surely(row, state) || (row.up.is_unknown() && state != AvailabilityState::Off)
+}
+
+/// Whether it counts by what is known of it.
+pub(super) fn counts_surely(row: &HostRow, state: AvailabilityState) -> bool {
     use AvailabilityState::*;
-    row.host.status.fence.is_some() || matches!(state, Suspect | Down | Recovering | Recovered) || (row.up.is_unknown() && state != Off)
+    row.host.status.fence.is_some() || matches!(state, Suspect | Down | Restarting | Recovering | Recovered | Returning | Quarantined)
 }
 
 /// The largest number that may be down.
@@ -29,41 +41,224 @@ pub(super) fn limit(policy: &PolicyRow, impact: Impact) -> i64 {
     share.map_or(limits.max_down_hosts, |share| share.min(limits.max_down_hosts))
 }
 
-/// Whether the policy lets anything new be begun. The numbers stand here, and on no host.
-pub(super) fn allowed(policy: &PolicyRow, impact: Impact, input: &Input) -> Answer {
-    let no = |status: ConditionStatus, reason: &'static str, message: String| Answer { status, reason, message };
+/// A limit, and how many hosts count against it.
+struct Measured {
+    down: i64,
+    known: i64,
+    limit: i64,
+}
+
+/// Where one policy stands.
+pub(super) struct Footing {
+    /// The answer for all its hosts, apart from limits of failure domains.
+    pub allowed: Answer,
+    /// Why nothing at all is begun, not even a return, if so.
+    pub held: Option<Answer>,
+    /// What is remembered of limits that were exceeded.
+    pub storms: Vec<Storm>,
+    /// When that was begun which the rate counts.
+    pub begins: Vec<Time>,
+    /// How much more may be begun within this hour; `None`: there is no such limit.
+    pub left: Option<i64>,
+    /// What people should hear of.
+    pub told: Vec<(&'static str, String)>,
+    /// Limits of failure domains, by name of the domain.
+    domains: BTreeMap<String, Measured>,
+}
+
+/// Seconds in which begins are counted.
+const HOUR: i64 = 3_600;
+/// Most domains that a message names.
+const NAMED: usize = 5;
+
+impl Footing {
+    /// Of a policy whose hosts were counted. `chains` are those of its hosts.
+    pub fn of<'a>(policy: &PolicyRow, impact: Impact, chains: impl Iterator<Item = &'a Chain<'a>>, domains: &Domains, input: &Input) -> Footing {
+        let limits = &policy.policy.spec.limits;
+        let mut measured = BTreeMap::new();
+        if !limits.per_failure_domain.is_empty() {
+            for chain in chains {
+                for of in &limits.per_failure_domain {
+                    for name in of_type(chain, of.r#type).filter(|name| !measured.contains_key(*name)).collect::<Vec<_>>() {
+                        let count = domains.of_domain(name);
+                        measured.insert(name.to_string(), Measured { down: count.down, known: count.known, limit: of.max_down_hosts });
+                    }
+                }
+            }
+        }
+        let status = &policy.policy.status;
+        let begins: Vec<Time> = status.begins.iter().copied().filter(|at| input.seconds_since(*at) < HOUR).collect();
+        let left = limits.max_begins_per_hour.map(|max| (max - i64::try_from(begins.len()).unwrap_or(i64::MAX)).max(0));
+        let whole = Measured { down: impact.unhealthy, known: impact.known, limit: limit(policy, impact) };
+        let mut footing = Footing {
+            allowed: Answer::yes(reasons::WITHIN_LIMITS, ""),
+            held: held(policy, input),
+            storms: status.storms.clone(),
+            begins,
+            left,
+            told: Vec::new(),
+            domains: measured,
+        };
+        footing.remember(policy, impact, &whole, input);
+        footing.allowed = footing.answer(policy, impact, &whole, input);
+        footing
+    }
+
+    /// Brings what is remembered of storms up to now.
+    fn remember(&mut self, policy: &PolicyRow, impact: Impact, whole: &Measured, input: &Input) {
+        let limits = &policy.policy.spec.limits;
+        if !policy.due || policy.policy.spec.detection.mode == Watching::Off || limits.max_down_hosts == 0 {
+            return;
+        }
+        let doubt = input.observer.doubt().is_some();
+        let mut old = std::mem::take(&mut self.storms);
+        let mut take = |domain: &str| old.iter().position(|s| s.domain == domain).map(|at| old.swap_remove(at));
+        let all = std::iter::once(("", whole)).chain(self.domains.iter().map(|(name, m)| (name.as_str(), m)));
+        for (domain, m) in all {
+            let old = take(domain).unwrap_or_else(|| Storm { domain: domain.into(), ..Storm::default() });
+            let mut new = if doubt { Storm { known_since: None, expired_at: None, ..old.clone() } } else { after_look(&old, m, input) };
+            if new.ended_at.is_some_and(|at| input.seconds_since(at) >= limits.cooldown_seconds) {
+                new.ended_at = None;
+            }
+            if old.since.is_none() && new.since.is_some() {
+                let reason = if domain.is_empty() { reasons::STORM_LIMIT } else { reasons::DOMAIN_LIMIT };
+                self.told.push((reason, exceeded(domain, m, impact)));
+            }
+            if is_expired(&new, limits.hold_expiry_seconds, input) && new.expired_at.is_none() {
+                new.expired_at = Some(input.now);
+                let note = format!(
+                    "{}; it has held for {} s and holds no longer: only maxBeginsPerHour protects",
+                    exceeded(domain, m, impact),
+                    limits.hold_expiry_seconds
+                );
+                self.told.push((reasons::HOLD_EXPIRED, note));
+            }
+            if new != (Storm { domain: domain.into(), ..Storm::default() }) {
+                self.storms.push(new);
+            }
+        }
+    }
+
+    fn storm(&self, domain: &str) -> Option<&Storm> {
+        self.storms.iter().find(|s| s.domain == domain)
+    }
+
+    /// The answer for all its hosts. The numbers stand here, and on no host.
+    fn answer(&self, policy: &PolicyRow, impact: Impact, whole: &Measured, input: &Input) -> Answer {
+        if let Some(held) = &self.held {
+            return held.clone();
+        }
+        let limits = &policy.policy.spec.limits;
+        let expired = self.storm("").is_some_and(|s| is_expired(s, limits.hold_expiry_seconds, input));
+        if whole.down > whole.limit && !expired {
+            let message = format!(
+                "{}: nothing new is begun for any of them. Find out what they have in common; to go on, raise spec.limits, or evacuate hosts one by one by hand",
+                exceeded("", whole, impact)
+            );
+            return Answer::no(reasons::STORM_LIMIT, message);
+        }
+        if self.is_cooling("") {
+            let message = format!(
+                "more hosts were down than allowed until less than limits.cooldownSeconds ({}) ago; to go on at once, set that to 0",
+                limits.cooldown_seconds
+            );
+            return Answer::no(reasons::COOLDOWN, message);
+        }
+        if self.left == Some(0) {
+            let message = format!(
+                "{} were begun within the last hour, limits.maxBeginsPerHour is {}; to go on at once, raise that",
+                self.begins.len(),
+                limits.max_begins_per_hour.unwrap_or_default()
+            );
+            return Answer::no(reasons::RATE_LIMIT, message);
+        }
+        let mut message = exceeded("", whole, impact);
+        for (name, m) in self.domains.iter().filter(|(_, m)| m.down > m.limit).take(NAMED) {
+            message += &format!("; {}", exceeded(name, m, impact));
+        }
+        if whole.down > whole.limit {
+            return Answer::yes(
+                reasons::HOLD_EXPIRED,
+                format!("{message}; that has lasted longer than limits.holdExpirySeconds, only the rate is limited"),
+            );
+        }
+        Answer::yes(reasons::WITHIN_LIMITS, message)
+    }
+
+    fn is_cooling(&self, domain: &str) -> bool {
+        self.storm(domain).is_some_and(|s| s.ended_at.is_some())
+    }
+
+    /// What the limits of its failure domains say of a host; `None`: nothing. With `known_only` the benefit of the doubt is
+    /// given to hosts that are not heard.
+    pub fn of_domains(&self, policy: &PolicyRow, chain: &Chain, known_only: bool, input: &Input) -> Option<Answer> {
+        let (name, limits) = (&policy.policy.metadata.name, &policy.policy.spec.limits);
+        let see = format!("see the condition RemediationAllowed of RemediationPolicy {name}");
+        for domain in limits.per_failure_domain.iter().flat_map(|of| of_type(chain, of.r#type)) {
+            let Some(m) = self.domains.get(domain) else { continue };
+            let expired = self.storm(domain).is_some_and(|s| is_expired(s, limits.hold_expiry_seconds, input));
+            let down = if known_only { m.known } else { m.down };
+            if down > m.limit && !expired {
+                return Some(Answer::no(reasons::DOMAIN_LIMIT, format!("too many hosts of FailureDomain {domain} are down; {see}")));
+            }
+            if self.is_cooling(domain) {
+                return Some(Answer::no(reasons::COOLDOWN, format!("too many hosts of FailureDomain {domain} were down a moment ago; {see}")));
+            }
+        }
+        None
+    }
+}
+
+/// `3 of 40 hosts are down, the limit is 2`.
+fn exceeded(domain: &str, m: &Measured, impact: Impact) -> String {
+    match domain {
+        "" => format!("{} of {} hosts are down, the limit is {}", m.down, impact.covered, m.limit),
+        domain => format!("{} hosts of FailureDomain {domain} are down, its limit is {}", m.down, m.limit),
+    }
+}
+
+/// What is remembered of a limit after a look. A hold expires by hosts that are known to be down alone, and without a break.
+fn after_look(old: &Storm, m: &Measured, input: &Input) -> Storm {
+    let (held, known) = (m.down > m.limit, m.known > m.limit);
+    Storm {
+        domain: old.domain.clone(),
+        since: held.then(|| old.since.unwrap_or(input.now)),
+        known_since: known.then(|| old.known_since.unwrap_or(input.now)),
+        expired_at: old.expired_at.filter(|_| known),
+        ended_at: match (held, old.since) {
+            (true, _) => None,
+            (false, Some(_)) => Some(input.now),
+            (false, None) => old.ended_at,
+        },
+    }
+}
+
+fn is_expired(storm: &Storm, seconds: i64, input: &Input) -> bool {
+    seconds > 0 && storm.known_since.is_some_and(|at| input.seconds_since(at) >= seconds)
+}
+
+/// Why nothing at all is begun for hosts of a policy.
+fn held(policy: &PolicyRow, input: &Input) -> Option<Answer> {
     let spec = &policy.policy.spec;
-    let (limit, down) = (limit(policy, impact), impact.unhealthy);
     if spec.detection.mode == Watching::Off {
-        return no(ConditionStatus::False, reasons::NOT_WATCHED, "spec.detection.mode is Off: nobody counts the silence of its hosts".into());
+        return Some(Answer::no(reasons::NOT_WATCHED, "spec.detection.mode is Off: nobody counts the silence of its hosts"));
     }
     if let Some(why) = &input.halted {
-        return no(ConditionStatus::False, reasons::RESTORED, why.clone());
+        return Some(Answer::no(reasons::RESTORED, why));
     }
     if input.frozen {
-        return no(ConditionStatus::False, reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on".into());
+        return Some(Answer::no(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on"));
     }
     if spec.limits.max_down_hosts == 0 {
         let message = "spec.limits.maxDownHosts is 0: nothing is begun without a person; set it to the number of hosts that may be down at once";
-        return no(ConditionStatus::False, reasons::NEVER_EVACUATE, message.into());
+        return Some(Answer::no(reasons::NEVER_EVACUATE, message));
     }
-    if let Some(why) = input.observer.doubt() {
-        return no(ConditionStatus::Unknown, reasons::OBSERVER_IN_DOUBT, why);
+    if let Some(message) = input.observer.doubt() {
+        return Some(Answer { status: ConditionStatus::Unknown, reason: reasons::OBSERVER_IN_DOUBT, message });
     }
     if input.now.seconds_since(input.led_since) < spec.detection.quiet_seconds {
         let message = format!("a controller began to lead less than {} s ago; it looks before it begins anything", spec.detection.quiet_seconds);
-        return no(ConditionStatus::False, reasons::QUIET_PERIOD, message);
+        return Some(Answer::no(reasons::QUIET_PERIOD, message));
     }
-    if down > limit {
-        let message = format!(
-            "{down} of {} hosts are down, the limit is {limit}: nothing new is begun for any of them. Find out what they have in common; to go on, raise spec.limits, or evacuate hosts one by one by hand",
-            impact.covered
-        );
-        return no(ConditionStatus::False, reasons::STORM_LIMIT, message);
-    }
-    Answer {
-        status: ConditionStatus::True,
-        reason: reasons::WITHIN_LIMITS,
-        message: format!("{down} of {} hosts are down, the limit is {limit}", impact.covered),
-    }
+    None
 }

@@ -5,12 +5,13 @@ use schemas::{
     Time,
     v1::{Demand, EvidenceRule, Observation, PowerState, Says, reasons},
 };
+use serde::{Deserialize, Serialize};
 
 /// A channel that is silent may be so far ahead of our clock, in seconds; further, its time says nothing.
 const AHEAD_SECONDS: i64 = 60;
 
 /// What was heard of a host beside Nova.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Heard {
     /// What channels said last, fresh or not.
     pub observations: Vec<Observation>,

@@ -1,6 +1,6 @@
 //! Which policy holds for a host.
 
-use super::PolicyRow;
+use super::input::PolicyRow;
 use schemas::{Object, selector::Selector, v1::Host};
 
 /// Name of the policy that holds for every host that no other claims.

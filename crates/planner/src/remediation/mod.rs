@@ -1,14 +1,24 @@
 //! Who is down, and what may be done about it without a person: one decision over all hosts at once.
 //!
-//! A host walks through [`AvailabilityState`](schemas::v1::AvailabilityState) by what Nova says of its service, look by look.
-//! Whether something is begun for a host that is down is a question of its policy, of how many others are down (I6), and of
-//! whether those who look can be trusted (I5). It is always answered, with a reason (I27). What follows is an Evacuation,
-//! which has its own proofs (S2–S6): nothing here is evidence of death.
+//! A host walks through [`AvailabilityState`](schemas::v1::AvailabilityState) by what Nova says of its service, look by look:
+//! by the tables in `states/`, which `docs/REMEDIATION.md` shows. Whether something is begun for a host that is down is a
+//! question of its policy, of how many others are down (I6), and of whether those who look can be trusted (I5). It is always
+//! answered, with a reason (I27). What follows is an Evacuation or a HostOperation, which have their own proofs (S2–S10):
+//! nothing here is evidence of death.
 
+mod allowed;
 mod budget;
 pub mod channels;
 mod choice;
+mod diagram;
+mod domains;
+mod input;
 mod pass;
-mod walk;
+mod returning;
+mod states;
+mod verdict;
 
-pub use pass::{Answer, HostRow, HostVerdict, Input, Observer, PolicyRow, PolicyVerdict, pass};
+pub use diagram::document;
+pub use input::{HostRow, Input, Observer, PolicyRow};
+pub use pass::{Verdicts, pass};
+pub use verdict::{Answer, Begin, DomainVerdict, HostVerdict, PolicyVerdict};

@@ -223,6 +223,9 @@ pub fn operation(kind: v1::HostOperationType) -> Object<v1::HostOperation> {
         link_ref: None,
         former_leader: Default::default(),
         stopped_guests: Default::default(),
+        steady_seconds: 0,
+        cause: Default::default(),
+        returns_from: None,
         cancel: Default::default(),
     })
 }

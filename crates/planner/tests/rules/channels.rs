@@ -76,6 +76,8 @@ fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&m
         open_evacuation: None,
         last_operation: None,
         ended: None,
+        last_evacuation: None,
+        operation_ended: None,
         guests: Fact::Seen(3, at(0)),
         heard: Heard { observations, attested: None },
     };
@@ -86,14 +88,15 @@ fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&m
     let input = Input {
         hosts: vec![row],
         policies: vec![PolicyRow { policy, due: true }],
+        domains: Vec::new(),
         observer: Observer { conductor_up: true, computes_up: 9 },
         now: at(0),
         led_since: at(-3_600),
         frozen: false,
         halted: None,
     };
-    let verdict = remediation::pass(&input).0.remove(0);
-    (verdict.begin, verdict.allowed.reason, verdict.allowed.message, verdict.availability.evidence)
+    let verdict = remediation::pass(&input).hosts.remove(0);
+    (verdict.begin.is_some(), verdict.allowed.reason, verdict.allowed.message, verdict.availability.evidence)
 }
 
 #[test]

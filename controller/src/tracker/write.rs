@@ -1,0 +1,145 @@
+//! Statuses, written only when they changed, and what people should hear of.
+
+use super::{BATCH, Seen, TRIES, Tracker, text};
+use planner::remediation::{Answer, DomainVerdict, HostVerdict, PolicyVerdict};
+use schemas::{
+    Conditions, DynObject, Object,
+    v1::{self, AvailabilityState, FailureDomainStatus, RemediationPolicyStatus, reasons},
+};
+use store::{Op, StoreError};
+
+impl Tracker {
+    pub(super) async fn write_policies(&self, seen: &mut Seen, verdicts: &[PolicyVerdict]) -> Result<(), String> {
+        for verdict in verdicts {
+            let Some(old) = seen.policies.get(&verdict.policy).cloned() else { continue };
+            let new = self.policy_with(&old, verdict)?;
+            if new == old {
+                continue;
+            }
+            let done = self.commit(vec![Op::Update { object: new, expected: old.metadata.revision() }]).await.map_err(text)?;
+            if let Some(object) = done.objects.into_iter().next() {
+                seen.policies.insert(verdict.policy.clone(), object);
+            }
+            for (reason, note) in &verdict.told {
+                self.shared.recorder.record(&old, true, reason, note).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn policy_with(&self, old: &DynObject, verdict: &PolicyVerdict) -> Result<DynObject, String> {
+        let typed: Object<v1::RemediationPolicy> = old.typed().map_err(text)?;
+        let mut status = RemediationPolicyStatus {
+            observed_generation: old.metadata.generation,
+            covered: verdict.covered,
+            unhealthy: verdict.unhealthy,
+            budget_left: verdict.budget_left,
+            begins: verdict.begins.clone(),
+            storms: verdict.storms.clone(),
+            ..typed.status
+        };
+        self.set(&mut status.conditions, &verdict.allowed, old.metadata.generation);
+        Ok(DynObject { status: serde_json::to_value(status).map_err(text)?, ..old.clone() })
+    }
+
+    fn set(&self, conditions: &mut Vec<schemas::Condition>, allowed: &Answer, generation: i64) {
+        conditions.set("RemediationAllowed", allowed.status, allowed.reason, &allowed.message, generation, self.shared.clock.now());
+    }
+
+    pub(super) fn host_with(&self, old: &DynObject, verdict: &HostVerdict) -> Result<DynObject, String> {
+        let mut host: Object<v1::Host> = old.typed().map_err(text)?;
+        host.status.availability = Some(verdict.availability.clone());
+        self.set(&mut host.status.conditions, &verdict.allowed, old.metadata.generation);
+        Ok(DynObject { status: serde_json::to_value(host.status).map_err(text)?, ..old.clone() })
+    }
+
+    pub(super) async fn write_hosts(&self, seen: &Seen, verdicts: &[HostVerdict]) -> Result<(), String> {
+        let mut changed = Vec::new();
+        for verdict in verdicts {
+            let Some(old) = seen.hosts.get(&verdict.host) else { continue };
+            let new = self.host_with(old, verdict)?;
+            if new != *old {
+                changed.push((verdict, old, new));
+            }
+        }
+        for batch in changed.chunks(BATCH) {
+            let ops = batch.iter().map(|(_, old, new)| Op::Update { object: new.clone(), expected: old.metadata.revision() }).collect();
+            match self.commit(ops).await {
+                Ok(_) => {}
+                // Its own reconciler wrote one of them meanwhile: one by one, as they are now.
+                Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => {
+                    for (verdict, ..) in batch {
+                        self.write_host(verdict).await?;
+                    }
+                }
+                Err(other) => return Err(text(other)),
+            }
+            for (verdict, old, _) in batch {
+                self.tell(old, verdict).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_host(&self, verdict: &HostVerdict) -> Result<(), String> {
+        for _ in 0..TRIES {
+            let Some(old) = self.shared.store.get("Host", &verdict.host).await.map_err(text)? else { return Ok(()) };
+            let op = Op::Update { object: self.host_with(&old, verdict)?, expected: old.metadata.revision() };
+            match self.commit(vec![op]).await {
+                Err(StoreError::Conflict { .. }) => {}
+                other => return other.map(drop).map_err(text),
+            }
+        }
+        Err(format!("Host/{} changes all the time; the next look goes on", verdict.host))
+    }
+
+    /// Counts that did not change are not written.
+    pub(super) async fn write_domains(&self, seen: &Seen, verdicts: &[DomainVerdict]) -> Result<(), String> {
+        for verdict in verdicts {
+            let Some(old) = seen.domains.get(&verdict.domain) else { continue };
+            let mut status: FailureDomainStatus = serde_json::from_value(old.status.clone()).map_err(text)?;
+            let generation = old.metadata.generation;
+            (status.observed_generation, status.hosts, status.down) = (generation, verdict.hosts, verdict.down);
+            let (resolved, reason) = if verdict.broken.is_none() { (true, reasons::AS_DESIRED) } else { (false, reasons::NOT_FOUND) };
+            let message = verdict.broken.as_deref().unwrap_or_default();
+            status.conditions.set("ReferencesResolved", resolved.into(), reason, message, generation, self.shared.clock.now());
+            let new = DynObject { status: serde_json::to_value(status).map_err(text)?, ..old.clone() };
+            if new == *old {
+                continue;
+            }
+            match self.commit(vec![Op::Update { object: new, expected: old.metadata.revision() }]).await {
+                // A person changed or deleted it meanwhile; the next look goes on.
+                Ok(_) | Err(StoreError::Conflict { .. } | StoreError::NotFound(_)) => {}
+                Err(other) => return Err(text(other)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What people should hear of: hosts that went down or came back, and why nothing is done.
+    async fn tell(&self, old: &DynObject, verdict: &HostVerdict) {
+        use AvailabilityState::{Down, Quarantined, Recovered, Restarting, Returning, Up};
+        let before = old.typed::<v1::Host>().ok().and_then(|h| h.status.availability).unwrap_or_default().state;
+        let now = verdict.availability.state;
+        let recorder = &self.shared.recorder;
+        match (before, now) {
+            (Down, Down) if reason_of(old) == verdict.allowed.reason => {}
+            (_, Down) => {
+                let Answer { reason, message, .. } = &verdict.allowed;
+                recorder.record(old, true, "HostDown", &format!("Nova calls it down; {reason}: {message}")).await;
+            }
+            (Down | Restarting | Recovered | Returning | Quarantined, Up) => recorder.record(old, false, "HostUp", "Nova calls it up again").await,
+            (_, Quarantined) if before != now => recorder.record(old, true, reasons::QUARANTINED, &verdict.allowed.message).await,
+            (_, Recovered) if before != now => {
+                recorder.record(old, false, reasons::RECOVERY_ENDED, &verdict.allowed.message).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The reason of an object's condition RemediationAllowed.
+fn reason_of(object: &DynObject) -> &str {
+    let conditions = object.status["conditions"].as_array().into_iter().flatten();
+    conditions.filter(|c| c["type"] == "RemediationAllowed").filter_map(|c| c["reason"].as_str()).next().unwrap_or_default()
+}

@@ -1,0 +1,86 @@
+//! What a restart or a return asks for that no person asked for.
+
+use super::decide::{Run, Turn};
+use crate::{
+    Next, Step,
+    contract::wait,
+    evacuation::guests::may_run_on,
+    facts::ServiceFacts,
+    liveness::{Liveness, liveness},
+};
+use schemas::v1::{Cause, HostOperationType, reasons};
+
+impl Run<'_> {
+    pub(super) fn is_automatic(&self) -> bool {
+        self.op.spec.cause == Cause::Automatic
+    }
+
+    /// What has to hold for an operation that nobody asked for. `None`: it does.
+    pub(super) fn before_automatic(&self, service: &ServiceFacts) -> Option<Turn> {
+        match self.op.spec.r#type {
+            HostOperationType::PowerOn | HostOperationType::Enable => self.one_fence(),
+            HostOperationType::PowerCycle => self.dead_still(service),
+            _ => None,
+        }
+    }
+
+    /// It releases one fence: that of the evacuation it follows (S10).
+    fn one_fence(&self) -> Option<Turn> {
+        match &self.evidence.latch {
+            None => Some(Turn::Succeeded("the host is not fenced any longer".into())),
+            Some(latch) if self.op.spec.returns_from.as_ref() == Some(&latch.by) => None,
+            Some(latch) => Some(Turn::Failed(reasons::FENCED, format!("{} has fenced the host since; a person brings it back", latch.by))),
+        }
+    }
+
+    /// Before it is switched off it has to be dead, as before an evacuation fences it (S2), and no guest may be on its way: Nova
+    /// may start guests when it boots, and one that has arrived elsewhere would run twice (S6).
+    fn dead_still(&self, service: &ServiceFacts) -> Option<Turn> {
+        let sent = |i: &&crate::Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { .. }) && !i.never_left();
+        if self.status.steps.iter().any(|s| s == "off") || self.env.intents.iter().any(|i| sent(&i)) {
+            return None;
+        }
+        let back = || Turn::Failed(reasons::HOST_RETURNED, "the host reports again; it was not switched off".into());
+        match liveness(self.facts, self.env.policy.nova_report_interval_seconds) {
+            Liveness::Dead => {}
+            Liveness::Alive => return Some(back()),
+            Liveness::InDoubt(_) if service.up => return Some(back()),
+            Liveness::InDoubt(why) => return Some(Turn::Next(wait(reasons::IN_DOUBT, format!("neither alive nor dead: {why}"), 1))),
+        }
+        let unread = [("guests", self.facts.guests.why()), ("migration records", self.facts.moves.why())];
+        if let Some((what, why)) = unread.into_iter().find(|(_, why)| !why.is_empty()) {
+            return Some(Turn::Next(wait(reasons::NOVA_UNREADABLE, format!("{what} cannot be read: {why}"), 3)));
+        }
+        let where_to = self.guest_elsewhere()?;
+        let message = format!("booting the host might start a guest that runs elsewhere; its evacuation settles that first (S6): {where_to}");
+        Some(Turn::Failed(reasons::MOVE_IN_FLIGHT, message))
+    }
+
+    /// A guest that may run, or come to run, on another host although Nova shows it here.
+    fn guest_elsewhere(&self) -> Option<String> {
+        // A record that is `finished` waits for its user, with the guest at its destination.
+        let open = self.facts.moves.seen().into_iter().flatten().find(|m| !m.is_final() && m.status != "finished");
+        if let Some(open) = open {
+            return Some(format!("Nova's {} record {} of server {} is {}", open.kind, open.id, open.server, open.status));
+        }
+        self.facts.guests.seen().into_iter().flatten().find_map(|guest| {
+            if guest.task_state.as_deref() == Some("migrating") {
+                return Some(format!("{} is migrating, and no record says where to", guest.label()));
+            }
+            may_run_on(guest, self.facts).map(|there| format!("{} may be running on {there}", guest.label()))
+        })
+    }
+
+    /// Enables the service only after Nova has called it up for `spec.steadySeconds`.
+    pub(super) fn once_steady(&mut self, next: Next) -> Next {
+        let up = self.facts.service.seen().is_some_and(|s| s.up);
+        self.status.up_since = up.then(|| self.status.up_since.unwrap_or(self.env.now));
+        let enables = matches!(next, Next::Step(Step::NovaService { enabled: Some(true), .. }));
+        let steady = self.op.spec.steady_seconds;
+        let left = steady - self.status.up_since.map_or(0, |since| self.env.seconds_since(since));
+        if !enables || left <= 0 {
+            return next;
+        }
+        wait(reasons::PROVING_UP, format!("its service has to be up for {steady} s before it is enabled"), left.min(5))
+    }
+}

@@ -1,0 +1,90 @@
+//! Which hosts fail together.
+
+use schemas::{
+    Object,
+    v1::{FailureDomain, FailureDomainType},
+};
+use std::collections::BTreeMap;
+
+/// Hosts of a domain, and of those that are in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// All.
+    pub hosts: i64,
+    /// Of these, hosts that are silent, being recovered, held down, or not heard.
+    pub down: i64,
+    /// Of these, hosts of which that is known.
+    pub known: i64,
+}
+
+/// A domain and those that it is in, inner first.
+pub(super) type Chain<'a> = Vec<&'a Object<FailureDomain>>;
+
+/// All domains, with their hosts.
+pub(super) struct Domains<'a> {
+    chains: BTreeMap<&'a str, Result<Chain<'a>, String>>,
+    counts: BTreeMap<&'a str, Count>,
+}
+
+impl<'a> Domains<'a> {
+    /// Of these domains, with no host yet.
+    pub fn of(domains: &'a [Object<FailureDomain>]) -> Self {
+        let by_name: BTreeMap<&str, &Object<FailureDomain>> = domains.iter().map(|d| (d.metadata.name.as_str(), d)).collect();
+        let chains = by_name.keys().map(|name| (*name, chain(&by_name, name))).collect();
+        Domains { chains, counts: BTreeMap::new() }
+    }
+
+    /// The domain and those that it is in; `Err` says what is wrong with them.
+    pub fn chain(&self, name: &str) -> Result<&Chain<'a>, String> {
+        match self.chains.get(name) {
+            Some(chain) => chain.as_ref().map_err(Clone::clone),
+            None => Err(format!("there is no FailureDomain {name}; make it, or change spec.failureDomain")),
+        }
+    }
+
+    /// Counts a host.
+    pub fn count(&mut self, name: &str, down: bool, known: bool) {
+        let Some(chain) = self.chains.get(name) else { return };
+        // Of a broken chain, the domain itself can be told.
+        let own = self.chains.get_key_value(name).map(|(name, _)| vec![*name]).unwrap_or_default();
+        let names = chain.as_ref().map_or(own, |chain| chain.iter().map(|d| d.metadata.name.as_str()).collect());
+        for name in names {
+            let count = self.counts.entry(name).or_default();
+            count.hosts += 1;
+            count.down += i64::from(down);
+            count.known += i64::from(known);
+        }
+    }
+
+    /// Its hosts.
+    pub fn of_domain(&self, name: &str) -> Count {
+        self.counts.get(name).copied().unwrap_or_default()
+    }
+
+    /// Names of the domains, and what is wrong with each, in order.
+    pub fn all(&self) -> impl Iterator<Item = (&'a str, Option<&String>)> {
+        self.chains.iter().map(|(name, chain)| (*name, chain.as_ref().err()))
+    }
+}
+
+fn chain<'a>(domains: &BTreeMap<&'a str, &'a Object<FailureDomain>>, name: &str) -> Result<Chain<'a>, String> {
+    let mut chain: Chain = Vec::new();
+    let mut next = Some(name.to_string());
+    while let Some(name) = next {
+        if chain.iter().any(|d| d.metadata.name == name) {
+            return Err(format!("FailureDomain {name} is in itself; change its spec.parentRef"));
+        }
+        let Some(domain) = domains.get(name.as_str()) else {
+            let child = chain.last().map(|d| d.metadata.name.as_str()).unwrap_or_default();
+            return Err(format!("there is no FailureDomain {name}; make it, or change spec.parentRef of FailureDomain {child}"));
+        };
+        chain.push(domain);
+        next = domain.spec.parent_ref.as_ref().map(|parent| parent.name.clone());
+    }
+    Ok(chain)
+}
+
+/// Those of a chain that are of a type.
+pub(super) fn of_type<'a, 'b>(chain: &'b Chain<'a>, wanted: FailureDomainType) -> impl Iterator<Item = &'a str> + use<'a, 'b> {
+    chain.iter().filter(move |d| d.spec.r#type == wanted).map(|d| d.metadata.name.as_str())
+}
