@@ -89,7 +89,7 @@ fn reductions(facts: &HostFacts, attested: bool) -> Vec<(String, HostFacts)> {
     for n in 0..facts.links.len() {
         let hidden_on = facts.links[n].state.seen() == Some(&PowerState::On);
         let another_off = facts.links.iter().any(|l| l.name != facts.links[n].name && l.verified && l.state.seen() == Some(&PowerState::Off));
-        if !(hidden_on && another_off) && !attested {
+        if !(attested || (hidden_on && another_off)) {
             less(format!("state of {}", facts.links[n].name), &|f| hide(&mut f.links[n].state));
         }
         less(format!("identity of {}", facts.links[n].name), &|f| hide(&mut f.links[n].identity));
