@@ -1,6 +1,6 @@
 //! May this be written now? Checks that need other objects.
 
-use crate::{RegistryError, RegistryResult};
+use crate::{RegistryError, RegistryResult, standby};
 use schemas::{
     DynObject, FieldError, KindInfo, Object,
     v1::{self, EvacuationRule, HostOperationType, PowerWish, Schedulable},
@@ -13,6 +13,8 @@ pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObjec
         "PowerLink" => port_free(store, object).await.map(|()| None),
         "HostOperation" => host_operation(store, object).await,
         "Evacuation" => evacuation(store, object).await,
+        "StandbyPool" => standby::pool(store, object).await.map(|()| None),
+        "FenceDrill" => standby::drill(store, object).await.map(|()| None),
         _ => Ok(None),
     }
 }
@@ -20,6 +22,7 @@ pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObjec
 pub(crate) async fn update(store: &dyn Store, kind: &KindInfo, _old: &DynObject, new: &DynObject) -> RegistryResult<()> {
     match kind.kind {
         "PowerLink" => port_free(store, new).await,
+        "StandbyPool" => standby::pool(store, new).await,
         _ => Ok(()),
     }
 }

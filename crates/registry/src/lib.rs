@@ -5,6 +5,7 @@
 mod admit;
 mod error;
 mod prepare;
+mod standby;
 #[cfg(test)]
 mod tests;
 
