@@ -21,7 +21,7 @@ pub(crate) async fn pass(shared: &Shared) -> Result<(), StoreError> {
     }
     shared.store.prune_events(now.plus_seconds(-EVENT_DAYS * DAY)).await?;
     remove(shared, "Operation", "/closedAt", now.plus_seconds(-OPERATION_DAYS * DAY)).await?;
-    for kind in ["HostOperation", "Evacuation"] {
+    for kind in ["HostOperation", "Evacuation", "FenceDrill"] {
         remove(shared, kind, "/finishedAt", now.plus_seconds(-ONE_SHOT_DAYS * DAY)).await?;
     }
     Ok(())

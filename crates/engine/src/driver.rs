@@ -6,9 +6,10 @@ use crate::{
     retry,
 };
 use async_trait::async_trait;
-use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
+use planner::{Also, ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
 use schemas::{
-    DynObject, FieldError, Kind, Object, Time,
+    DynObject, FieldError, Kind, Object, Time, kinds,
+    meta::OwnerReference,
     v1::{self, OperationState, Retry, reasons},
 };
 use serde_json::{Value, json};
@@ -117,7 +118,8 @@ impl<R: Reconciler> Driver<R> {
             _ => None,
         };
         let intent = step.as_ref().map(|step| self.intent_of(&loaded, step));
-        let mut ops = self.ops(&loaded, &decision, intent.as_ref())?;
+        let also = self.also(&loaded, &decision.also).await?;
+        let mut ops = self.ops(&loaded, &decision, intent.as_ref(), also)?;
         ops.extend(self.patches(&decision).await?);
         match self.commit(ops).await {
             Ok(()) => {}
@@ -203,8 +205,8 @@ impl<R: Reconciler> Driver<R> {
         loaded: &Loaded<R::Kind>,
         decision: &Decision<<R::Kind as Kind>::Status>,
         intent: Option<&DynObject>,
+        mut ops: Vec<Op>,
     ) -> Result<Vec<Op>, StoreError> {
-        let mut ops = Vec::new();
         let (raw, host) = (&loaded.raw, loaded.host.clone().unwrap_or_default());
         if let Next::Step(step) = &decision.next
             && step.is_disruptive()
@@ -287,6 +289,55 @@ impl<R: Reconciler> Driver<R> {
             }
         }
         Ok(ops)
+    }
+
+    /// What a decision writes beside its own object. An object that moved on since it was read is a conflict: all is decided anew.
+    async fn also(&self, loaded: &Loaded<R::Kind>, also: &[Also]) -> Result<Vec<Op>, StoreError> {
+        let mut ops = Vec::new();
+        for wish in also {
+            match wish {
+                Also::Unchanged { kind, name, version } => {
+                    ops.push(Op::RequireVersion { kind: (*kind).into(), name: name.clone(), expected: *version });
+                }
+                Also::Status { kind, name, version, patch } => {
+                    let mut object = self.as_read(kind, name, *version).await?;
+                    for (key, value) in patch.as_object().into_iter().flatten() {
+                        object.status[key] = value.clone();
+                    }
+                    ops.push(Op::Update { object, expected: *version });
+                }
+                Also::Cancel { kind, name, version } => {
+                    let mut object = self.as_read(kind, name, *version).await?;
+                    if object.spec["cancel"] != "Requested" {
+                        object.spec["cancel"] = json!("Requested");
+                        object.metadata.generation += 1;
+                        ops.push(Op::Update { object, expected: *version });
+                    }
+                }
+                Also::Create { kind, name, host, spec } => {
+                    let corrupt = |e: String| StoreError::Corrupt(format!("{kind}/{name}: {e}"));
+                    let info = kinds::find(kind).ok_or_else(|| corrupt("no such kind".into()))?;
+                    let mut object = registry::new_object(info, name, spec.clone(), loaded.env.now).map_err(|e| corrupt(e.to_string()))?;
+                    let owner = &loaded.raw;
+                    let (kind, name, uid) = (owner.kind.clone(), owner.metadata.name.clone(), owner.metadata.uid.clone());
+                    object.metadata.owner_references.push(OwnerReference { kind, name, uid });
+                    ops.push(Op::RequireNotFrozen);
+                    for kind in ["HostOperation", "Evacuation"] {
+                        ops.extend(host.iter().map(|host| Op::RequireNoneOpen { kind: kind.into(), host: host.clone() }));
+                    }
+                    ops.push(Op::Create(object));
+                }
+            }
+        }
+        Ok(ops)
+    }
+
+    async fn as_read(&self, kind: &str, name: &str, version: i64) -> Result<DynObject, StoreError> {
+        let object = self.shared.store.get(kind, name).await?.ok_or_else(|| StoreError::NotFound(format!("{kind}/{name}")))?;
+        match object.metadata.revision() {
+            current if current == version => Ok(object),
+            current => Err(StoreError::Conflict { what: object.id(), current }),
+        }
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {

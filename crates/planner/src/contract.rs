@@ -288,6 +288,52 @@ pub struct StatusPatch {
     pub patch: Value,
 }
 
+/// What else the transaction of a decision writes or depends on, for objects that are not bound to one host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Also {
+    /// Nothing is written if this object is not as it was read.
+    Unchanged {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Resource version.
+        version: i64,
+    },
+    /// Top-level keys of its status are replaced, if it is as it was read.
+    Status {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Resource version.
+        version: i64,
+        /// Keys to replace.
+        patch: Value,
+    },
+    /// A one-shot object is made, owned by the decision's object; not while the cluster is frozen, nor while a HostOperation or
+    /// an Evacuation is open on `host`.
+    Create {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Host that nothing else may be open on.
+        host: Option<String>,
+        /// Spec.
+        spec: Value,
+    },
+    /// A one-shot object is asked to end, if it is as it was read.
+    Cancel {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Resource version.
+        version: i64,
+    },
+}
+
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
@@ -341,6 +387,8 @@ pub struct Decision<S> {
     pub limits: Vec<Limit>,
     /// Changes of other objects' status.
     pub patches: Vec<StatusPatch>,
+    /// What else is written, or must be as it was.
+    pub also: Vec<Also>,
     /// What comes next.
     pub next: Next,
 }
@@ -348,7 +396,17 @@ pub struct Decision<S> {
 impl<S> Decision<S> {
     /// A decision that changes nothing but the status.
     pub fn new(status: S, evidence: EvidenceBody, next: Next) -> Self {
-        Decision { status, events: Vec::new(), settle: Vec::new(), evidence, claim: ClaimWish::Keep, limits: Vec::new(), patches: Vec::new(), next }
+        Decision {
+            status,
+            events: Vec::new(),
+            settle: Vec::new(),
+            evidence,
+            claim: ClaimWish::Keep,
+            limits: Vec::new(),
+            patches: Vec::new(),
+            also: Vec::new(),
+            next,
+        }
     }
 }
 

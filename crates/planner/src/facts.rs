@@ -166,6 +166,8 @@ pub struct HostFacts {
     pub disks: Fact<GuestDisks>,
     /// Nova's highest microversion.
     pub microversion: Fact<(u32, u32)>,
+    /// The standby host that was chosen for this evacuation, and where it stands; for people.
+    pub standby: Option<String>,
 }
 
 impl HostFacts {
@@ -185,6 +187,7 @@ impl HostFacts {
             destinations: Fact::Unknown(why.into()),
             disks: Fact::Unknown(why.into()),
             microversion: Fact::Unknown(why.into()),
+            standby: None,
         }
     }
 

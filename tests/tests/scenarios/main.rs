@@ -5,6 +5,7 @@
 mod life;
 mod stage;
 
+mod drills;
 mod limits;
 mod node_sync;
 mod pairs;
@@ -25,4 +26,5 @@ mod s11_claims;
 mod s12_power;
 mod s13_disks;
 mod s14_two_brains;
+mod standby;
 mod twice;

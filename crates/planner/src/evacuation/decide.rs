@@ -414,7 +414,8 @@ impl Run<'_> {
                 .into_iter()
                 .find(|r| m.reason == *r)
                 .unwrap_or(reasons::NO_DESTINATION);
-            return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), 10));
+            let standby = self.facts.standby.as_ref().filter(|_| reason == reasons::NO_DESTINATION).map_or(String::new(), |s| format!("; {s}"));
+            return Turn::Next(wait(reason, format!("{} ({}): {}{standby}", m.name, m.id, m.message), 10));
         }
         self.end()
     }

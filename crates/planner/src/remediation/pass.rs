@@ -134,7 +134,11 @@ pub fn pass(input: &Input) -> (Vec<HostVerdict>, Vec<PolicyVerdict>) {
     let standing: Vec<Availability> = input.hosts.iter().zip(&chosen).map(|(row, policy)| stand(row, policy.as_ref().ok(), input)).collect();
     let mut impact: BTreeMap<&str, Impact> = BTreeMap::new();
     for ((row, policy), now) in input.hosts.iter().zip(&chosen).zip(&standing) {
-        if let Ok(policy) = policy {
+        // A spare that takes no guests is missed by nobody.
+        let spare = row.host.status.standby.as_ref().is_some_and(|s| !s.in_service);
+        if let Ok(policy) = policy
+            && !spare
+        {
             let impact = impact.entry(&policy.policy.metadata.name).or_default();
             impact.covered += 1;
             impact.unhealthy += i64::from(budget::counts(row, now.state));
@@ -212,6 +216,9 @@ fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability, all: &Ans
             return no(reasons::RECOVERY_ENDED, message);
         }
         _ => {}
+    }
+    if let Some(spare) = row.host.status.standby.as_ref().filter(|s| !s.in_service) {
+        return no(reasons::NOTHING_TO_EVACUATE, format!("StandbyPool {} has it in reserve: nothing runs on it", spare.pool));
     }
     if row.host.spec.evacuation == EvacuationRule::Denied {
         return no(reasons::EVACUATION_DENIED, "spec.evacuation is Denied".into());

@@ -100,6 +100,7 @@ pub fn facts() -> HostFacts {
         destinations: Fact::Seen(vec![room("b"), room("c")], at(0)),
         disks: Fact::Seen(GuestDisks::Shared, at(0)),
         microversion: Fact::Seen((2, 93), at(0)),
+        standby: None,
     }
 }
 

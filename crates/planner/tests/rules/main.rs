@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod drills;
 mod remediation;
 mod s02_liveness;
 mod s03_links;
@@ -11,3 +12,4 @@ mod s08_hold;
 mod s09_cold;
 mod s09_empty;
 mod s10_latch;
+mod standby;
