@@ -8,6 +8,7 @@ use crate::{
     host_operation::HostOperationReconciler,
     power_device::{ClusterPolicyReconciler, PowerDeviceReconciler},
     power_link::PowerLinkReconciler,
+    standby::{FenceDrillReconciler, StandbyPoolReconciler},
 };
 use engine::{Driver, Run, Shared, queue::priority};
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub(crate) fn table(shared: &Shared, world: &Arc<World>, light_ms: i64) -> Vec<C
         Controller { driver: Arc::new(Driver::new(s(), HostOperationReconciler(w()))), priority: priority::USER },
         Controller { driver: Arc::new(Driver::new(s(), FenceAttestationReconciler { world: w(), light_ms })), priority: priority::USER },
         Controller { driver: Arc::new(Driver::new(s(), HostReconciler { world: w(), light_ms })), priority: priority::CHANGED },
+        Controller { driver: Arc::new(Driver::new(s(), StandbyPoolReconciler(w()))), priority: priority::EVACUATION },
+        Controller { driver: Arc::new(Driver::new(s(), FenceDrillReconciler(w()))), priority: priority::CHANGED },
         Controller { driver: Arc::new(Driver::new(s(), PowerLinkReconciler(w()))), priority: priority::CHANGED },
         Controller { driver: Arc::new(Driver::new(s(), PowerDeviceReconciler(w()))), priority: priority::RESYNC },
         Controller { driver: Arc::new(Driver::new(s(), ClusterPolicyReconciler(w()))), priority: priority::USER },

@@ -22,7 +22,7 @@ pub(crate) async fn pass(shared: &Shared) -> Result<(), StoreError> {
     shared.store.prune_events(now.plus_seconds(-EVENT_DAYS * DAY)).await?;
     shared.store.prune_observations(now.plus_seconds(-2 * LONGEST_TTL_SECONDS)).await?;
     remove(shared, "Operation", "/closedAt", now.plus_seconds(-OPERATION_DAYS * DAY)).await?;
-    for kind in ["HostOperation", "Evacuation", "FenceAttestation"] {
+    for kind in ["HostOperation", "Evacuation", "FenceAttestation", "FenceDrill"] {
         remove(shared, kind, "/finishedAt", now.plus_seconds(-ONE_SHOT_DAYS * DAY)).await?;
     }
     remove_orphans(shared, "EvacuationPlan").await

@@ -23,6 +23,7 @@ mod host;
 mod host_operation;
 mod power_device;
 mod power_link;
+mod standby;
 
 pub use run::{ControllerConfig, Running, start};
 pub use warm::stand_by;

@@ -2,8 +2,9 @@
 
 use crate::{World, act::WorldActor, controllers, gc, guest_policies, node_sync::NodeSync, tracker::Tracker};
 use engine::{Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority};
+use schemas::v1::reasons;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -91,8 +92,8 @@ pub async fn start(
     let table = Arc::new(table);
     let queue = Arc::new(Queue::default());
     let (mut tasks, runs) = (JoinSet::new(), TaskTracker::new());
-    enqueue_all(store.as_ref(), &queue, &table).await?;
-    tasks.spawn(dispatch(feed, from, queue.clone(), table.clone(), stop.clone(), lost.clone()));
+    let pools = enqueue_all(store.as_ref(), &queue, &table).await?;
+    tasks.spawn(dispatch(feed, from, pools, queue.clone(), table.clone(), stop.clone(), lost.clone()));
     tasks.spawn(node_sync(NodeSync::new(world.clone(), shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
     tasks.spawn(track(Tracker::new(world, shared.clone()), stop.clone()));
     tasks.spawn(housekeeping(shared, stop.clone()));
@@ -126,15 +127,19 @@ impl Running {
     }
 }
 
-/// At the start everything is looked at once; correctness never depends on the queue.
-async fn enqueue_all(store: &dyn Store, queue: &Queue, table: &BTreeMap<&'static str, controllers::Controller>) -> StoreResult<()> {
+/// At the start everything is looked at once; correctness never depends on the queue. Gives the names of the StandbyPools.
+async fn enqueue_all(store: &dyn Store, queue: &Queue, table: &BTreeMap<&'static str, controllers::Controller>) -> StoreResult<BTreeSet<String>> {
+    let mut pools = BTreeSet::new();
     for kind in table.keys() {
-        let open_only = matches!(*kind, "HostOperation" | "Evacuation" | "FenceAttestation");
+        let open_only = matches!(*kind, "HostOperation" | "Evacuation" | "FenceAttestation" | "FenceDrill");
         for object in store.list(kind, ListQuery { open_only, ..Default::default() }).await?.items {
+            if *kind == "StandbyPool" {
+                pools.insert(object.metadata.name.clone());
+            }
             queue.add(Key::new(*kind, object.metadata.name), Duration::ZERO, priority::RESYNC);
         }
     }
-    Ok(())
+    Ok(pools)
 }
 
 async fn worker(
@@ -183,6 +188,7 @@ async fn worker(
 async fn dispatch(
     feed: Arc<Feed>,
     mut from: i64,
+    mut pools: BTreeSet<String>,
     queue: Arc<Queue>,
     table: Arc<BTreeMap<&'static str, controllers::Controller>>,
     stop: CancellationToken,
@@ -190,6 +196,7 @@ async fn dispatch(
 ) {
     let mut newest = feed.subscribe();
     let mut generations: HashMap<(String, String), i64> = HashMap::new();
+    let mut needs: HashMap<String, (bool, bool)> = HashMap::new();
     loop {
         let changes = match feed.after(from, 200).await {
             Ok(changes) => changes,
@@ -217,6 +224,24 @@ async fn dispatch(
                 queue.add(Key::new(object.kind.clone(), object.metadata.name.clone()), Duration::ZERO, controller.priority);
             }
             let ended = object.status["finishedAt"].is_string();
+            match object.kind.as_str() {
+                "StandbyPool" if change.change.op == ChangeOp::Deleted => drop(pools.remove(&object.metadata.name)),
+                "StandbyPool" => drop(pools.insert(object.metadata.name.clone())),
+                _ => {}
+            }
+            // What a pool may have to do something about: an evacuation that rebuilds guests, or finds no room for one.
+            let need = (object.status["path"] == "Rebuild", object.status["waiting"]["reason"] == reasons::NO_DESTINATION);
+            let other = object.kind == "Evacuation" && needs.insert(object.metadata.uid.clone(), need) != Some(need);
+            if change.change.op == ChangeOp::Deleted {
+                needs.remove(&object.metadata.uid);
+            }
+            if matches!(object.kind.as_str(), "Evacuation" | "FenceDrill") && (changed || ended || other) {
+                pools.iter().for_each(|pool| queue.add(Key::new("StandbyPool", pool.clone()), Duration::from_millis(50), priority::CHANGED));
+            }
+            if ended {
+                let owners = object.metadata.owner_references.iter().filter(|o| table.contains_key(o.kind.as_str()));
+                owners.for_each(|o| queue.add(Key::new(o.kind.clone(), o.name.clone()), Duration::from_millis(50), priority::CHANGED));
+            }
             let host = match object.kind.as_str() {
                 "HostOperation" | "Evacuation" if changed || ended => object.spec["hostRef"]["name"].as_str(),
                 "PowerLink" => object.spec["hostRef"]["name"].as_str(),

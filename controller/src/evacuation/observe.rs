@@ -34,7 +34,8 @@ impl Reconciler for EvacuationReconciler {
             _ => false,
         };
         let named: Vec<String> = object.status.guests.iter().filter(wanted).map(|g| g.id.clone()).collect();
-        self.0.evacuation_facts(host, env, &named).await
+        let facts = self.0.evacuation_facts(host, env, &named).await;
+        self.0.with_standby_hosts(facts, &object.metadata.uid).await
     }
 
     fn blind(&self, object: &Object<v1::EvacuationKind>, why: &str) -> HostFacts {

@@ -1,15 +1,14 @@
 //! The driver loop: the only place with the order load → observe → decide → commit → act → commit.
 
 use crate::{
-    ActOutcome, Reconciler, Run, RunResult, Shared, chance, intents,
+    ActOutcome, Reconciler, Run, RunResult, Shared, also, chance, intents,
     metrics::{ReconcileLabels, WaitLabels},
     retry,
 };
 use async_trait::async_trait;
-use planner::{ClaimWish, Creation, Decision, Env, Intent, Next, Settlement, Step, contract::Unchanged, proof::EvidenceBody};
+use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
 use schemas::{
     DynObject, FieldError, Kind, Object, Time,
-    meta::OwnerReference,
     v1::{self, OperationState, Retry, reasons},
 };
 use serde_json::{Value, json};
@@ -118,8 +117,8 @@ impl<R: Reconciler> Driver<R> {
             _ => None,
         };
         let intent = step.as_ref().map(|step| self.intent_of(&loaded, step));
-        let mut ops: Vec<Op> = decision.unchanged.iter().map(require).collect();
-        ops.extend(self.ops(&loaded, &decision, intent.as_ref())?);
+        let also = also::ops(s, &loaded.raw, &decision.also, loaded.env.now).await?;
+        let mut ops = self.ops(&loaded, &decision, intent.as_ref(), also)?;
         ops.extend(self.patches(&decision).await?);
         match self.commit(ops).await {
             Ok(()) => {}
@@ -189,8 +188,7 @@ impl<R: Reconciler> Driver<R> {
             decision.evidence = loaded.env.evidence.clone();
             decision.events.clear();
             decision.limits.clear();
-            decision.creates.clear();
-            decision.unchanged.clear();
+            decision.also.clear();
             decision.next = next;
         }
     }
@@ -207,8 +205,8 @@ impl<R: Reconciler> Driver<R> {
         loaded: &Loaded<R::Kind>,
         decision: &Decision<<R::Kind as Kind>::Status>,
         intent: Option<&DynObject>,
+        mut ops: Vec<Op>,
     ) -> Result<Vec<Op>, StoreError> {
-        let mut ops = Vec::new();
         let (raw, host) = (&loaded.raw, loaded.host.clone().unwrap_or_default());
         if let Next::Step(step) = &decision.next
             && step.is_disruptive()
@@ -261,7 +259,6 @@ impl<R: Reconciler> Driver<R> {
                 ops.push(Op::RequireVersion { kind: raw.kind.clone(), name: raw.metadata.name.clone(), expected });
             }
         }
-        ops.extend(decision.creates.iter().map(|c| Op::Create(owned(raw, c, loaded.env.now))));
         if let Some(intent) = intent {
             ops.push(Op::Create(intent.clone()));
         }
@@ -384,24 +381,8 @@ fn seconds(n: i64) -> Duration {
     Duration::from_secs(u64::try_from(n).unwrap_or(0))
 }
 
-fn require(read: &Unchanged) -> Op {
-    Op::RequireVersion { kind: read.kind.into(), name: read.name.clone(), expected: read.version }
-}
-
 fn evidence_op(host: &str, expected: i64, body: &EvidenceBody) -> Op {
     Op::PutEvidence { host: host.into(), expected, body: serde_json::to_value(body).unwrap_or_default() }
-}
-
-/// An object that belongs to another one.
-fn owned(owner: &DynObject, creation: &Creation, now: Time) -> DynObject {
-    let mut object = DynObject::new(creation.kind, &creation.name, creation.spec.clone());
-    let of = &owner.metadata;
-    object.metadata.uid = uuid::Uuid::new_v4().to_string();
-    object.metadata.generation = 1;
-    object.metadata.creation_timestamp = Some(now);
-    object.metadata.owner_references = vec![OwnerReference { kind: owner.kind.clone(), name: of.name.clone(), uid: of.uid.clone() }];
-    object.status = creation.status.clone();
-    object
 }
 
 /// The old status with a wait in it.

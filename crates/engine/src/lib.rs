@@ -1,6 +1,7 @@
 //! What drives reconcilers: work queue, driver loop, lease, change feed, events, metrics, clock.
 #![warn(missing_docs)]
 
+mod also;
 pub mod chance;
 pub mod clock;
 pub mod driver;

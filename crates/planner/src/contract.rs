@@ -288,36 +288,69 @@ pub struct StatusPatch {
     pub patch: Value,
 }
 
-/// An object to make, in the same transaction. It belongs to the object that was decided about.
+/// What else the transaction of a decision writes or depends on, for objects that are not bound to one host.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Creation {
-    /// Kind.
-    pub kind: &'static str,
-    /// Name.
-    pub name: String,
-    /// Spec.
-    pub spec: Value,
-    /// Status.
-    pub status: Value,
+pub enum Also {
+    /// Nothing is written if this object is not as it was read.
+    Unchanged {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Resource version.
+        version: i64,
+    },
+    /// Top-level keys of its status are replaced, if it is as it was read.
+    Status {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Resource version.
+        version: i64,
+        /// Keys to replace.
+        patch: Value,
+    },
+    /// A one-shot object is made, owned by the decision's object; not while the cluster is frozen, nor while a HostOperation or
+    /// an Evacuation is open on `host`.
+    Create {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Host that nothing else may be open on.
+        host: Option<String>,
+        /// Spec.
+        spec: Value,
+    },
+    /// An object is made that says what was decided, owned by the decision's object.
+    Record {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Spec.
+        spec: Value,
+        /// Status.
+        status: Value,
+    },
+    /// A one-shot object is asked to end, if it is as it was read.
+    Cancel {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Resource version.
+        version: i64,
+    },
 }
 
-impl Creation {
-    /// An object of a kind.
-    pub fn of<K: Kind>(name: String, spec: &K::Spec, status: &K::Status) -> Creation {
+impl Also {
+    /// An object of a kind that says what was decided.
+    pub fn record<K: Kind>(name: String, spec: &K::Spec, status: &K::Status) -> Also {
         let json = |value: Result<Value, serde_json::Error>| value.unwrap_or_default();
-        Creation { kind: K::KIND, name, spec: json(serde_json::to_value(spec)), status: json(serde_json::to_value(status)) }
+        Also::Record { kind: K::KIND, name, spec: json(serde_json::to_value(spec)), status: json(serde_json::to_value(status)) }
     }
-}
-
-/// An object as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unchanged {
-    /// Kind.
-    pub kind: &'static str,
-    /// Name.
-    pub name: String,
-    /// Its resource version.
-    pub version: i64,
 }
 
 /// What comes next.
@@ -373,10 +406,8 @@ pub struct Decision<S> {
     pub limits: Vec<Limit>,
     /// Changes of other objects' status.
     pub patches: Vec<StatusPatch>,
-    /// Objects to make.
-    pub creates: Vec<Creation>,
-    /// Objects that the decision rests on, and that must be as they were read when it is written down.
-    pub unchanged: Vec<Unchanged>,
+    /// What else is written, or must be as it was.
+    pub also: Vec<Also>,
     /// What comes next.
     pub next: Next,
 }
@@ -392,8 +423,7 @@ impl<S> Decision<S> {
             claim: ClaimWish::Keep,
             limits: Vec::new(),
             patches: Vec::new(),
-            creates: Vec::new(),
-            unchanged: Vec::new(),
+            also: Vec::new(),
             next,
         }
     }

@@ -234,6 +234,8 @@ pub struct HostFacts {
     pub attestation: Fact<Attestation>,
     /// What other channels say of it.
     pub channels: Fact<Vec<Observation>>,
+    /// The standby host that was chosen for this evacuation, and where it stands; for people.
+    pub standby: Option<String>,
 }
 
 impl HostFacts {
@@ -258,6 +260,7 @@ impl HostFacts {
             microversion: Fact::Unknown(why.into()),
             attestation: Fact::Unknown(why.into()),
             channels: Fact::Unknown(why.into()),
+            standby: None,
         }
     }
 

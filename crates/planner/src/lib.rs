@@ -26,7 +26,8 @@ pub mod proof;
 pub mod remediation;
 pub mod service;
 pub mod settle;
+pub mod standby;
 pub mod status;
 
-pub use contract::{ClaimWish, Creation, Decision, Env, EventDraft, Intent, Next, Rank, Settlement, StatusPatch, Step};
+pub use contract::{Also, ClaimWish, Decision, Env, EventDraft, Intent, Next, Rank, Settlement, StatusPatch, Step};
 pub use fact::Fact;

@@ -21,6 +21,7 @@ pub fn is_stalled(reason: &str) -> bool {
             | reasons::FOREIGN
             | reasons::GUEST_CANNOT_MOVE
             | reasons::NEEDS_HUMAN
+            | reasons::NO_STANDBY
             | reasons::FENCE_FORBIDDEN
             | reasons::RESTORED
             | reasons::NOT_FOUND

@@ -1,6 +1,6 @@
 //! May this be written now? Checks that need other objects.
 
-use crate::{RegistryError, RegistryResult, attestation};
+use crate::{RegistryError, RegistryResult, attestation, standby};
 use schemas::{
     DynObject, FieldError, KindInfo, Object,
     v1::{self, EvacuationRule, HostOperationType, PowerWish, Schedulable},
@@ -14,6 +14,8 @@ pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObjec
         "HostOperation" => host_operation(store, object).await,
         "Evacuation" => evacuation(store, object).await,
         "FenceAttestation" => attestation::admit(store, object).await,
+        "StandbyPool" => standby::pool(store, object).await.map(|()| None),
+        "FenceDrill" => standby::drill(store, object).await.map(|()| None),
         _ => Ok(None),
     }
 }
@@ -21,6 +23,7 @@ pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObjec
 pub(crate) async fn update(store: &dyn Store, kind: &KindInfo, _old: &DynObject, new: &DynObject) -> RegistryResult<()> {
     match kind.kind {
         "PowerLink" => port_free(store, new).await,
+        "StandbyPool" => standby::pool(store, new).await,
         _ => Ok(()),
     }
 }

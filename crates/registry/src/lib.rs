@@ -6,6 +6,7 @@ mod admit;
 mod attestation;
 mod error;
 mod prepare;
+mod standby;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,7 @@ use crate::{MAX_OBJECT_BYTES, RegistryError, RegistryResult};
 use schemas::{API_VERSION, DynObject, FieldError, KindInfo, ObjectMeta, Time};
 use serde_json::Value;
 
-/// Kept on one-shot objects until their work is settled.
+/// Kept on one-shot objects until their work is settled, and on StandbyPools until no host bears their mark.
 pub const FINALIZER: &str = "cloud-manager/controller";
 
 /// Annotation with the name of the user that created an object.
@@ -80,7 +80,7 @@ pub(crate) fn prepare(kind: &KindInfo, object: DynObject, user: Option<&str>, no
     if let Some(user) = user {
         metadata.annotations.insert(CREATED_BY.into(), user.into());
     }
-    if kind.one_shot && !metadata.finalizers.iter().any(|f| f == FINALIZER) {
+    if (kind.one_shot || kind.kind == "StandbyPool") && !metadata.finalizers.iter().any(|f| f == FINALIZER) {
         metadata.finalizers.push(FINALIZER.into());
     }
     Ok(DynObject { metadata, spec, ..DynObject::new(kind.kind, "", Value::Null) }.with_empty_status())

@@ -234,3 +234,19 @@ async fn a_host_in_a_domain_that_is_gone_can_still_be_changed() {
     let error = f.registry.update(kind, "c1", host, NOW).await.unwrap_err().to_string();
     assert!(error.contains("spec.failureDomain") && error.contains("r2"), "{error}");
 }
+
+#[tokio::test]
+async fn a_host_is_named_by_one_standby_pool_only_also_after_a_change() {
+    let f = fixture().await;
+    f.create("StandbyPool", json!({"metadata": {"name": "one"}, "spec": {"members": ["s1"]}})).await.unwrap();
+    let twice = f.create("StandbyPool", json!({"metadata": {"name": "two"}, "spec": {"members": ["s2", "s1"]}})).await;
+    let (code, message) = code(twice.unwrap_err());
+    assert_eq!(code, "member-taken");
+    assert!(message.contains("s1") && message.contains("one") && message.contains("two"), "{message}");
+    let mut two = f.create("StandbyPool", json!({"metadata": {"name": "two"}, "spec": {"members": ["s2"]}})).await.unwrap();
+    two.spec["members"] = json!(["s1"]);
+    let kind = kinds::find("StandbyPool").unwrap();
+    assert!(f.registry.update(kind, "two", two, NOW).await.is_err());
+    // It goes once its marks are gone.
+    assert!(!f.registry.delete(kind, "two", Preconditions::default(), NOW).await.unwrap().gone);
+}

@@ -71,6 +71,10 @@ pub struct ClusterPolicySpec {
     pub soft_off_timeout_seconds: i64,
     /// Nova's `report_interval`, in seconds (S2).
     pub nova_report_interval_seconds: i64,
+    /// A standby host that is not ready so many seconds after it was chosen has failed; StandbyPools may say otherwise.
+    pub standby_wake_timeout_seconds: i64,
+    /// A standby host that nobody needs is put back after it was empty for so many seconds; StandbyPools may say otherwise.
+    pub standby_idle_after_seconds: i64,
 }
 
 impl Default for ClusterPolicySpec {
@@ -90,6 +94,8 @@ impl Default for ClusterPolicySpec {
             proof_max_age_seconds: 5,
             soft_off_timeout_seconds: 300,
             nova_report_interval_seconds: 10,
+            standby_wake_timeout_seconds: 900,
+            standby_idle_after_seconds: 60,
         }
     }
 }
@@ -127,6 +133,8 @@ impl Kind for ClusterPolicy {
             ("proofMaxAgeSeconds", spec.proof_max_age_seconds, 1, 60),
             ("softOffTimeoutSeconds", spec.soft_off_timeout_seconds, 0, 86_400),
             ("novaReportIntervalSeconds", spec.nova_report_interval_seconds, 1, 600),
+            ("standbyWakeTimeoutSeconds", spec.standby_wake_timeout_seconds, 1, 604_800),
+            ("standbyIdleAfterSeconds", spec.standby_idle_after_seconds, 0, 1_000_000),
         ] {
             check_range(&mut errors, &format!("spec.{field}"), value, min, max);
         }

@@ -277,6 +277,19 @@ pub struct Retry {
     pub last_error: String,
 }
 
+/// The StandbyPool that has the host as a member. While it stands here no other pool takes the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HostStandby {
+    /// Name of the pool.
+    pub pool: String,
+    /// The evacuation that it is leased to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evacuation: Option<String>,
+    /// It takes guests, or holds some; otherwise it is a spare, and its silence is no failure.
+    pub in_service: bool,
+}
+
 /// Observed state of a host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -300,6 +313,9 @@ pub struct HostStatus {
     /// Where it stands by its RemediationPolicy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,
+    /// The StandbyPool that it is a member of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub standby: Option<HostStandby>,
     /// Who disrupts the host now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<HostClaim>,

@@ -8,6 +8,7 @@ pub mod event;
 pub mod evidence;
 pub mod failure_domain;
 pub mod fence_attestation;
+pub mod fence_drill;
 pub mod guest_policy;
 pub mod host;
 pub mod host_operation;
@@ -17,6 +18,7 @@ pub mod power_device;
 pub mod power_link;
 pub mod reasons;
 pub mod remediation_policy;
+pub mod standby_pool;
 pub mod task;
 
 pub use cluster_policy::{ClusterPolicy, ClusterPolicySpec, ClusterPolicyStatus, GuestDisks, Operations};
@@ -30,10 +32,11 @@ pub use event::{Event, EventSpec, EventStatus};
 pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, Observation, Says};
 pub use failure_domain::{FailureDomain, FailureDomainSpec, FailureDomainStatus, FailureDomainType};
 pub use fence_attestation::{FenceAttestation, FenceAttestationSpec, FenceAttestationStatus, LONGEST_ATTESTATION_SECONDS};
+pub use fence_drill::{DrillDepth, DrillHost, DrillOutcome, DrillStep, FenceDrill, FenceDrillSpec, FenceDrillStatus};
 pub use guest_policy::{GuestPolicy, GuestPolicySpec, GuestPolicyStatus, GuestSelector, TargetState};
 pub use host::{
-    Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStatus, LinkState,
-    NovaStatus, PowerState, PowerWish, Retry, Schedulable, StoppedGuests, Waiting,
+    Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStandby, HostStatus,
+    LinkState, NovaStatus, PowerState, PowerWish, Retry, Schedulable, StoppedGuests, Waiting,
 };
 pub use host_operation::{
     Cancel, FormerLeader, HostOperation, HostOperationSpec, HostOperationStatus, HostOperationType, InitialiseMethod, OffVm, RunningGuests,
@@ -45,5 +48,9 @@ pub use power_link::{Binding, LinkIdentity, LinkRole, PowerLink, PowerLinkSpec, 
 pub use remediation_policy::{
     AutomaticEvacuation, Detection, DomainLimit, PowerOnReturn, Recovery, RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus, Restart,
     ReturnMode, ReturnToService, Storm, StormLimits, Watching,
+};
+pub use standby_pool::{
+    IdleState, LeaseState, MemberState, PoolMember, PoolTests, Protects, StandbyFailure, StandbyLease, StandbyPool, StandbyPoolSpec,
+    StandbyPoolStatus, Wake,
 };
 pub use task::{Task, TaskSpec, TaskStatus};

@@ -135,6 +135,26 @@ reasons! {
     QUARANTINED = "Quarantined";
     /// Its service has to be up for a while before it is enabled.
     PROVING_UP = "ProvingUp";
+    /// An evacuation needs a standby host, and none is free.
+    NO_STANDBY = "NoStandbyFree";
+    /// Fewer standby hosts are free than the pool should have.
+    TOO_FEW_STANDBYS = "TooFewStandbys";
+    /// The host is a member of two StandbyPools.
+    STANDBY_CONFLICT = "StandbyConflict";
+    /// A member is also among the hosts that its pool protects.
+    PROTECTS_ITSELF = "ProtectsItself";
+    /// The host's spec declares what the pool would have to change.
+    DECLARED_OTHERWISE = "DeclaredOtherwise";
+    /// The host was disabled in Nova by somebody else.
+    DISABLED_BY_OTHERS = "DisabledByOthers";
+    /// A standby host did not come up, or not in time.
+    WAKE_FAILED = "WakeFailed";
+    /// A standby host did not pass a FenceDrill.
+    DRILL_FAILED = "DrillFailed";
+    /// The host serves an evacuation as a standby.
+    STANDBY_LEASED = "StandbyLeased";
+    /// The host is no member of a StandbyPool.
+    NO_STANDBY_MEMBER = "NoStandbyMember";
     /// Something failed and will be tried again.
     RETRYING = "Retrying";
 }

@@ -6,6 +6,7 @@ mod life;
 mod stage;
 
 mod attestation;
+mod drills;
 mod evidence;
 mod limits;
 mod node_sync;
@@ -31,4 +32,5 @@ mod s11_claims;
 mod s12_power;
 mod s13_disks;
 mod s14_two_brains;
+mod standby;
 mod twice;

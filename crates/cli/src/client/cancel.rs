@@ -12,7 +12,10 @@ pub async fn cancel(client: &Client, args: CancelArgs) -> Result<Exit, Failure> 
     let Some(name) = &args.name else { return cancel_host(client, &args.kind_or_host).await };
     let kind = find_kind(&args.kind_or_host)?;
     if !kind.one_shot {
-        return Err(Failure::usage(format!("a {} cannot be cancelled; HostOperations, Evacuations and FenceAttestations can", kind.kind)));
+        return Err(Failure::usage(format!(
+            "a {} cannot be cancelled; HostOperations, Evacuations, FenceAttestations and FenceDrills can",
+            kind.kind
+        )));
     }
     let object = client.get(kind.plural, name).await?;
     if super::ended(&object) {

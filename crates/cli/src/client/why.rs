@@ -15,7 +15,8 @@ pub struct Why {
 }
 
 /// Conditions that are worth telling when they do not hold.
-const WANTED: [&str; 7] = ["Ready", "ReferencesResolved", "Verified", "Reachable", "CredentialsValid", "EvidenceSufficient", "Available"];
+const WANTED: [&str; 9] =
+    ["Ready", "ReferencesResolved", "Verified", "Reachable", "CredentialsValid", "EvidenceSufficient", "Available", "MembersResolved", "Sufficient"];
 /// Guests named per reason.
 const NAMED: usize = 5;
 
@@ -35,7 +36,9 @@ pub fn why(object: &DynObject, now: Time) -> Why {
     told_guests(&mut why, object);
     // A fenced host is down because we hold it down: its guests are taken care of.
     let fenced = why.reasons.iter().any(|reason| reason == r::FENCED);
-    for reason in why.reasons.clone().into_iter().filter(|reason| !(fenced && reason == r::SERVICE_DOWN)) {
+    // And one that is in reserve is missed by nobody.
+    let quiet = fenced || object.status["standby"]["inService"] == false;
+    for reason in why.reasons.clone().into_iter().filter(|reason| !(quiet && reason == r::SERVICE_DOWN)) {
         match advice(&reason, object, host) {
             Some(advice) if !why.advice.contains(&advice) => why.advice.push(advice),
             _ => {}
@@ -102,11 +105,20 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
         }
     }
     told_availability(why, object);
+    told_members(why, object);
     let retry = &object.status["retry"];
     if let Some(failures) = retry["failures"].as_i64().filter(|n| *n > 0) {
         let next = retry["nextAt"].as_str().and_then(|s| Time::parse(s).ok()).map(|t| t.seconds_since(now)).filter(|s| *s > 0);
         let next = next.map(|s| format!(" The next try is in {}.", kinds::age(s))).unwrap_or_default();
         why.lines.push(format!("It failed {failures} times in a row, last with: {}{next}", stop(text(&retry["lastError"]))));
+    }
+    if let Some(pool) = object.status["standby"]["pool"].as_str() {
+        let serves = match object.status["standby"]["evacuation"].as_str() {
+            Some(evacuation) => format!("serves Evacuation/{evacuation}"),
+            None if object.status["standby"]["inService"] == true => "is not in reserve now".into(),
+            None => "is in reserve".into(),
+        };
+        why.lines.push(format!("It is a member of StandbyPool/{pool}, and {serves}."));
     }
     if let Some(by) = object.status["fence"]["by"].as_str() {
         let line =
@@ -119,6 +131,17 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
         let purpose = if purpose.is_empty() { String::new() } else { format!(" ({purpose})") };
         why.lines.push(format!("{owner} has the host{purpose}; nothing else disrupts it meanwhile."));
         why.reasons.push(r::CLAIMED.into());
+    }
+}
+
+/// Members of a StandbyPool that are neither idle nor leased.
+fn told_members(why: &mut Why, object: &DynObject) {
+    for member in object.status["members"].as_array().into_iter().flatten() {
+        let (state, reason, message) = (text(&member["state"]), text(&member["reason"]), text(&member["message"]));
+        if !matches!(state, "" | "Idle" | "Leased") {
+            why.lines.push(sentence(&format!("Member {} is {state}", text(&member["host"])), reason, message));
+            why.reasons.push(reason.into());
+        }
     }
 }
 
@@ -251,6 +274,15 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         r::OWNER_MANAGED => "See that its owner brings it back; if that is not meant, change the GuestPolicy: cloud-manager get guestpolicies".into(),
         r::GROUP_PAUSE => "Wait, or set spec.groupPauseSeconds of clusterpolicy/default lower for the next time".into(),
         r::NO_DESTINATION => "Make room: enable or power on other hosts (cloud-manager get hosts)".into(),
+        r::NO_STANDBY => "Free a standby host, add one to the pool, or make room on other hosts; the pool says what holds each of them".into(),
+        r::TOO_FEW_STANDBYS => "See what holds the members (status.members of the pool), or add hosts to it".into(),
+        r::STANDBY_CONFLICT => "Take the host out of all StandbyPools but one".into(),
+        r::PROTECTS_ITSELF => "Take the host out of the pool, or out of what the pool protects (spec.protects)".into(),
+        r::DECLARED_OTHERWISE => "Set spec.power and spec.schedulable of the host to Unmanaged, or take it out of the pool".into(),
+        r::DISABLED_BY_OTHERS => "If the host may be used, enable it in Nova (openstack compute service set --enable); its pool disables it again".into(),
+        r::WAKE_FAILED | r::DRILL_FAILED => "Look at the host's console and BMC. Once it is mended, run a FenceDrill of depth Cycle on it, or take it out of the pool and put it in again".into(),
+        r::STANDBY_LEASED => "Wait until the evacuation has ended and the host is empty again, or take it out of the pool".into(),
+        r::NO_STANDBY_MEMBER => "Use depth Read, or make the host a member of a StandbyPool first".into(),
         r::RESTORED => "The database went back in time. Look at what happened since, then run: cloud-manager doctor".into(),
         r::SERVICE_DOWN => format!("If the machine is dead: cloud-manager evacuate {host}. Else start its nova-compute"),
         r::NOT_FOUND => "Make the object it refers to, or correct the reference".into(),
@@ -385,6 +417,16 @@ mod tests {
             r::SERVER_GROUP,
             r::OWNER_MANAGED,
             r::NO_DESTINATION,
+            r::NO_STANDBY,
+            r::TOO_FEW_STANDBYS,
+            r::STANDBY_CONFLICT,
+            r::PROTECTS_ITSELF,
+            r::DECLARED_OTHERWISE,
+            r::DISABLED_BY_OTHERS,
+            r::WAKE_FAILED,
+            r::DRILL_FAILED,
+            r::STANDBY_LEASED,
+            r::NO_STANDBY_MEMBER,
             r::RESTORED,
             r::EPOCH_ENDED,
             r::EXPIRED,

@@ -24,6 +24,8 @@ pub(super) enum Effect {
     Sets(&'static str),
     /// It sets our key to the first word if it is true, to the second if not.
     Switches(&'static str, [&'static str; 2]),
+    /// Minutes: it sets our key, which is in seconds.
+    Minutes(&'static str),
     /// It sets our key together with its neighbours; see `product`.
     Shares(&'static str),
     /// Its feature is still to come.
@@ -50,7 +52,6 @@ const BALANCING: Effect = Effect::Later("balancing");
 const DRS: Effect = Effect::Later("the external DRS");
 const STORAGE_CHECK: Effect = Effect::Later("the availability check through storage");
 const STORAGES: Effect = Effect::Later("synchronisation of storages");
-const STANDBY: Effect = Effect::Later("standby hosts");
 const LISTENER: Effect = Effect::Later("the listener for Nova's notifications");
 const DISCOVERY: Effect = Effect::Later("discovery of new machines");
 const LOG: Effect = Effect::Nothing("all log lines go to standard error, where systemd's journal takes them");
@@ -104,7 +105,7 @@ pub(super) const PARAMETERS: [Parameter; 56] = {
         p("listener", "nova_rabbit_vhost", Text, "/", LISTENER),
         p("node_sync", "enabled", Bool, "True", ALWAYS),
         p("node_sync", "logfile", Text, "", LOG),
-        p("node_sync", "reserve_interval", Int(0, MANY), "60", STANDBY),
+        p("node_sync", "reserve_interval", Int(0, MANY), "60", Sets("policy.standby_idle_after_seconds")),
         p("node_sync", "sync_interval", Int(1, MANY), "60", Sets("controller.node_sync_interval_seconds")),
         p("node_tracker", "allow_host_auto_power_off", Bool, "False", Switches("remediation.restart", ["Allow", "Forbid"])),
         p("node_tracker", "enabled", Bool, "True", Switches("remediation.watching", ["On", "Off"])),
@@ -114,7 +115,7 @@ pub(super) const PARAMETERS: [Parameter; 56] = {
         p("node_tracker", "max_down_hosts", Int(0, MANY), "0", Sets("remediation.max_down_hosts")),
         p("node_tracker", "mutex", Int(1, MANY), "3", Sets("remediation.down_confirmations")),
         p("node_tracker", "mutex_up", Int(1, MANY), "1", Sets("remediation.up_confirmations")),
-        p("node_tracker", "timeout_reserv_node_up", Int(0, MANY), "15", STANDBY),
+        p("node_tracker", "timeout_reserv_node_up", Int(1, 10_080), "15", Minutes("policy.standby_wake_timeout_seconds")),
         p("nova_database", "url", Secret, "", Nothing("Nova is asked through its API; its database is never read")),
         p("power", "shutdown_interval", Int(1, 86_400), "30", Shares("policy.soft_off_timeout_seconds")),
         p("power", "shutdown_max_tick", Int(1, 86_400), "10", Shares("policy.soft_off_timeout_seconds")),

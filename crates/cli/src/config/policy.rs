@@ -39,6 +39,12 @@ pub struct Policy {
     /// Time after which a soft power-off turns into a hard one, in seconds.
     #[serde(deserialize_with = "number")]
     pub soft_off_timeout_seconds: u64,
+    /// Time after which a standby host that is not ready has failed, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub standby_wake_timeout_seconds: u64,
+    /// Time for which a standby host that nobody needs has to be empty before it is put back, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub standby_idle_after_seconds: u64,
 }
 
 impl Default for Policy {
@@ -49,6 +55,8 @@ impl Default for Policy {
             evacuation_retries: unsigned(spec.evacuation_retries),
             group_pause_seconds: unsigned(spec.group_pause_seconds),
             soft_off_timeout_seconds: unsigned(spec.soft_off_timeout_seconds),
+            standby_wake_timeout_seconds: unsigned(spec.standby_wake_timeout_seconds),
+            standby_idle_after_seconds: unsigned(spec.standby_idle_after_seconds),
         }
     }
 }
@@ -61,6 +69,8 @@ impl Policy {
             evacuation_retries: signed(self.evacuation_retries),
             group_pause_seconds: signed(self.group_pause_seconds),
             soft_off_timeout_seconds: signed(self.soft_off_timeout_seconds),
+            standby_wake_timeout_seconds: signed(self.standby_wake_timeout_seconds),
+            standby_idle_after_seconds: signed(self.standby_idle_after_seconds),
             ..ClusterPolicySpec::default()
         }
     }
@@ -73,6 +83,8 @@ impl Policy {
             ("spec.evacuationRetries", "policy.evacuation_retries"),
             ("spec.groupPauseSeconds", "policy.group_pause_seconds"),
             ("spec.softOffTimeoutSeconds", "policy.soft_off_timeout_seconds"),
+            ("spec.standbyWakeTimeoutSeconds", "policy.standby_wake_timeout_seconds"),
+            ("spec.standbyIdleAfterSeconds", "policy.standby_idle_after_seconds"),
         ];
         first_wrong(&errors, &keys)
     }

@@ -66,7 +66,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Product, ConfigError> {
             return Err(ConfigError::at(&origin, format!("{shown}{want}.")));
         }
         match parameter.effect {
-            Effect::Sets(_) | Effect::Switches(..) | Effect::Shares(_) => {}
+            Effect::Sets(_) | Effect::Switches(..) | Effect::Minutes(_) | Effect::Shares(_) => {}
             Effect::Later(feature) => product
                 .notices
                 .push(Notice { place: origin.to_string(), why: format!("is known; its feature ({feature}) comes later; it has no effect now") }),
@@ -199,6 +199,10 @@ fn mapped(texts: &BTreeMap<(&str, &str), (String, Origin)>) -> Result<Vec<(Strin
         match parameter.effect {
             Effect::Sets(key) => values.push((key.into(), text, origin)),
             Effect::Switches(key, [on, off]) => values.push((key.into(), if boolean(&text) == Some(true) { on } else { off }.into(), origin)),
+            Effect::Minutes(key) => {
+                let seconds = text.parse::<i64>().unwrap_or_default().saturating_mul(60);
+                values.push((key.into(), seconds.to_string(), origin));
+            }
             Effect::Shares(_) | Effect::Later(_) | Effect::Nothing(_) => {}
         }
     }

@@ -250,7 +250,8 @@ fn every_default_fits_its_type_and_every_key_that_is_set_exists() {
     let known = serde_json::to_value(Config::default()).unwrap();
     for p in &PARAMETERS {
         assert!(p.r#type.check(p.default).is_ok(), "[{}] {}", p.section, p.key);
-        if let parameters::Effect::Sets(key) | parameters::Effect::Shares(key) | parameters::Effect::Switches(key, _) = p.effect {
+        use parameters::Effect::{Minutes, Sets, Shares, Switches};
+        if let Sets(key) | Minutes(key) | Shares(key) | Switches(key, _) = p.effect {
             let (section, name) = key.split_once('.').unwrap();
             assert!(known[section].get(name).is_some(), "{key}");
         }
@@ -286,6 +287,16 @@ fn the_module_file_wins_over_the_common_one_and_our_own_file_over_both() {
     assert_eq!(from("policy.default_recovery_priority"), "aos.conf:7 [host_tasks] recovery_priority");
     assert_eq!(from("policy.soft_off_timeout_seconds"), "cloud_manager.conf:6 [power] shutdown_max_tick");
     assert_eq!(from("controller.node_sync_interval_seconds"), "c.toml:2");
+}
+
+#[test]
+fn the_products_reserve_nodes_fill_the_default_policy_and_minutes_stay_minutes() {
+    let given = "[node_tracker]\ntimeout_reserv_node_up = 20\n[node_sync]\nreserve_interval = 90\n";
+    let setup = Setup::new().ini("cloud_manager.conf", given);
+    let loaded = setup.load().unwrap();
+    let spec = loaded.config.policy.spec();
+    assert_eq!((spec.standby_wake_timeout_seconds, spec.standby_idle_after_seconds), (1_200, 90));
+    assert!(loaded.origin("policy.standby_wake_timeout_seconds").to_string().ends_with("cloud_manager.conf:2 [node_tracker] timeout_reserv_node_up"));
 }
 
 #[test]
@@ -446,6 +457,7 @@ fn the_reference_says_what_becomes_of_every_parameter() {
         let effect = match p.effect {
             parameters::Effect::Sets(key) => format!("`{key}`"),
             parameters::Effect::Switches(key, [on, off]) => format!("`{key}`: `{on}` or `{off}`"),
+            parameters::Effect::Minutes(key) => format!("`{key}`, in minutes"),
             parameters::Effect::Shares(key) => format!("`{key}`, with its neighbours"),
             parameters::Effect::Later(feature) => format!("to come: {feature}"),
             parameters::Effect::Nothing(why) => format!("no effect: {why}"),

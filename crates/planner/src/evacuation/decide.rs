@@ -4,9 +4,9 @@ mod prove;
 
 use super::{guests, path, sending};
 use crate::{
-    ClaimWish, Creation, Decision, Env, EventDraft, Fact, Intent, Next, Rank, Step,
+    Also, ClaimWish, Decision, Env, EventDraft, Fact, Intent, Next, Rank, Step,
     attestation::{self, Attested},
-    contract::{Limit, Unchanged, wait},
+    contract::{Limit, wait},
     drain::{self, How},
     facts::{HostFacts, ServiceFacts},
     power,
@@ -38,7 +38,7 @@ struct Run<'a> {
     events: Vec<EventDraft>,
     claim: ClaimWish,
     limits: Vec<Limit>,
-    creates: Vec<Creation>,
+    also: Vec<Also>,
     /// Why the evidence does not suffice.
     gap: Option<String>,
     /// Proven off in this pass.
@@ -66,13 +66,13 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
         events: Vec::new(),
         claim: ClaimWish::Keep,
         limits: Vec::new(),
-        creates: Vec::new(),
+        also: Vec::new(),
         gap: None,
         proven: false,
         attested: None,
     };
     let turn = run.turn(&settled);
-    let Run { mut status, mut evidence, mut events, mut claim, limits, creates, gap, proven, attested, .. } = run;
+    let Run { mut status, mut evidence, mut events, mut claim, limits, mut also, gap, proven, attested, .. } = run;
     let (generation, now) = (ev.metadata.generation, env.now);
     let mut end = |status: &mut EvacuationStatus, ok: bool, reason: &'static str, message: String| {
         status.finished_at = Some(now);
@@ -121,8 +121,8 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
     }
     // Withdrawn before this is written down, it is not gone by.
     let seen = facts.attestation.seen().filter(|a| matches!(next, Next::Step(_)) && attested.as_ref().is_some_and(|by| by.uid == a.uid));
-    let unchanged = seen.map(|a| Unchanged { kind: "FenceAttestation", name: a.name.clone(), version: a.version }).into_iter().collect();
-    Decision { settle: settled.settlements, events, claim, limits, creates, unchanged, ..Decision::new(status, evidence, next) }
+    also.extend(seen.map(|a| Also::Unchanged { kind: "FenceAttestation", name: a.name.clone(), version: a.version }));
+    Decision { settle: settled.settlements, events, claim, limits, also, ..Decision::new(status, evidence, next) }
 }
 
 /// `5 of 8 moved, 2 moving, 1 skipped`.
@@ -378,7 +378,7 @@ impl Run<'_> {
                 ));
             }
             let sending = sending::next(self.ev, &mut self.status, self.facts, self.env, settled);
-            self.creates.extend(sending.plan);
+            self.also.extend(sending.plan);
             if let Some(step) = sending.step {
                 self.limits = vec![
                     Limit { step_prefix: "Evacuate/", this_host: false, max: self.env.policy.max_evacuations, reason: reasons::EVACUATION_LIMIT },
@@ -414,7 +414,8 @@ impl Run<'_> {
             .into_iter()
             .find(|(r, _)| m.reason == *r)
             .unwrap_or((reasons::NO_DESTINATION, 10));
-            return Turn::Next(wait(reason, format!("{} ({}): {}", m.name, m.id, m.message), recheck));
+            let standby = self.facts.standby.as_ref().filter(|_| reason == reasons::NO_DESTINATION).map_or(String::new(), |s| format!("; {s}"));
+            return Turn::Next(wait(reason, format!("{} ({}): {}{standby}", m.name, m.id, m.message), recheck));
         }
         self.end()
     }

@@ -2,8 +2,7 @@
 
 use super::sending::Ready;
 use crate::{
-    Env, Fact,
-    contract::Creation,
+    Also, Env, Fact,
     facts::{Destination, HostFacts},
     placement::{self, Site, Wish},
 };
@@ -21,13 +20,7 @@ const REPLAN_SECONDS: i64 = 5;
 type Taken = BTreeMap<String, BTreeMap<String, i64>>;
 
 /// Gives every guest that is ready a destination, or the reason why it has none. A new plan, if the one in force does not stand.
-pub(super) fn plan(
-    ev: &Object<EvacuationKind>,
-    status: &mut EvacuationStatus,
-    ready: &mut [Ready],
-    facts: &HostFacts,
-    env: &Env,
-) -> Option<Creation> {
+pub(super) fn plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, ready: &mut [Ready], facts: &HostFacts, env: &Env) -> Option<Also> {
     let destinations = facts.destinations.seen()?;
     let (mut taken, full) = promised(&status.guests, facts);
     let mut going = on_their_way(&status.guests, facts);
@@ -106,7 +99,7 @@ pub(super) fn say(m: &mut GuestMove, reason: &str, message: String) {
     m.message = message;
 }
 
-fn new_plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, facts: &HostFacts, now: Time) -> Creation {
+fn new_plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, facts: &HostFacts, now: Time) -> Also {
     let number = status.plan.as_ref().map_or(0, |p| p.number) + 1;
     // Names of evacuations are used again, and can be as long as names may be.
     let base: String = ev.metadata.name.chars().take(200).collect();
@@ -116,7 +109,7 @@ fn new_plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, facts: &
     let placed = spec.items.iter().filter(|i| !i.destination.is_empty()).count() as i64;
     let staying = spec.items.len() as i64 - placed;
     status.plan = Some(PlanInForce { name: name.clone(), number, at: now });
-    Creation::of::<schemas::v1::EvacuationPlan>(name, &spec, &EvacuationPlanStatus { placed, staying, ..EvacuationPlanStatus::default() })
+    Also::record::<schemas::v1::EvacuationPlan>(name, &spec, &EvacuationPlanStatus { placed, staying, ..EvacuationPlanStatus::default() })
 }
 
 /// The plan as the guests' records have it now.

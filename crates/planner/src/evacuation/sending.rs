@@ -5,8 +5,7 @@ use super::{
     planning::{plan, say},
 };
 use crate::{
-    Env, Fact, Step,
-    contract::Creation,
+    Also, Env, Fact, Step,
     facts::{GroupRule, Guest, HostFacts},
     settle::Settled,
 };
@@ -32,7 +31,7 @@ pub(super) struct Sending {
     /// The next request.
     pub step: Option<Step>,
     /// The plan that it is made by, if that is new.
-    pub plan: Option<Creation>,
+    pub plan: Option<Also>,
 }
 
 /// Plans for the guests that are ready, and gives the next one to send, with its step.

@@ -242,7 +242,14 @@ impl Run<'_> {
         }
         // Nova calls a service up for a minute after its host was switched off.
         let reads_on = state_of(&self.facts.links) == PowerState::On;
-        let restore = self.evidence.disabled_for_power_off && ours && service.up && reads_on && self.host.spec.schedulable == Schedulable::Unmanaged;
+        // A standby host is enabled by its pool alone.
+        let standby = self.host.status.standby.is_some();
+        let restore = self.evidence.disabled_for_power_off
+            && ours
+            && service.up
+            && reads_on
+            && !standby
+            && self.host.spec.schedulable == Schedulable::Unmanaged;
         let wanted = match self.host.spec.schedulable {
             Schedulable::Enabled => Some(true),
             Schedulable::Disabled => Some(false),

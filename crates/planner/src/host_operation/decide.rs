@@ -141,7 +141,9 @@ impl Run<'_> {
         if let Some((reason, message)) = settled.blocking() {
             return Turn::Next(wait(reason, message, 2));
         }
-        if self.evidence.latch.is_some() && !matches!(kind, PowerOn | Enable) {
+        // A StandbyPool or a FenceDrill is nobody who may bring a fenced host back.
+        let by_person = self.op.metadata.owner_references.is_empty();
+        if self.evidence.latch.is_some() && !(by_person && matches!(kind, PowerOn | Enable)) {
             return Turn::Failed(
                 reasons::FENCED,
                 format!("the host is fenced; `power on {0}` or `enable {0}` brings it back first", self.facts.host),
@@ -159,7 +161,7 @@ impl Run<'_> {
             PowerOn => self.power_on(),
             Enable => self.enable(service),
             Disable => match service.enabled {
-                true => Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, "disabled by an operator"))),
+                true => Turn::Next(Next::Step(service::disable(service, &self.env.cluster_uuid, &self.on_behalf()))),
                 false => Turn::Succeeded("the Nova service is disabled".into()),
             },
             PowerOff => self.power_off(service, None),
@@ -171,6 +173,12 @@ impl Run<'_> {
             Shutdown => self.shutdown(service, settled),
             Initialise => self.initialise(service),
         }
+    }
+
+    /// Who wanted it disabled.
+    fn on_behalf(&self) -> String {
+        let owner = self.op.metadata.owner_references.first();
+        owner.map_or("disabled by an operator".into(), |o| format!("standby of {}/{}", o.kind, o.name))
     }
 
     fn power_on(&mut self) -> Turn {

@@ -28,6 +28,9 @@ pub(super) fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability
         AvailabilityState::Quarantined => return Answer::no(reasons::QUARANTINED, returning::quarantine(host, policy, now)),
         _ => {}
     }
+    if let Some(pool) = row.spare() {
+        return Answer::no(reasons::NOTHING_TO_EVACUATE, format!("StandbyPool {pool} has it in reserve: nothing runs on it"));
+    }
     if what == Begin::Evacuate
         && let Some(forbidden) = evacuation_forbidden(row, policy)
     {

@@ -33,6 +33,13 @@ pub struct HostRow {
     pub heard: Heard,
 }
 
+impl HostRow {
+    /// The StandbyPool that has it in reserve, if it takes no guests now.
+    pub(super) fn spare(&self) -> Option<&str> {
+        self.host.status.standby.as_ref().filter(|s| !s.in_service).map(|s| s.pool.as_str())
+    }
+}
+
 /// A policy, and whether its hosts are due for a look.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PolicyRow {

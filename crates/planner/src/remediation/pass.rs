@@ -50,7 +50,8 @@ pub fn pass(input: &Input) -> Verdicts {
         })
         .collect();
     let mut impact: BTreeMap<&str, Impact> = BTreeMap::new();
-    for host in &all {
+    // A spare that takes no guests is missed by nobody.
+    for host in all.iter().filter(|host| host.row.spare().is_none()) {
         let (down, known) = (budget::counts(host.row, host.now.state), budget::counts_surely(host.row, host.now.state));
         if let Ok(policy) = host.policy {
             let impact = impact.entry(&policy.policy.metadata.name).or_default();

@@ -113,6 +113,7 @@ pub fn facts() -> HostFacts {
         microversion: Fact::Seen((2, 93), at(0)),
         attestation: Fact::Absent(at(0)),
         channels: Fact::Seen(Vec::new(), at(0)),
+        standby: None,
     }
 }
 

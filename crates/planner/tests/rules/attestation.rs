@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use planner::{
-    Fact, Next, Step,
+    Also, Fact, Next, Step,
     attestation::{Attestation, Missing, stands},
     contract::{PowerCommand, still_valid},
     facts::{HostFacts, LinkFacts, ServiceFacts},
@@ -190,12 +190,11 @@ fn a_decision_that_goes_by_it_rests_on_the_object_as_it_was_read() {
     play.env.evidence = after(&bmc_died(), &[-6, 0]);
     let decision = <v1::EvacuationKind as Decides>::decide(&play.object, &play.facts, &play.env);
     assert!(matches!(decision.next, Next::Step(_)), "{:?}", decision.next);
-    let [unchanged] = decision.unchanged.as_slice() else { panic!("{:?}", decision.unchanged) };
-    assert_eq!((unchanged.kind, unchanged.name.as_str(), unchanged.version), ("FenceAttestation", "fa", 7));
+    assert_eq!(decision.also, [Also::Unchanged { kind: "FenceAttestation", name: "fa".into(), version: 7 }]);
     play.env.evidence = proven();
     play.facts.links = vec![link("l1", Off)];
     let proven = <v1::EvacuationKind as Decides>::decide(&play.object, &play.facts, &play.env);
-    assert!(matches!(proven.next, Next::Step(_)) && proven.unchanged.is_empty(), "with a proof nobody's word is needed");
+    assert!(matches!(proven.next, Next::Step(_)) && proven.also.is_empty(), "with a proof nobody's word is needed");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod attestation;
 mod channels;
 #[path = "../common/mod.rs"]
 mod common;
+mod drills;
 mod guest_policy;
 mod placement;
 mod plans;
@@ -20,3 +21,4 @@ mod s08_hold;
 mod s09_cold;
 mod s09_empty;
 mod s10_latch;
+mod standby;

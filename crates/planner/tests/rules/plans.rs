@@ -2,7 +2,7 @@
 
 use crate::common::{rebuild::*, *};
 use planner::{
-    Fact, Next, Step,
+    Also, Fact, Next, Step,
     facts::{Destination, GroupFacts, GroupRule, Guest, OtherMove},
 };
 use schemas::v1::{
@@ -25,7 +25,11 @@ fn ranked(id: &str, priority: i64) -> Guest {
 /// The plans that a pass made.
 fn plans(play: &Play<EvacuationKind>) -> Vec<EvacuationPlanSpec> {
     let decision = planner::evacuation::decide(&play.object, &play.facts, &play.env);
-    decision.creates.into_iter().map(|c| serde_json::from_value(c.spec).unwrap()).collect()
+    let plan = |also| match also {
+        Also::Record { kind: "EvacuationPlan", spec, .. } => Some(serde_json::from_value(spec).unwrap()),
+        _ => None,
+    };
+    decision.also.into_iter().filter_map(plan).collect()
 }
 
 fn group(play: &mut Play<EvacuationKind>, rule: GroupRule, members: &[(&str, Option<&str>)]) {
