@@ -67,7 +67,7 @@ async fn it_is_withdrawn_by_cancel_and_shown_with_its_host() {
     let server = site().await;
     let open = object("FenceAttestation", "fa", json!({"hostRef": {"name": "c1"}, "cancel": "No"}), json!({"by": "ann"}));
     on(&server, "GET", "/v1/fenceattestations/fa", ok(&open)).await;
-    on(&server, "GET", "/v1/fenceattestations", ok(&list(&[open.clone()]))).await;
+    on(&server, "GET", "/v1/fenceattestations", ok(&list(std::slice::from_ref(&open)))).await;
     on(&server, "PUT", "/v1/fenceattestations/fa", ok(&open)).await;
     let ran = run(&server, &["cancel", "fa", "fa"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
