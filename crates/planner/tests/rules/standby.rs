@@ -325,7 +325,7 @@ fn a_lease_lasts_until_its_host_is_empty_and_back() {
     assert!(decision.status.leased[0].over && decision.status.leased[0].state == LeaseState::Ready && made(&decision).is_empty());
     assert!(decision.events.iter().any(|e| e.reason == "StandbyInService"));
 
-    over.status = StandbyPoolStatus { ..decision.status };
+    over.status = decision.status;
     over.status.members[0].empty_since = Some(at(-61));
     let decision = pass(&over, ended(facts()));
     assert!(makes(&decision, "Disable", "s1") && decision.status.leased[0].state == LeaseState::Returning);
