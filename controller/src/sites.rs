@@ -47,6 +47,7 @@ impl World {
         (facts.guests, facts.moves, facts.disks) = (guests, moves, disks);
         facts.microversion = self.microversion().await;
         self.read_sites(&mut facts, "").await;
+        let facts = self.with_standby_hosts(facts, "").await;
         let spec: EvacuationSpec = schemas::object::decode("spec", &serde_json::json!({"hostRef": {"name": host}})).map_err(|e| e.to_string())?;
         let plan = planner::evacuation::preview(spec, &facts, policy, self.clock.now())?;
         serde_json::to_value(plan).map_err(|e| e.to_string())

@@ -71,7 +71,7 @@ impl World {
             let what = if lease.state == LeaseState::Waking { "is being woken" } else { "was woken" };
             format!("standby host {} {what} for it (StandbyPool {})", lease.host, pool.metadata.name)
         };
-        facts.standby = leases().filter(|(_, l)| l.evacuation_uid == evacuation_uid).next_back().map(told);
+        facts.standby = leases().rfind(|(_, l)| l.evacuation_uid == evacuation_uid).map(told);
         facts
     }
 
