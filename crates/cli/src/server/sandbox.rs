@@ -57,6 +57,7 @@ pub(super) async fn run(args: SandboxRunArgs) -> anyhow::Result<()> {
         guest_disks: GuestDisks::Shared,
         nova_report_interval_seconds: (topology.settings.report_interval_ms / 1_000).max(1),
         soft_off_timeout_seconds: 60,
+        group_pause_seconds: 5,
         ..ClusterPolicySpec::default()
     };
     let defaults = registry::Defaults { cluster, ..Default::default() };

@@ -177,7 +177,11 @@ impl Site {
     pub fn wire(&self) {
         let hosts = self.world().host_names();
         let mut all = vec![
-            object("ClusterPolicy", "default", json!({"guestDisks": "Shared", "novaReportIntervalSeconds": 2, "softOffTimeoutSeconds": 60})),
+            object(
+                "ClusterPolicy",
+                "default",
+                json!({"guestDisks": "Shared", "novaReportIntervalSeconds": 2, "softOffTimeoutSeconds": 60, "groupPauseSeconds": 1}),
+            ),
             object("Credential", "bmc", json!({"data": {"username": "admin", "password": self.password}})),
         ];
         for host in &hosts {
