@@ -14,7 +14,10 @@ use schemas::{
     Object, Time,
     v1::{self, ClusterPolicySpec, EvacuationSpec, GuestOutcome},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 use store::{ListQuery, StoreError};
 
 /// Age up to which free room of hosts, and where guests of other hosts are, is good, in milliseconds; what is sent meanwhile is
@@ -68,22 +71,29 @@ impl World {
         let of_provider: HashMap<&str, &Room> = rooms.iter().map(|r| (r.provider.as_str(), r)).collect();
         // A host may have come up, or have been enabled, after its hypervisor was last listed.
         let mut hypervisors = self.hypervisors(SLOW_LISTS_MS).await?;
-        if rooms.iter().any(|r| !hypervisors.iter().any(|h| h.id == r.provider)) {
+        let known: HashSet<&str> = hypervisors.iter().map(|h| h.id.as_str()).collect();
+        if rooms.iter().any(|r| !known.contains(r.provider.as_str())) {
             hypervisors = self.hypervisors(ROOM_MS).await?;
         }
         let room_of: HashMap<&str, &Room> =
             hypervisors.iter().filter_map(|h| Some((h.service_host.as_str(), *of_provider.get(h.id.as_str())?))).collect();
+        let mut aggregates_of: HashMap<&str, Vec<(String, String)>> = HashMap::new();
+        for aggregate in aggregates.iter() {
+            for host in &aggregate.hosts {
+                let pairs = aggregate.metadata.iter().map(|(k, v)| (k.clone(), v.clone()));
+                aggregates_of.entry(host.as_str()).or_default().extend(pairs);
+            }
+        }
         let destination = |s: &cloud::Service| {
             let room = room_of.get(s.host.as_str())?;
             let of = |f: fn(&cloud::Share) -> i64| room.resources.iter().map(|(class, share)| (class.clone(), f(share))).collect();
-            let mine = aggregates.iter().filter(|a| a.hosts.contains(&s.host));
             Some(Destination {
                 host: s.host.clone(),
                 zone: s.zone.clone(),
                 free: of(|s| s.capacity - s.used),
                 capacity: of(|s| s.capacity),
                 traits: room.traits.clone(),
-                aggregates: mine.flat_map(|a| a.metadata.iter().map(|(k, v)| (k.clone(), v.clone()))).collect(),
+                aggregates: aggregates_of.get(s.host.as_str()).cloned().unwrap_or_default(),
             })
         };
         let fit = |s: &&cloud::Service| s.binary == "nova-compute" && s.enabled == Some(true) && s.up == Some(true) && s.host != source;
@@ -101,7 +111,8 @@ impl World {
             Ok(all) => all,
             Err(error) => return unknown(&error),
         };
-        let of_ours: Vec<&ServerGroup> = all.iter().filter(|g| g.members.iter().any(|m| here.iter().any(|guest| guest.id == *m))).collect();
+        let here: HashSet<&str> = here.iter().map(|guest| guest.id.as_str()).collect();
+        let of_ours: Vec<&ServerGroup> = all.iter().filter(|g| g.members.iter().any(|m| here.contains(m.as_str()))).collect();
         if of_ours.is_empty() {
             return Fact::Seen(Vec::new(), self.clock.now());
         }

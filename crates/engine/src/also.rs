@@ -3,7 +3,7 @@
 use crate::Shared;
 use planner::Also;
 use schemas::{DynObject, Time, kinds, meta::OwnerReference};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Op, StoreError};
 
 /// The operations. An object that moved on since it was read is a conflict: all is decided anew.
@@ -14,11 +14,15 @@ pub(crate) async fn ops(shared: &Shared, owner: &DynObject, also: &[Also], now: 
             Also::Unchanged { kind, name, version } => {
                 ops.push(Op::RequireVersion { kind: (*kind).into(), name: name.clone(), expected: *version });
             }
-            Also::Status { kind, name, version, patch } => {
-                let mut object = as_read(shared, kind, name, *version).await?;
-                for (key, value) in patch.as_object().into_iter().flatten() {
-                    object.status[key] = value.clone();
+            Also::Patch { kind, name, patch } => {
+                let Some(old) = shared.store.get(kind, name).await? else { continue };
+                let object = patched(old.clone(), patch);
+                if object != old {
+                    ops.push(Op::Update { expected: old.metadata.revision(), object });
                 }
+            }
+            Also::Status { kind, name, version, patch } => {
+                let object = patched(as_read(shared, kind, name, *version).await?, patch);
                 ops.push(Op::Update { object, expected: *version });
             }
             Also::Cancel { kind, name, version } => {
@@ -50,6 +54,13 @@ pub(crate) async fn ops(shared: &Shared, owner: &DynObject, also: &[Also], now: 
         }
     }
     Ok(ops)
+}
+
+fn patched(mut object: DynObject, patch: &Value) -> DynObject {
+    for (key, value) in patch.as_object().into_iter().flatten() {
+        object.status[key] = value.clone();
+    }
+    object
 }
 
 fn owned(mut object: DynObject, owner: &DynObject) -> DynObject {

@@ -118,8 +118,7 @@ impl<R: Reconciler> Driver<R> {
         };
         let intent = step.as_ref().map(|step| self.intent_of(&loaded, step));
         let also = also::ops(s, &loaded.raw, &decision.also, loaded.env.now).await?;
-        let mut ops = self.ops(&loaded, &decision, intent.as_ref(), also)?;
-        ops.extend(self.patches(&decision).await?);
+        let ops = self.ops(&loaded, &decision, intent.as_ref(), also)?;
         match self.commit(ops).await {
             Ok(()) => {}
             Err(StoreError::Frozen) => {
@@ -272,23 +271,6 @@ impl<R: Reconciler> Driver<R> {
             Some(Op::Update { object, expected: operation.metadata.revision() })
         };
         settle.iter().filter_map(close).collect()
-    }
-
-    /// Changes of other objects' status, each against the version just read.
-    async fn patches(&self, decision: &Decision<<R::Kind as Kind>::Status>) -> Result<Vec<Op>, StoreError> {
-        let mut ops = Vec::new();
-        for patch in &decision.patches {
-            let Some(object) = self.shared.store.get(patch.kind, &patch.name).await? else { continue };
-            let expected = object.metadata.revision();
-            let mut new = object.clone();
-            for (key, value) in patch.patch.as_object().into_iter().flatten() {
-                new.status[key] = value.clone();
-            }
-            if new != object {
-                ops.push(Op::Update { object: new, expected });
-            }
-        }
-        Ok(ops)
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<(), StoreError> {

@@ -277,18 +277,7 @@ pub struct EventDraft {
     pub note: String,
 }
 
-/// A change of another object's status: its top-level keys replace those there.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StatusPatch {
-    /// Kind.
-    pub kind: &'static str,
-    /// Name.
-    pub name: String,
-    /// Keys to replace.
-    pub patch: Value,
-}
-
-/// What else the transaction of a decision writes or depends on, for objects that are not bound to one host.
+/// What else the transaction of a decision writes or depends on, beside its own object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Also {
     /// Nothing is written if this object is not as it was read.
@@ -299,6 +288,15 @@ pub enum Also {
         name: String,
         /// Resource version.
         version: i64,
+    },
+    /// Top-level keys of its status are replaced, if it is there.
+    Patch {
+        /// Kind.
+        kind: &'static str,
+        /// Name.
+        name: String,
+        /// Keys to replace.
+        patch: Value,
     },
     /// Top-level keys of its status are replaced, if it is as it was read.
     Status {
@@ -404,8 +402,6 @@ pub struct Decision<S> {
     pub claim: ClaimWish,
     /// Budgets of the step.
     pub limits: Vec<Limit>,
-    /// Changes of other objects' status.
-    pub patches: Vec<StatusPatch>,
     /// What else is written, or must be as it was.
     pub also: Vec<Also>,
     /// What comes next.
@@ -415,17 +411,7 @@ pub struct Decision<S> {
 impl<S> Decision<S> {
     /// A decision that changes nothing but the status.
     pub fn new(status: S, evidence: EvidenceBody, next: Next) -> Self {
-        Decision {
-            status,
-            events: Vec::new(),
-            settle: Vec::new(),
-            evidence,
-            claim: ClaimWish::Keep,
-            limits: Vec::new(),
-            patches: Vec::new(),
-            also: Vec::new(),
-            next,
-        }
+        Decision { status, events: Vec::new(), settle: Vec::new(), evidence, claim: ClaimWish::Keep, limits: Vec::new(), also: Vec::new(), next }
     }
 }
 

@@ -29,5 +29,5 @@ pub mod settle;
 pub mod standby;
 pub mod status;
 
-pub use contract::{Also, ClaimWish, Decision, Env, EventDraft, Intent, Next, Rank, Settlement, StatusPatch, Step};
+pub use contract::{Also, ClaimWish, Decision, Env, EventDraft, Intent, Next, Rank, Settlement, Step};
 pub use fact::Fact;

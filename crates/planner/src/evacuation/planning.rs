@@ -4,7 +4,7 @@ use super::sending::Ready;
 use crate::{
     Also, Env, Fact,
     facts::{Destination, HostFacts},
-    placement::{self, Site, Wish},
+    placement::{self, Seat, Site, Wish},
 };
 use schemas::{
     Object, Time,
@@ -24,14 +24,15 @@ pub(super) fn plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, r
     let destinations = facts.destinations.seen()?;
     let (mut taken, full) = promised(&status.guests, facts);
     let mut going = on_their_way(&status.guests, facts);
-    // A request that left no record is repeated to where it went, whatever there is now (S7).
-    for r in ready.iter_mut() {
-        let m = &status.guests[r.index];
+    // A request that left no record is repeated to where it went, whatever there is now (S7), but never past the only host that
+    // may be named (S6).
+    for r in ready.iter_mut().filter(|r| r.only.is_none()) {
+        let m = &mut status.guests[r.index];
         if !m.destination.is_empty() {
             r.stands = true;
             take(&mut taken, &m.destination, &r.guest.needs);
             going.insert(m.id.clone(), m.destination.clone());
-            status.guests[r.index].planned = status.guests[r.index].destination.clone();
+            m.planned.clone_from(&m.destination);
         }
     }
     let open: Vec<usize> = (0..ready.len()).filter(|i| !ready[*i].stands).collect();
@@ -52,14 +53,6 @@ pub(super) fn plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, r
     let wait = status.plan.as_ref().map_or(0, |p| REPLAN_SECONDS - env.seconds_since(p.at));
     let seats = placement::plan(&wishes, &site);
     let as_planned = seats.iter().zip(&planned).all(|(seat, planned)| seat.host().unwrap_or_default() == *planned);
-    let whys: Vec<(usize, Option<String>, String)> = open
-        .iter()
-        .zip(&seats)
-        .map(|(i, seat)| match seat {
-            placement::Seat::On(host) => (*i, Some(host.clone()), String::new()),
-            placement::Seat::Nowhere(why) => (*i, None, why.clone()),
-        })
-        .collect();
     if wait > 0 && !as_planned {
         for (i, stands) in open.iter().zip(stands) {
             ready[*i].stands = stands;
@@ -73,15 +66,15 @@ pub(super) fn plan(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, r
         }
         return None;
     }
-    for (i, host, why) in whys {
-        let only = ready[i].only.clone();
-        let m = &mut status.guests[ready[i].index];
-        ready[i].stands = host.is_some();
-        match host {
-            Some(host) => m.planned = host,
-            None => {
+    for (i, seat) in open.into_iter().zip(seats) {
+        let r = &mut ready[i];
+        let m = &mut status.guests[r.index];
+        r.stands = seat.host().is_some();
+        match seat {
+            Seat::On(host) => m.planned = host,
+            Seat::Nowhere(why) => {
                 m.planned = String::new();
-                let message = match only {
+                let message = match &r.only {
                     Some(d) => format!(
                         "it may be running on {d}, where an earlier move of it was broken off, and {d} cannot take it now (disabled, down or full): look for it there"
                     ),

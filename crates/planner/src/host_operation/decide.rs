@@ -2,7 +2,7 @@
 
 use super::returning;
 use crate::{
-    ClaimWish, Decision, Env, EventDraft, Next, Rank, StatusPatch, Step,
+    Also, ClaimWish, Decision, Env, EventDraft, Next, Rank, Step,
     contract::{PowerCommand, wait},
     drain::{self, How},
     empty::{self, Gate},
@@ -24,7 +24,7 @@ pub(super) struct Run<'a> {
     /// When the gate's first pass held.
     pub empty_since: Option<Time>,
     pub evidence: proof::EvidenceBody,
-    pub patches: Vec<StatusPatch>,
+    pub also: Vec<Also>,
     pub claim: ClaimWish,
 }
 
@@ -52,9 +52,9 @@ pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> D
     status.started_at = status.started_at.or(Some(env.now));
     // Only a pass that comes to the gate keeps the memory of the first one (S9).
     let empty_since = status.empty_since.take();
-    let mut run = Run { op, facts, env: &env, status, empty_since, evidence: env.evidence.clone(), patches: Vec::new(), claim: ClaimWish::Keep };
+    let mut run = Run { op, facts, env: &env, status, empty_since, evidence: env.evidence.clone(), also: Vec::new(), claim: ClaimWish::Keep };
     let turn = run.turn(&settled);
-    let Run { mut status, mut evidence, patches, mut claim, .. } = run;
+    let Run { mut status, mut evidence, also, mut claim, .. } = run;
     let generation = op.metadata.generation;
     let mut events = Vec::new();
     let mut end = |status: &mut HostOperationStatus, ok: bool, reason: &'static str, message: &str| {
@@ -88,7 +88,7 @@ pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> D
             _ => status.progress,
         };
     }
-    Decision { settle: settled.settlements, events, claim, patches, ..Decision::new(status, evidence, next) }
+    Decision { settle: settled.settlements, events, claim, also, ..Decision::new(status, evidence, next) }
 }
 
 impl Run<'_> {

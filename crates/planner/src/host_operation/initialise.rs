@@ -2,7 +2,7 @@
 
 use super::decide::{Run, Turn};
 use crate::{
-    ClaimWish, Fact, Next, Rank, StatusPatch, Step,
+    Also, ClaimWish, Fact, Next, Rank, Step,
     contract::{PowerCommand, wait},
     empty::{self, Gate},
     facts::{LinkFacts, ServiceFacts},
@@ -56,7 +56,7 @@ impl Run<'_> {
         let person = self.op.metadata.annotations.get("cloud-manager/created-by");
         let who = person.cloned().unwrap_or_else(|| format!("HostOperation/{}", self.op.metadata.name));
         let verification = Verification { by, who, at: self.env.now, binding: link.binding.clone() };
-        self.patches.push(StatusPatch { kind: "PowerLink", name: link.name.clone(), patch: serde_json::json!({ "verification": verification }) });
+        self.also.push(Also::Patch { kind: "PowerLink", name: link.name.clone(), patch: serde_json::json!({ "verification": verification }) });
         Turn::Succeeded(format!("link {} is verified", link.name))
     }
 

@@ -7,3 +7,4 @@ mod force;
 mod knowledge;
 mod sequences;
 mod total;
+mod values;

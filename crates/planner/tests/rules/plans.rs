@@ -2,8 +2,9 @@
 
 use crate::common::{rebuild::*, *};
 use planner::{
-    Also, Fact, Next, Step,
-    facts::{Destination, GroupFacts, GroupRule, Guest, OtherMove},
+    Also, Fact, Intent, Next, Step,
+    facts::{Destination, GroupFacts, GroupRule, Guest, Move, OtherMove},
+    settle::LOST,
 };
 use schemas::v1::{
     EvacuationKind, EvacuationPlanSpec, GuestOutcome, GuestPolicy, GuestPolicySpec, GuestSelector, OperationState, TargetState, reasons,
@@ -193,4 +194,18 @@ fn what_a_guest_policy_says_is_done() {
     let mut blind = fenced_with(vec![gold("vault")], vec![]);
     blind.facts.guest_policies = Fact::Unknown("locked".into());
     assert_eq!(waits(blind.pass()).0, reasons::NOVA_UNREADABLE);
+}
+
+#[test]
+fn a_repeat_does_not_go_past_the_host_where_the_guest_may_be_running() {
+    let broken_off = Move { destination: Some("c".into()), ..record(1, "evacuation", "failed", "g") };
+    let mut play = fenced_with(vec![Guest { vm_state: "error".into(), ..guest("g") }], vec![broken_off]);
+    let lost = Intent { evidence: LOST.into(), ..intent(evacuate("g", "b", &[1]), OperationState::Failed, 100) };
+    play.env.intents = vec![lost];
+    assert_eq!(sends(play.pass()).1, "c", "Nova looks for it there before it rebuilds it");
+    play.facts.destinations = Fact::Seen(vec![room("b")], at(0));
+    play.object.status = Default::default();
+    play.env.intents.truncate(1);
+    assert_eq!(waits(play.pass()).0, reasons::NO_DESTINATION);
+    assert!(record_of(&play, "g").message.contains("may be running on c"), "{:?}", record_of(&play, "g"));
 }

@@ -48,6 +48,18 @@ pub(crate) fn input(hosts: Vec<HostRow>, max_down_hosts: i64) -> Input {
     }
 }
 
+/// What becomes of the first host.
+pub(crate) fn verdict(input: &Input) -> HostVerdict {
+    pass(input).hosts.swap_remove(0)
+}
+
+/// What the first host's verdict begins, begun.
+pub(crate) fn begin(input: &mut Input) {
+    let verdict = verdict(input);
+    let begin = verdict.begin.expect("something is begun");
+    input.hosts[0].host.status.availability = Some(verdict.begun(begin, input.now).availability);
+}
+
 /// Looked at that many times, each look remembered.
 pub(crate) fn after(looks: usize, input: &mut Input) -> (Vec<HostVerdict>, Vec<PolicyVerdict>) {
     let mut last = (Vec::new(), Vec::new());

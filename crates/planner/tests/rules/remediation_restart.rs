@@ -2,13 +2,13 @@
 
 use crate::{
     common::*,
-    remediation::{after, begun, host as row, input, state},
+    remediation::{after, begin, begun, host as row, input, state, verdict},
 };
 use planner::{
     Env, Fact, Intent, Next, Step,
     contract::PowerCommand,
     facts::{HostFacts, ServiceFacts},
-    remediation::{Begin, HostVerdict, Input, pass},
+    remediation::{Begin, Input, pass},
 };
 use schemas::{
     Conditions, Object,
@@ -24,17 +24,6 @@ fn down() -> Input {
     input.policies[0].policy.spec.restart = Restart::Allow;
     after(2, &mut input);
     input
-}
-
-fn verdict(input: &Input) -> HostVerdict {
-    pass(input).hosts.swap_remove(0)
-}
-
-/// The same once it was begun.
-fn begin(input: &mut Input) {
-    let verdict = verdict(input);
-    let begin = verdict.begin.expect("something is begun");
-    input.hosts[0].host.status.availability = Some(verdict.begun(begin, input.now).availability);
 }
 
 #[test]

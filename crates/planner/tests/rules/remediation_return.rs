@@ -2,14 +2,14 @@
 
 use crate::{
     common::*,
-    remediation::{after, host as row, input, state},
+    remediation::{after, begin, host as row, input, state, verdict},
 };
 use planner::{
     Env, Fact, Intent, Next, Step,
     contract::PowerCommand,
     facts::{HostFacts, ServiceFacts},
     proof::Latch,
-    remediation::{Begin, HostVerdict, Input, pass},
+    remediation::{Begin, Input},
 };
 use schemas::{
     Conditions, Object,
@@ -35,16 +35,6 @@ fn recovered() -> Input {
     input.hosts[0].host.status.fence = Some(fence());
     input.hosts[0].host.status.power.state = PowerState::Off;
     input
-}
-
-fn verdict(input: &Input) -> HostVerdict {
-    pass(input).hosts.swap_remove(0)
-}
-
-fn begin(input: &mut Input) {
-    let verdict = verdict(input);
-    let begin = verdict.begin.expect("something is begun");
-    input.hosts[0].host.status.availability = Some(verdict.begun(begin, input.now).availability);
 }
 
 #[test]

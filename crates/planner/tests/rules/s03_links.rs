@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use planner::{
-    Fact, Next, Step,
+    Also, Fact, Next, Step,
     contract::PowerCommand::{self, ForceOff, On},
     facts::HostFacts,
     power_link::{PowerLinkFacts, identity_matches},
@@ -74,8 +74,8 @@ fn a_cycle_verifies_a_link_after_exactly_this_service_fell_silent_and_came_back(
     comes_back(&mut play);
     let decision = planner::host_operation::decide(&play.object, &play.facts, &play.env);
     assert_eq!(decision.next, Next::Finished);
-    assert_eq!((decision.patches.len(), decision.patches[0].name.as_str()), (1, "l1"));
-    assert_eq!(decision.patches[0].patch["verification"]["by"], "Cycle");
+    let [Also::Patch { kind: "PowerLink", name, patch }] = decision.also.as_slice() else { panic!("{:?}", decision.also) };
+    assert_eq!((name.as_str(), &patch["verification"]["by"]), ("l1", &serde_json::json!("Cycle")));
 }
 
 #[test]
