@@ -2,7 +2,7 @@
 
 use engine::Shared;
 use schemas::{Time, v1::LONGEST_TTL_SECONDS};
-use store::{Guard, ListQuery, Op, StoreError};
+use store::{ListQuery, Op, StoreError};
 
 /// Revisions of history that are kept.
 const KEEP_REVISIONS: i64 = 10_000;
@@ -34,7 +34,7 @@ async fn remove_orphans(shared: &Shared, kind: &str) -> Result<(), StoreError> {
         let Some(owner) = object.metadata.owner_references.first() else { continue };
         if shared.store.get_by_uid(&owner.uid).await?.is_none() {
             let op = Op::Delete { kind: kind.into(), name: object.metadata.name.clone(), expected: object.metadata.revision() };
-            shared.store.commit(Guard::Lease(shared.gate.token()), shared.clock.now(), vec![op]).await?;
+            shared.commit(vec![op]).await?;
         }
     }
     Ok(())
@@ -46,7 +46,7 @@ async fn remove(shared: &Shared, kind: &str, pointer: &str, before: Time) -> Res
         let at = object.status.pointer(pointer).and_then(|v| v.as_str()).and_then(|t| Time::parse(t).ok());
         if at.is_some_and(|at| at < before) {
             let op = Op::Delete { kind: kind.into(), name: object.metadata.name.clone(), expected: object.metadata.revision() };
-            shared.store.commit(Guard::Lease(shared.gate.token()), shared.clock.now(), vec![op]).await?;
+            shared.commit(vec![op]).await?;
         }
     }
     Ok(())

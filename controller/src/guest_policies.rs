@@ -8,7 +8,7 @@ use schemas::{
     v1::{GuestPolicy, GuestPolicyStatus},
 };
 use std::collections::HashMap;
-use store::{Guard, ListQuery, Op};
+use store::{ListQuery, Op};
 
 /// Age up to which the list of guests is good, in milliseconds.
 const GUESTS_MS: i64 = 60_000;
@@ -42,7 +42,7 @@ pub(crate) async fn pass(world: &World, shared: &Shared) -> Result<(), String> {
         if new != *object {
             let op = Op::Update { object: new, expected: object.metadata.revision() };
             // Who edits the policy meanwhile is not stood in the way of; the next pass says it.
-            if let Err(error) = shared.store.commit(Guard::Lease(shared.gate.token()), shared.clock.now(), vec![op]).await {
+            if let Err(error) = shared.commit(vec![op]).await {
                 tracing::debug!(policy = object.metadata.name, %error, "its status was not written");
             }
         }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use store::{Guard, Op, StoreError};
+use store::{Op, StoreError};
 
 /// Age up to which the list of hypervisors is good, in milliseconds.
 const SLOW_LIST_MS: i64 = 60_000;
@@ -98,7 +98,7 @@ impl NodeSync {
                     Err(error) => tracing::warn!(host, %error, "this Nova host cannot be a Host object"),
                 }
             }
-            match self.shared.store.commit(Guard::Lease(self.shared.gate.token()), now, ops).await {
+            match self.shared.commit(ops).await {
                 Ok(_) => tracing::info!(hosts = batch.len(), "hosts appeared in Nova"),
                 Err(StoreError::AlreadyExists(what)) => return Err(format!("{what} appeared meanwhile; the next pass goes on")),
                 Err(error) => return Err(error.to_string()),

@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, PoisonError},
     time::Duration,
 };
-use store::{Guard, ListQuery, Op};
+use store::{ListQuery, Op};
 
 /// Longest pause between looks at the policies.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -220,6 +220,6 @@ impl Tracker {
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<store::Committed, store::StoreError> {
-        self.shared.store.commit(Guard::Lease(self.shared.gate.token()), self.shared.clock.now(), ops).await
+        self.shared.commit(ops).await
     }
 }

@@ -1,7 +1,7 @@
 //! A running server, and someone who talks to it.
 
 use crate::store::Faulty;
-use ::store::{KeyRing, SqlStore, StoreConfig};
+use ::store::{KeyRing, SqlStore, StoreConfig, Telling};
 use api_server::{ApiConfig, Backends, Check, GuestView, Handle, Health, Readiness, serve};
 use async_trait::async_trait;
 use cloud::{CloudError, CloudResult, Identity, TokenInfo};
@@ -302,10 +302,7 @@ pub fn rv(line: &Value) -> i64 {
     line["object"]["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
 }
 
-pub fn event(name: &str, regarding: &DynObject) -> DynObject {
-    DynObject::new(
-        "Event",
-        name,
-        json!({"regarding": regarding.id(), "regardingUid": regarding.metadata.uid, "type": "Normal", "reason": "Seen", "note": "n"}),
-    )
+pub fn telling(note: &str, regarding: &DynObject) -> Telling {
+    let (regarding, regarding_uid) = (regarding.id(), regarding.metadata.uid.clone());
+    Telling { regarding, regarding_uid, warning: false, reason: "Seen".into(), note: note.into(), reporter: "test".into() }
 }

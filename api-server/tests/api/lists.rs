@@ -1,4 +1,4 @@
-use crate::fixture::{Api, api, api_with, event};
+use crate::fixture::{Api, api, api_with, telling};
 use api_server::ApiConfig;
 use schemas::{DynObject, Time, kinds};
 use serde_json::{Value, json};
@@ -159,14 +159,17 @@ async fn events_are_found_by_what_they_regard() {
     let api = api().await;
     hosts(&api, 2).await;
     let kind = kinds::find("Host").unwrap();
+    let mut series = Vec::new();
     for (i, host) in ["c00", "c01", "c01"].iter().enumerate() {
         let object = api.registry.find(kind, host).await.unwrap();
-        api.faults.put_event(event(&format!("e{i}"), &object), Time(i as i64)).await.unwrap();
+        let telling = telling(&format!("n{i}"), &object);
+        series.push(telling.series());
+        api.faults.commit(Guard::Open, Time(i as i64), vec![Op::Tell(telling)]).await.unwrap();
     }
-    assert_eq!(names(&api.get("/v1/events").await.gives(200).body), ["e2", "e1", "e0"]);
-    assert_eq!(names(&api.get("/v1/events?fieldSelector=spec.regarding%3DHost/c01&limit=1").await.gives(200).body), ["e2"]);
-    assert_eq!(names(&api.get("/v1/hosts/c00/events").await.gives(200).body), ["e0"]);
-    assert_eq!(api.get("/v1/events/e1").await.gives(200).body["spec"]["regarding"], "Host/c01");
+    assert_eq!(names(&api.get("/v1/events").await.gives(200).body), [series[2].as_str(), &series[1], &series[0]]);
+    assert_eq!(names(&api.get("/v1/events?fieldSelector=spec.regarding%3DHost/c01&limit=1").await.gives(200).body), [series[2].as_str()]);
+    assert_eq!(names(&api.get("/v1/hosts/c00/events").await.gives(200).body), [series[0].as_str()]);
+    assert_eq!(api.get(&format!("/v1/events/{}", series[1])).await.gives(200).body["spec"]["regarding"], "Host/c01");
     api.get("/v1/events/e9").await.fails(404, "not-found");
     assert!(names(&api.get("/v1/events?fieldSelector=spec.regarding%3DHost/gone").await.gives(200).body).is_empty());
 }

@@ -107,10 +107,6 @@ impl Store for Faulty {
         self.inner.lease_release(name, holder, token).await
     }
 
-    async fn put_event(&self, event: DynObject, last_at: Time) -> StoreResult<()> {
-        self.inner.put_event(event, last_at).await
-    }
-
     async fn events(&self, regarding_uid: Option<&str>, limit: i64) -> StoreResult<Vec<DynObject>> {
         self.inner.events(regarding_uid, limit).await
     }

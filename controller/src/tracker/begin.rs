@@ -90,10 +90,10 @@ impl Tracker {
             }
             ops.push(Op::Update { expected: host.metadata.revision(), object: self.host_with(host, &verdict)? });
             ops.push(Op::Create(registry::new_object(kind, &name, spec_of(begin, &decided, &typed), now).map_err(text)?));
+            let reason = if begin.is_return() { "ReturnBegun" } else { "RecoveryBegun" };
+            ops.push(self.shared.recorder.op(host, !begin.is_return(), reason, &note(begin, &name, &of_policy)));
             match self.commit(ops).await {
                 Ok(done) => {
-                    let reason = if begin.is_return() { "ReturnBegun" } else { "RecoveryBegun" };
-                    self.shared.recorder.record(host, !begin.is_return(), reason, &note(begin, &name, &of_policy)).await;
                     seen.policies.extend(done.objects.into_iter().filter(|o| o.kind == "RemediationPolicy").map(|o| (o.metadata.name.clone(), o)));
                     return Ok(());
                 }
@@ -128,11 +128,9 @@ impl Tracker {
             let expected = object.metadata.revision();
             object.spec["cancel"] = json!(Cancel::Requested);
             object.metadata.generation += 1;
-            match self.commit(vec![Op::Update { object: object.clone(), expected }]).await {
-                Ok(_) => {
-                    self.shared.recorder.record(&object, true, "TookTooLong", "it is cancelled, because it took too long").await;
-                    return Ok(());
-                }
+            let told = self.shared.recorder.op(&object, true, "TookTooLong", "it is cancelled, because it took too long");
+            match self.commit(vec![Op::Update { object, expected }, told]).await {
+                Ok(_) => return Ok(()),
                 Err(StoreError::Conflict { .. }) => {}
                 Err(other) => return Err(text(other)),
             }

@@ -16,12 +16,11 @@ impl Tracker {
             if new == old {
                 continue;
             }
-            let done = self.commit(vec![Op::Update { object: new, expected: old.metadata.revision() }]).await.map_err(text)?;
+            let mut ops = vec![Op::Update { object: new, expected: old.metadata.revision() }];
+            ops.extend(verdict.told.iter().map(|(reason, note)| self.shared.recorder.op(&old, true, reason, note)));
+            let done = self.commit(ops).await.map_err(text)?;
             if let Some(object) = done.objects.into_iter().next() {
                 seen.policies.insert(verdict.policy.clone(), object);
-            }
-            for (reason, note) in &verdict.told {
-                self.shared.recorder.record(&old, true, reason, note).await;
             }
         }
         Ok(())
@@ -63,7 +62,11 @@ impl Tracker {
             }
         }
         for batch in changed.chunks(BATCH) {
-            let ops = batch.iter().map(|(_, old, new)| Op::Update { object: new.clone(), expected: old.metadata.revision() }).collect();
+            let ops = batch.iter().flat_map(|(verdict, old, new)| {
+                let update = Op::Update { object: new.clone(), expected: old.metadata.revision() };
+                std::iter::once(update).chain(self.told(old, verdict))
+            });
+            let ops = ops.collect();
             match self.commit(ops).await {
                 Ok(_) => {}
                 // Its own reconciler wrote one of them meanwhile: one by one, as they are now.
@@ -74,9 +77,6 @@ impl Tracker {
                 }
                 Err(other) => return Err(text(other)),
             }
-            for (verdict, old, _) in batch {
-                self.tell(old, verdict).await;
-            }
         }
         Ok(())
     }
@@ -84,8 +84,8 @@ impl Tracker {
     async fn write_host(&self, verdict: &HostVerdict) -> Result<(), String> {
         for _ in 0..TRIES {
             let Some(old) = self.shared.store.get("Host", &verdict.host).await.map_err(text)? else { return Ok(()) };
-            let op = Op::Update { object: self.host_with(&old, verdict)?, expected: old.metadata.revision() };
-            match self.commit(vec![op]).await {
+            let update = Op::Update { object: self.host_with(&old, verdict)?, expected: old.metadata.revision() };
+            match self.commit(std::iter::once(update).chain(self.told(&old, verdict)).collect()).await {
                 Err(StoreError::Conflict { .. }) => {}
                 other => return other.map(drop).map_err(text),
             }
@@ -117,23 +117,19 @@ impl Tracker {
     }
 
     /// What people should hear of: hosts that went down or came back, and why nothing is done.
-    async fn tell(&self, old: &DynObject, verdict: &HostVerdict) {
+    fn told(&self, old: &DynObject, verdict: &HostVerdict) -> Option<Op> {
         use AvailabilityState::{Down, Quarantined, Recovered, Restarting, Returning, Up};
         let before = old.typed::<v1::Host>().ok().and_then(|h| h.status.availability).unwrap_or_default().state;
         let now = verdict.availability.state;
-        let recorder = &self.shared.recorder;
+        let Answer { reason, message, .. } = &verdict.allowed;
+        let op = |warning, word: &str, note: &str| Some(self.shared.recorder.op(old, warning, word, note));
         match (before, now) {
-            (Down, Down) if reason_of(old) == verdict.allowed.reason => {}
-            (_, Down) => {
-                let Answer { reason, message, .. } = &verdict.allowed;
-                recorder.record(old, true, "HostDown", &format!("Nova calls it down; {reason}: {message}")).await;
-            }
-            (Down | Restarting | Recovered | Returning | Quarantined, Up) => recorder.record(old, false, "HostUp", "Nova calls it up again").await,
-            (_, Quarantined) if before != now => recorder.record(old, true, reasons::QUARANTINED, &verdict.allowed.message).await,
-            (_, Recovered) if before != now => {
-                recorder.record(old, false, reasons::RECOVERY_ENDED, &verdict.allowed.message).await;
-            }
-            _ => {}
+            (Down, Down) if reason_of(old) == *reason => None,
+            (_, Down) => op(true, "HostDown", &format!("Nova calls it down; {reason}: {message}")),
+            (Down | Restarting | Recovered | Returning | Quarantined, Up) => op(false, "HostUp", "Nova calls it up again"),
+            (_, Quarantined) if before != now => op(true, reasons::QUARANTINED, message),
+            (_, Recovered) if before != now => op(false, reasons::RECOVERY_ENDED, message),
+            _ => None,
         }
     }
 }

@@ -13,7 +13,7 @@ use schemas::{
 };
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::PoisonError, time::Duration};
-use store::{ClaimRequest, Evidence, Guard, ListQuery, Op, StoreError};
+use store::{ClaimRequest, Evidence, ListQuery, Op, StoreError};
 
 /// Longest time one look at the world may take; then everything is unknown.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
@@ -132,9 +132,6 @@ impl<R: Reconciler> Driver<R> {
                 return self.hold(&loaded, &decision, reason, &format!("{error}; it goes on when another has finished")).await;
             }
             Err(other) => return Err(other),
-        }
-        for event in &decision.events {
-            s.recorder.record(&loaded.raw, event.warning, event.reason, &event.note).await;
         }
         if let (Some(step), Some(intent)) = (step, intent) {
             let host = loaded.host.clone().unwrap_or_default();
@@ -261,6 +258,8 @@ impl<R: Reconciler> Driver<R> {
         if let Some(intent) = intent {
             ops.push(Op::Create(intent.clone()));
         }
+        let recorder = &self.shared.recorder;
+        ops.extend(decision.events.iter().map(|e| recorder.op(raw, e.warning, e.reason, &e.note)));
         Ok(ops)
     }
 
@@ -277,7 +276,7 @@ impl<R: Reconciler> Driver<R> {
         if ops.is_empty() {
             return Ok(());
         }
-        self.shared.store.commit(Guard::Lease(self.shared.gate.token()), self.shared.clock.now(), ops).await.map(drop)
+        self.shared.commit(ops).await.map(drop)
     }
 
     /// The transaction was turned down: keep what was settled, and say why nothing happens.
@@ -340,14 +339,12 @@ impl<R: Reconciler> Driver<R> {
                     ops.push(Op::Update { object: new, expected: object.metadata.revision() });
                 }
             }
+            if failed {
+                ops.push(s.recorder.op(&loaded.raw, true, "StepFailed", &format!("{}: {evidence}", step.name())));
+            }
             match self.commit(ops).await {
                 Err(StoreError::Conflict { .. }) => continue,
-                other => {
-                    if failed {
-                        s.recorder.record(&loaded.raw, true, "StepFailed", &format!("{}: {evidence}", step.name())).await;
-                    }
-                    return other;
-                }
+                other => return other,
             }
         }
         Err(StoreError::Conflict { what: intent.id(), current: 0 })

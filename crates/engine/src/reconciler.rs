@@ -1,6 +1,6 @@
 //! What a kind brings to the driver loop, and what the loop brings to it.
 
-use crate::{Clock, Gate, Live, Metrics, Recorder};
+use crate::{Clock, Gate, Live, Metrics, Recorder, recorder::tellings};
 use async_trait::async_trait;
 use planner::{Decision, Env, Step};
 use schemas::{Kind, Object, Time, v1::OperationState};
@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, RwLock},
     time::Duration,
 };
-use store::Store;
+use store::{Committed, Guard, Op, Store, StoreResult};
 use tokio_util::sync::CancellationToken;
 
 /// One kind's reconciler. Everything here must survive being run twice, being run late, and being killed at any await.
@@ -94,10 +94,20 @@ pub struct Shared {
     /// Cancelled when this controller is to hand over: looks at the world are broken off, nothing new is written down,
     /// and only calls that were written down already are made and noted.
     pub stop: CancellationToken,
-    /// Writes events.
+    /// Words events.
     pub recorder: Recorder,
     /// Metrics.
     pub metrics: Metrics,
+}
+
+impl Shared {
+    /// Runs a transaction under the lease; what it tells is said aloud when it is written, and only then.
+    pub async fn commit(&self, ops: Vec<Op>) -> StoreResult<Committed> {
+        let tellings = tellings(&ops);
+        let done = self.store.commit(Guard::Lease(self.gate.token()), self.clock.now(), ops).await?;
+        self.recorder.committed(&tellings);
+        Ok(done)
+    }
 }
 
 /// What the queue has to know after a run.

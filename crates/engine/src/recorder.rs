@@ -1,15 +1,11 @@
-//! Events: one row per series, counted; each is a log line as well. Best effort.
+//! Events: told in the transaction of what they are about; each is a log line as well, and counted.
 
 use crate::Clock;
-use schemas::{DynObject, Object, ObjectMeta, v1};
-use sha2::{Digest, Sha256};
+use schemas::DynObject;
 use std::sync::Arc;
-use store::Store;
+use store::{Guard, Op, Store, Telling};
 
-/// A series that was quiet for so long is begun anew, in seconds.
-const SERIES_SECONDS: i64 = 360;
-
-/// Writes events.
+/// Words events, and says them aloud once they are written.
 #[derive(Clone)]
 pub struct Recorder {
     store: Arc<dyn Store>,
@@ -23,38 +19,42 @@ impl Recorder {
         Recorder { store, clock, reporter: reporter.into() }
     }
 
-    /// Tells what happened to an object.
-    pub async fn record(&self, regarding: &DynObject, warning: bool, reason: &str, note: &str) {
-        let now = self.clock.now();
-        if warning {
-            tracing::warn!(regarding = %regarding.id(), reason, note, "event");
-        } else {
-            tracing::info!(regarding = %regarding.id(), reason, note, "event");
-        }
-        let mut hash = Sha256::new();
-        for part in [regarding.metadata.uid.as_str(), reason, note] {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        let series: String = hash.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
-        let known = self.store.event(&format!("ev-{series}")).await.ok().flatten().and_then(|o| o.typed::<v1::Event>().ok());
-        let running = known.filter(|e| e.spec.last_at.is_some_and(|at| now.seconds_since(at) < SERIES_SECONDS));
-        let (count, first_at) = running.map_or((1, Some(now)), |e| (e.spec.count + 1, e.spec.first_at));
-        let spec = v1::EventSpec {
+    /// What happened to an object, to be told in the transaction that writes it.
+    pub fn op(&self, regarding: &DynObject, warning: bool, reason: &str, note: &str) -> Op {
+        Op::Tell(Telling {
             regarding: regarding.id(),
             regarding_uid: regarding.metadata.uid.clone(),
-            r#type: if warning { "Warning" } else { "Normal" }.into(),
+            warning,
             reason: reason.into(),
-            note: note.chars().take(1024).collect(),
+            note: note.into(),
             reporter: self.reporter.clone(),
-            count,
-            first_at,
-            last_at: Some(now),
-        };
-        let metadata = ObjectMeta { creation_timestamp: first_at, ..ObjectMeta::named(format!("ev-{series}")) };
-        let event = Object::<v1::Event> { metadata, spec, status: v1::EventStatus {} }.to_dyn();
-        if let Err(error) = self.store.put_event(event, now).await {
-            tracing::warn!(%error, "an event was lost");
+        })
+    }
+
+    /// Of a transaction that was committed: what was told in it is said aloud.
+    pub fn committed(&self, tellings: &[Telling]) {
+        for Telling { regarding, warning, reason, note, .. } in tellings {
+            if *warning {
+                tracing::warn!(regarding, reason, note, "event");
+            } else {
+                tracing::info!(regarding, reason, note, "event");
+            }
         }
     }
+
+    /// Tells what happened to an object where nothing else is written. An event that cannot be written is only logged.
+    pub async fn record(&self, regarding: &DynObject, warning: bool, reason: &str, note: &str) {
+        let op = self.op(regarding, warning, reason, note);
+        let tellings = tellings(std::slice::from_ref(&op));
+        if let Err(error) = self.store.commit(Guard::Open, self.clock.now(), vec![op]).await {
+            tracing::warn!(%error, "an event was lost");
+        }
+        self.committed(&tellings);
+    }
+}
+
+/// What a transaction tells.
+pub(crate) fn tellings(ops: &[Op]) -> Vec<Telling> {
+    let telling = |op: &Op| if let Op::Tell(telling) = op { Some(telling.clone()) } else { None };
+    ops.iter().filter_map(telling).collect()
 }

@@ -1,6 +1,6 @@
 //! The boundary: what the rest of the program sees of a database.
 
-use crate::{StoreError, StoreResult};
+use crate::{StoreError, StoreResult, Telling};
 use async_trait::async_trait;
 use schemas::{API_VERSION, DynObject, Time, v1::Observation};
 use secrecy::SecretString;
@@ -94,6 +94,8 @@ pub enum Op {
     },
     /// Keeps what a channel says of a host, unless what is known of that channel was seen at the same time or later.
     PutObservation(Observation),
+    /// Tells people: an event series is begun or counted on. Off the revision counter.
+    Tell(Telling),
     /// Seals and writes the data of a Credential.
     PutSecret {
         /// Name of the Credential.
@@ -326,9 +328,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives the lease up, so that a successor need not wait.
     async fn lease_release(&self, name: &str, holder: &str, token: i64) -> StoreResult<()>;
-
-    /// Writes an event series (best effort, off the revision counter). The object is of kind Event, named by its series.
-    async fn put_event(&self, event: DynObject, last_at: Time) -> StoreResult<()>;
 
     /// Events, newest first; of one object if a uid is given.
     async fn events(&self, regarding_uid: Option<&str>, limit: i64) -> StoreResult<Vec<DynObject>>;

@@ -28,6 +28,7 @@ mod rekey;
 mod schema;
 mod side;
 mod sqlite;
+mod telling;
 mod tls;
 mod trouble;
 mod url;
@@ -46,6 +47,7 @@ pub use keys::KeyRing;
 pub use lock::DataDirLock;
 pub use migrate::{MigrationStatus, migrate, migration_status};
 pub use rekey::Resealed;
+pub use telling::Telling;
 
 /// The lease that controllers compete for.
 pub const CONTROLLER_LEASE: &str = "controller";

@@ -110,16 +110,6 @@ impl Store for SqlStore {
         self.release_lease(name, holder, token).await
     }
 
-    async fn put_event(&self, event: DynObject, last_at: Time) -> StoreResult<()> {
-        self.writing_once(move |store, sent| async move {
-            with_conn!(store.db, c, sql => {
-                sent.mark();
-                sql::side::put_event(c, &event, last_at).await
-            })
-        })
-        .await
-    }
-
     async fn events(&self, regarding_uid: Option<&str>, limit: i64) -> StoreResult<Vec<DynObject>> {
         read!(self, side::events(regarding_uid, limit))
     }

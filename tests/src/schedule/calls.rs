@@ -142,11 +142,6 @@ impl Store for Reached {
         self.write(Class::Commit, what, async move { store.commit(guard, now, ops).await }).await
     }
 
-    async fn put_event(&self, event: DynObject, last_at: Time) -> StoreResult<()> {
-        let store = self.store.clone();
-        self.write(Class::Load, String::new(), async move { store.put_event(event, last_at).await }).await
-    }
-
     async fn lease_take(&self, name: &str, holder: &str, seen: &LeaseRow, duration_ms: i64, now: Time) -> StoreResult<Option<LeaseRow>> {
         let (store, name, holder, seen) = (self.store.clone(), name.to_string(), holder.to_string(), seen.clone());
         let taken =

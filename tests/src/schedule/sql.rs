@@ -139,10 +139,6 @@ impl Store for Sql {
         self.wait(|s| async move { s.lease_release(&name, &holder, token).await })
     }
 
-    async fn put_event(&self, event: DynObject, last_at: Time) -> StoreResult<()> {
-        self.wait(|s| async move { s.put_event(event, last_at).await })
-    }
-
     async fn events(&self, regarding_uid: Option<&str>, limit: i64) -> StoreResult<Vec<DynObject>> {
         let uid = regarding_uid.map(String::from);
         self.wait(|s| async move { s.events(uid.as_deref(), limit).await })

@@ -40,8 +40,8 @@ impl ModelStore {
 
 #[async_trait]
 impl Store for ModelStore {
-    async fn commit(&self, guard: Guard, _now: Time, ops: Vec<Op>) -> StoreResult<Committed> {
-        let done = self.lock().commit(guard, ops)?;
+    async fn commit(&self, guard: Guard, now: Time, ops: Vec<Op>) -> StoreResult<Committed> {
+        let done = self.lock().commit(guard, now, ops)?;
         self.committed.send_if_modified(|newest| std::mem::replace(newest, done.revision.max(*newest)) < done.revision);
         Ok(done)
     }
@@ -112,11 +112,6 @@ impl Store for ModelStore {
             row.holder.clear();
             row.renew_seq += 1;
         }
-        Ok(())
-    }
-
-    async fn put_event(&self, event: DynObject, last_at: Time) -> StoreResult<()> {
-        self.lock().put_event(event, last_at);
         Ok(())
     }
 

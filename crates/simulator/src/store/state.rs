@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use store::{
     CONTROLLER_LEASE, Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, StoreError,
-    StoreResult,
+    StoreResult, Telling,
 };
 
 /// Rows of history removed at once.
@@ -47,7 +47,11 @@ enum Undo {
     Evidence(String, Option<Evidence>),
     Secret(String, Option<BTreeMap<String, SecretString>>),
     Observation((String, String), Option<Observation>),
+    Event(String, Option<Told>),
 }
+
+/// When an event was last seen, the uid it is about, and the event.
+type Told = (Time, String, DynObject);
 
 /// All tables.
 #[derive(Debug)]
@@ -62,8 +66,8 @@ pub(super) struct State {
     pub leases: BTreeMap<String, LeaseRow>,
     /// By host and channel.
     pub observations: BTreeMap<(String, String), Observation>,
-    /// Series → when it was last seen, and the event; with the uid it is about.
-    events: BTreeMap<String, (Time, String, DynObject)>,
+    /// By series.
+    events: BTreeMap<String, Told>,
 }
 
 fn id(kind: &str, name: &str) -> String {
@@ -93,11 +97,11 @@ impl State {
     // ---- writing ------------------------------------------------------------------------
 
     /// All of a transaction, or nothing.
-    pub fn commit(&mut self, guard: Guard, ops: Vec<Op>) -> StoreResult<Committed> {
+    pub fn commit(&mut self, guard: Guard, now: Time, ops: Vec<Op>) -> StoreResult<Committed> {
         let (current, changes) = (self.revision.current, self.history.len());
         let mut undo = Vec::new();
         let mut done = Committed::default();
-        let result = self.run(guard, ops, &mut done, &mut undo);
+        let result = self.run(guard, now, ops, &mut done, &mut undo);
         if let Err(error) = result {
             for step in undo.into_iter().rev() {
                 self.take_back(step);
@@ -110,7 +114,7 @@ impl State {
         Ok(done)
     }
 
-    fn run(&mut self, guard: Guard, ops: Vec<Op>, done: &mut Committed, undo: &mut Vec<Undo>) -> StoreResult<()> {
+    fn run(&mut self, guard: Guard, now: Time, ops: Vec<Op>, done: &mut Committed, undo: &mut Vec<Undo>) -> StoreResult<()> {
         if let Guard::Lease(mine) = guard {
             let current = self.leases.get(CONTROLLER_LEASE).map_or(0, |l| l.token);
             if current != mine && self.check_tokens {
@@ -164,6 +168,7 @@ impl State {
                         undo.push(Undo::Observation(place, old));
                     }
                 }
+                Op::Tell(telling) => self.tell(&telling, now, undo),
                 Op::PutSecret { name, data } => {
                     let old = self.secrets.insert(name.clone(), data);
                     undo.push(Undo::Secret(name, old));
@@ -190,6 +195,7 @@ impl State {
             Undo::Evidence(host, old) => put(&mut self.evidence, host, old),
             Undo::Secret(name, old) => put(&mut self.secrets, name, old),
             Undo::Observation(place, old) => put(&mut self.observations, place, old),
+            Undo::Event(name, old) => put(&mut self.events, name, old),
         }
     }
 
@@ -339,17 +345,16 @@ impl State {
 
     // ---- events -------------------------------------------------------------------------
 
-    pub fn put_event(&mut self, event: DynObject, last_at: Time) {
-        let regarding = event.spec["regardingUid"].as_str().unwrap_or_default().to_string();
-        let name = event.metadata.name.clone();
-        match self.events.get_mut(&name) {
-            Some(row) => (row.0, row.2) = (last_at, event),
-            None => drop(self.events.insert(name, (last_at, regarding, event))),
-        }
+    fn tell(&mut self, telling: &Telling, now: Time, undo: &mut Vec<Undo>) {
+        let name = telling.series();
+        let event = telling.event(self.event(&name), now);
+        let old = self.events.insert(name.clone(), (now, telling.regarding_uid.clone(), event));
+        undo.push(Undo::Event(name, old));
     }
 
     pub fn events(&self, regarding_uid: Option<&str>, limit: i64) -> Vec<DynObject> {
         let mut found: Vec<_> = self.events.values().filter(|(_, uid, _)| regarding_uid.is_none_or(|u| u == uid)).collect();
+        // They are in the order of their names, which decides among those of the same time.
         found.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         found.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).map(|(.., event)| event.clone()).collect()
     }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use simulator::ModelStore;
 use std::collections::BTreeMap;
-use store::{ClaimRequest, ListQuery, Op, Store};
+use store::{ClaimRequest, ListQuery, Op, Store, Telling};
 
 pub const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 pub const KINDS: [&str; 5] = ["Host", "HostOperation", "Operation", "ClusterPolicy", "Evacuation"];
@@ -56,6 +56,8 @@ pub enum Wish {
     Evidence(usize, u8, Version),
     /// Host, channel, and when it was seen.
     Observe(usize, usize, i64),
+    /// About which object, and what: a few words, so that series come about.
+    Tell(usize, u8),
     Secret(usize, u8),
     NoSecret(usize),
 }
@@ -71,7 +73,6 @@ pub enum Command {
     Compact(i64),
     Changes(i64, i64),
     List(&'static str, ListQuery),
-    Event(usize, u8),
     Prune(i64),
     Restart,
 }
@@ -101,6 +102,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => (proptest::option::of(host()), 0..4i64).prop_map(|(h, m)| Wish::Limit(h, m)),
         2 => (host(), any::<u8>(), version()).prop_map(|(h, x, v)| Wish::Evidence(h, x, v)),
         2 => (host(), 0..2usize, 0..20i64).prop_map(|(h, c, at)| Wish::Observe(h, c, at)),
+        2 => (0..3usize, any::<u8>()).prop_map(|(n, x)| Wish::Tell(n, x)),
         1 => (host(), any::<u8>()).prop_map(|(h, x)| Wish::Secret(h, x)),
         1 => host().prop_map(Wish::NoSecret),
     ]
@@ -128,7 +130,6 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (-1..30i64).prop_map(Command::Compact),
         1 => (0..30i64, 1..6i64).prop_map(|(after, limit)| Command::Changes(after, limit)),
         2 => (kind(), query()).prop_map(|(kind, query)| Command::List(kind, query)),
-        2 => (0..3usize, any::<u8>()).prop_map(|(n, x)| Command::Event(n, x)),
         1 => (0..10i64).prop_map(Command::Prune),
         1 => Just(Command::Restart),
     ]
@@ -166,8 +167,15 @@ fn made(kind: &str, n: usize, x: u8) -> DynObject {
     object
 }
 
-pub fn event(n: usize, x: u8) -> DynObject {
-    DynObject::new("Event", format!("ev-{n}"), json!({"regardingUid": format!("uid-{}", n % 2), "note": format!("{x}")}))
+pub fn telling(n: usize, x: u8) -> Telling {
+    Telling {
+        regarding: format!("Host/h{n}"),
+        regarding_uid: format!("uid-{}", n % 2),
+        warning: x.is_multiple_of(2),
+        reason: "Seen".into(),
+        note: format!("{}", x % 3),
+        reporter: "test".into(),
+    }
 }
 
 impl Wish {
@@ -217,6 +225,7 @@ impl Wish {
                 by: "probe".into(),
                 detail: format!("seen at {seconds}"),
             }),
+            Wish::Tell(n, x) => Op::Tell(telling(*n, *x)),
             Wish::Secret(n, x) => {
                 Op::PutSecret { name: HOSTS[*n].into(), data: BTreeMap::from([("password".into(), SecretString::from(format!("p{x}")))]) }
             }

@@ -2,7 +2,7 @@
 
 use super::Conn;
 use crate::{
-    ClaimRow, Evidence, StoreError, StoreResult,
+    ClaimRow, Evidence, StoreError, StoreResult, Telling,
     keys::Sealed,
     schema::{events, evidence, host_claims, revision, secrets},
     write::{json, parse},
@@ -53,26 +53,23 @@ pub(crate) async fn secret(c: &mut Conn, name: &str) -> StoreResult<Option<Seale
     Ok(row.map(|(key_id, nonce, ciphertext)| Sealed { key_id, nonce, ciphertext }))
 }
 
-/// Writes an event series. Of two that begin it at once the second writes over the first.
-pub(crate) async fn put_event(c: &mut Conn, event: &DynObject, last_at: Time) -> StoreResult<()> {
-    let (name, body) = (&event.metadata.name, json(event)?);
-    let regarding = event.spec["regardingUid"].as_str().unwrap_or_default();
-    loop {
-        let changed = diesel::update(events::table.find(name)).set((events::body.eq(&body), events::last_at.eq(last_at.0))).execute(c).await?;
-        if changed > 0 {
-            return Ok(());
-        }
-        let row = (events::id.eq(name), events::regarding_uid.eq(regarding), events::body.eq(&body), events::last_at.eq(last_at.0));
-        match diesel::insert_into(events::table).values(row).execute(c).await.map_err(StoreError::from) {
-            Err(StoreError::AlreadyExists(_)) => continue,
-            other => return other.map(drop),
-        }
+/// Begins an event series, or counts on it. To be called in a transaction: writers come one after the other.
+pub(crate) async fn tell(c: &mut Conn, telling: &Telling, now: Time) -> StoreResult<()> {
+    let name = telling.series();
+    let known = event(c, &name).await?;
+    let body = json(&telling.event(known.as_ref(), now))?;
+    if known.is_some() {
+        diesel::update(events::table.find(&name)).set((events::body.eq(&body), events::last_at.eq(now.0))).execute(c).await?;
+    } else {
+        let row = (events::id.eq(&name), events::regarding_uid.eq(&telling.regarding_uid), events::body.eq(&body), events::last_at.eq(now.0));
+        diesel::insert_into(events::table).values(row).execute(c).await?;
     }
+    Ok(())
 }
 
 /// Events, newest first.
 pub(crate) async fn events(c: &mut Conn, regarding_uid: Option<&str>, limit: i64) -> StoreResult<Vec<DynObject>> {
-    let mut query = events::table.order(events::last_at.desc()).limit(limit).select(events::body).into_boxed();
+    let mut query = events::table.order((events::last_at.desc(), events::id)).limit(limit).select(events::body).into_boxed();
     if let Some(uid) = regarding_uid {
         query = query.filter(events::regarding_uid.eq(uid.to_string()));
     }

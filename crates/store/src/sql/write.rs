@@ -5,7 +5,7 @@ use super::{
     observations::put_observation,
     read::one,
     require::{limit_open, require_claim, require_none_open, require_not_frozen, take_claim},
-    side::{put_evidence, put_secret},
+    side::{put_evidence, put_secret, tell},
 };
 use crate::{
     Change, ChangeOp, Committed, Guard, Op, StoreError, StoreResult,
@@ -115,6 +115,7 @@ impl Tx {
             Op::LimitOpen { step_prefix, host, max } => limit_open(c, &step_prefix, host.as_deref(), max).await?,
             Op::PutEvidence { host, expected, body } => put_evidence(c, &host, expected, &body).await?,
             Op::PutObservation(observation) => put_observation(c, observation).await?,
+            Op::Tell(telling) => tell(c, &telling, self.now).await?,
             Op::PutSecret { name, data } => put_secret(c, &name, self.keys.seal(&name, &data)?).await?,
             Op::DeleteSecret { name } => {
                 diesel::delete(secrets::table.find(name)).execute(c).await?;
