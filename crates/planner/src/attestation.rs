@@ -159,8 +159,10 @@ pub(crate) fn used(evidence: &mut EvidenceBody, owner: &str, owner_uid: &str) {
 
 /// The evacuation has ended, and with it the attestation that it went by.
 pub(crate) fn used_up(evidence: &mut EvidenceBody, owner_uid: &str) {
-    if let Some(attested) = evidence.attested.take_if(|a| a.used_by.as_ref().is_some_and(|(_, uid)| uid == owner_uid)) {
-        evidence.attestation_used = attested.uid;
+    let own = |a: &mut Attested| a.used_by.as_ref().is_some_and(|(_, uid)| uid == owner_uid);
+    if let Some(Attested { uid, used_by: Some((owner, _)), .. }) = evidence.attested.take_if(own) {
+        evidence.attestation_used = uid;
+        evidence.attestation_used_by = owner;
     }
 }
 

@@ -69,6 +69,8 @@ pub struct EvidenceBody {
     pub attested: Option<Attested>,
     /// Uid of the last FenceAttestation that an evacuation went by to its end.
     pub attestation_used: String,
+    /// `Kind/name` of that evacuation: it may end before the attestation is looked at again.
+    pub attestation_used_by: String,
 }
 
 /// Why there is no proof.

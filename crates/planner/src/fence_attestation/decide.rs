@@ -18,7 +18,9 @@ pub fn decide(object: &Object<FenceAttestation>, facts: &HostFacts, env: &Env) -
     let evidence = proof::take_in(env, facts);
     let (generation, now) = (object.metadata.generation, env.now);
     let attested = evidence.attested.as_ref().filter(|a| a.uid == object.metadata.uid);
-    status.used_by = attested.and_then(|a| a.used_by.as_ref()).map(|(owner, _)| owner.clone()).or(status.used_by);
+    let going_by = attested.and_then(|a| a.used_by.as_ref()).map(|(owner, _)| owner);
+    let went_by = (evidence.attestation_used == object.metadata.uid).then_some(&evidence.attestation_used_by);
+    status.used_by = going_by.or(went_by.filter(|by| !by.is_empty())).cloned().or(status.used_by);
     status.observed_generation = generation;
     let mut events = Vec::new();
     let next = match ended(object, &status, &evidence, now) {

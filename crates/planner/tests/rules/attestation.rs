@@ -326,6 +326,10 @@ fn an_evacuation_that_ends_takes_the_attestation_it_went_by_along() {
     }
     assert!(ended);
     assert_eq!((play.env.evidence.attested.clone(), play.env.evidence.attestation_used.as_str()), (None, "uid-fa"));
+    // Nobody looked at it in the meantime.
+    let used = planner::fence_attestation::decide(&statement(), &play.facts, &play.env);
+    let name = format!("Evacuation/{}", play.object.metadata.name);
+    assert!(matches!(used.next, Next::Finished) && used.status.used_by == Some(name), "{:?}", used.status);
     let again = absorb(&play.env.evidence, &at_time(&bmc_died(), 60), at(60));
     assert_eq!(again.attested, None, "the same statement is not believed a second time");
 }
