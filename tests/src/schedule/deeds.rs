@@ -20,6 +20,8 @@ const POLICY: &str = "default";
 const POOL: &str = "spare";
 /// Longest time until the scene is set, in seconds.
 const SCENE: i64 = 600;
+/// A host that flaps waits so long for being brought back, in seconds.
+const FLAP: i64 = 300;
 
 fn press(w: &mut World, host: &str, command: power::Command) {
     // A BMC that cannot be reached leaves the machine as it is.
@@ -118,6 +120,7 @@ impl Operator {
     async fn do_one(&self, n: usize, deed: Deed) {
         match deed {
             Deed::Dies { host, how } => self.dies(host, how),
+            Deed::Flaps { host, times } => self.flaps(host, times).await,
             Deed::ComesBack(host) => self.comes_back(host).await,
             Deed::Limit(most) => self.edit("RemediationPolicy", POLICY, |spec| spec["limits"]["maxDownHosts"] = json!(most)).await,
             Deed::Forbid(yes) => {
@@ -177,6 +180,26 @@ impl Operator {
                 }
             })
             .expect("a host of the schedule");
+    }
+
+    /// Dies whenever it is in service; gives up when it is not brought back.
+    async fn flaps(&self, host: &str, times: u64) {
+        for _ in 0..times {
+            let end = self.now() + FLAP;
+            let serves = || {
+                let laws = lock(&self.stage.laws);
+                laws.mirror.objects.get(&format!("Host/{host}")).is_some_and(|o| o.status["availability"]["state"] == "Up")
+                    && self.stage.with(|w| w.is_well(host) && w.is_up(host) == Some(true))
+            };
+            while !serves() {
+                if self.now() > end {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            self.stage.say("", &format!("{host} dies again"));
+            self.dies(host, Death::Crash);
+        }
     }
 
     async fn comes_back(&self, host: &str) {
@@ -290,6 +313,22 @@ impl Operator {
             "evidence": {},
         });
         self.patch("RemediationPolicy", POLICY, fields).await;
+    }
+
+    /// Guests on standby hosts that serve nobody any longer are deleted by their owners; whether there were any.
+    pub fn empty_standbys(&self) -> bool {
+        let served: Vec<String> = {
+            let laws = lock(&self.stage.laws);
+            let pools = laws.mirror.objects.values().filter(|o| o.kind == "StandbyPool");
+            let leases = pools.flat_map(|o| o.status["leased"].as_array().cloned().unwrap_or_default());
+            leases.filter(|l| l["over"] == true).filter_map(|l| l["host"].as_str().map(String::from)).collect()
+        };
+        self.stage.with(|w| {
+            let home = |w: &World, g: &String| w.home_of(g).is_some_and(|h| served.contains(&h));
+            let guests: Vec<String> = w.guest_ids().into_iter().filter(|g| home(w, g)).collect();
+            guests.iter().for_each(|g| w.delete_guest(g));
+            !guests.is_empty()
+        })
     }
 
     /// Waits until nothing changes any more but by a person; what does, else.

@@ -273,7 +273,7 @@ impl Plan {
 
     /// The same without anything that goes wrong.
     pub fn calm(mut self) -> Plan {
-        self.faults.retain(|f| matches!(f, Fault::Deed { deed: Deed::Dies { .. }, .. }));
+        self.faults.retain(|f| matches!(f, Fault::Deed { deed: Deed::Dies { .. } | Deed::Flaps { .. }, .. }));
         self.freeze = None;
         self
     }

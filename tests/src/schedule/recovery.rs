@@ -101,6 +101,11 @@ pub enum Deed {
         host: &'static str,
         how: Death,
     },
+    /// It dies as soon as it is in service again, so many times.
+    Flaps {
+        host: &'static str,
+        times: u64,
+    },
     /// Someone presses the power button, or starts nova-compute: it comes back.
     ComesBack(&'static str),
     /// `limits.maxDownHosts` is set to that.
@@ -220,7 +225,7 @@ pub fn plan(rng: &mut StdRng, seed: u64) -> Plan {
         rate: some(rng, 5).then(|| pick(rng, &[1, 2])),
         per_rack: some(rng, 4).then_some(1),
         excluded: some(rng, 8).then(|| pick(rng, &["a", "b"])),
-        restart: some(rng, 3).then(|| pick(rng, &[60, 120])),
+        restart: some(rng, 4).then(|| pick(rng, &[60, 120])),
         back: some(rng, 2).then(|| pick(rng, &[true, true, false])),
         max_returns: pick(rng, &[1, 2, 3]),
         up_confirmations: pick(rng, &[1, 1, 3]),
@@ -302,8 +307,17 @@ fn deaths(rng: &mut StdRng, watch: &Watch) -> Vec<Fault> {
     match rng.random_range(0..8) {
         // It dies again after it may have come back.
         0..2 => faults.push(Fault::Deed { at: first + rng.random_range(200..420), deed: Deed::Dies { host: HOSTS[0], how: Death::Crash } }),
+        // It flaps, where it would be brought back.
+        2..4 if watch.rules.back == Some(true) || watch.rules.restart.is_some() => {
+            faults.push(Fault::Deed { at: first + 100, deed: Deed::Flaps { host: HOSTS[0], times: pick(rng, &[1, 2, 3]) } });
+        }
+        // Its BMC is silent until it reports again: nothing was done to it yet.
+        4 => {
+            faults.push(Fault::Weather { at: first, weather: Weather::Bmc { host: HOSTS[0], seconds: rng.random_range(110..180) } });
+            faults.push(Fault::Deed { at: first + rng.random_range(95..170), deed: Deed::ComesBack(HOSTS[0]) });
+        }
         // A standby dies, before or while it is needed.
-        2 if watch.pool.is_some() => {
+        5..7 if watch.pool.is_some() => {
             let host = pick(rng, watch.standbys());
             faults.push(Fault::Deed { at: first + rng.random_range(0..200), deed: Deed::Dies { host, how: Death::Crash } });
         }

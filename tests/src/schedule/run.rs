@@ -138,7 +138,11 @@ async fn watched(stage: &Arc<Stage>, operator: &Operator, watch: &Watch, strike:
     drop(weather);
     weather::heal(stage).await;
     operator.lift().await;
-    let rested = operator.rests(LONGEST).await;
+    let mut rested = operator.rests(LONGEST).await;
+    if rested.is_ok() && operator.empty_standbys() {
+        stage.say("", "guests on standby hosts are deleted");
+        rested = operator.rests(LONGEST).await;
+    }
     stage.judge(|laws, world| laws.look(world));
     aftermath::judge(stage, operator.store.as_ref(), rested).await;
 }
