@@ -2,6 +2,7 @@
 //! still has it.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     process::ExitCode,
     sync::{
@@ -16,7 +17,8 @@ const USAGE: &str = "\
 soak [--from SEED] [--n COUNT] [--threads N]   runs schedules SEED, SEED+1, …
 soak --seed SEED [--keep f0,p0] [--trace]      runs one, or what is kept of it; --trace prints all of it
      --sabotage token-check                    breaks the check of the lease token on purpose
-     --expect-violation                        succeeds only if a law is broken";
+     --expect-violation                        succeeds only if a law is broken
+     --all                                     goes on after a violation, and names each seed with its law";
 
 struct Options {
     from: u64,
@@ -26,14 +28,25 @@ struct Options {
     keep: Option<Keep>,
     trace: bool,
     calm: bool,
+    all: bool,
     sabotage: Sabotage,
     expect: bool,
 }
 
 fn options() -> Result<Options, String> {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let mut o =
-        Options { from: 0, n: 20_000, threads: cores, seed: None, keep: None, trace: false, calm: false, sabotage: Sabotage::None, expect: false };
+    let mut o = Options {
+        from: 0,
+        n: 20_000,
+        threads: cores,
+        seed: None,
+        keep: None,
+        trace: false,
+        calm: false,
+        all: false,
+        sabotage: Sabotage::None,
+        expect: false,
+    };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} wants a value\n{USAGE}"));
@@ -46,6 +59,7 @@ fn options() -> Result<Options, String> {
             "--keep" => o.keep = Some(Keep::parse(&value()?)?),
             "--trace" => o.trace = true,
             "--calm" => o.calm = true,
+            "--all" => o.all = true,
             "--expect-violation" => o.expect = true,
             "--sabotage" => match value()?.as_str() {
                 "token-check" => o.sabotage = Sabotage::TokenCheck,
@@ -79,6 +93,9 @@ fn show(plan: &Plan, outcome: &Outcome) {
         Some(violation) => println!("{}\n\nVIOLATION {violation}", outcome.tail),
         None => println!("  every law held"),
     }
+    if !outcome.reached.is_empty() {
+        println!("  reached: {}", outcome.reached.iter().copied().collect::<Vec<_>>().join(", "));
+    }
 }
 
 /// Runs one; a panic of the schedule itself is as bad as a violation.
@@ -97,6 +114,7 @@ fn one(o: &Options, seed: u64) -> bool {
 fn many(o: &Options) -> Option<u64> {
     let (next, done, stop) = (AtomicU64::new(o.from), AtomicU64::new(0), AtomicBool::new(false));
     let found: Mutex<Option<u64>> = Mutex::new(None);
+    let reached: Mutex<Reached> = Mutex::default();
     let end = o.from + o.n;
     let begun = Instant::now();
     std::thread::scope(|scope| {
@@ -112,12 +130,18 @@ fn many(o: &Options) -> Option<u64> {
                             eprintln!("{why}");
                             true
                         },
-                        |outcome| outcome.violation.is_some(),
+                        |outcome| {
+                            reached.lock().unwrap_or_else(PoisonError::into_inner).count(&outcome);
+                            if let Some(violation) = outcome.violation.as_ref().filter(|_| o.all) {
+                                println!("seed {seed}: {}", violation.to_string().chars().take(300).collect::<String>());
+                            }
+                            outcome.violation.is_some()
+                        },
                     );
                     if bad {
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         *found = Some(found.map_or(seed, |s| s.min(seed)));
-                        stop.store(true, Ordering::SeqCst);
+                        stop.store(!o.all, Ordering::SeqCst);
                     }
                     done.fetch_add(1, Ordering::SeqCst);
                 }
@@ -135,7 +159,29 @@ fn many(o: &Options) -> Option<u64> {
         });
     });
     progress(o, done.load(Ordering::SeqCst), begun);
+    reached.into_inner().unwrap_or_else(PoisonError::into_inner).show();
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What schedules reached: that no law is broken says little where nothing happens.
+#[derive(Default)]
+struct Reached {
+    schedules: u64,
+    of: BTreeMap<&'static str, u64>,
+}
+
+impl Reached {
+    fn count(&mut self, outcome: &Outcome) {
+        self.schedules += 1;
+        outcome.reached.iter().for_each(|what| *self.of.entry(what).or_default() += 1);
+    }
+
+    fn show(&self) {
+        println!("reached, of {} schedules:", self.schedules);
+        for (what, times) in &self.of {
+            println!("{times:>8} {:>5.1} %  {what}", *times as f64 * 100.0 / self.schedules.max(1) as f64);
+        }
+    }
 }
 
 fn progress(o: &Options, done: u64, begun: Instant) {

@@ -74,7 +74,7 @@ fn placed(stage: &Stage, part: &Part, guest: &str) {
 }
 
 /// Nothing acknowledged is lost, nothing is there twice: history has no hole, and gives the present state.
-async fn history(stage: &Stage, store: &dyn Store) {
+pub(super) async fn history(stage: &Stage, store: &dyn Store) {
     let row = store.revision().await.expect("the operator's database");
     let mut present: BTreeMap<String, DynObject> = BTreeMap::new();
     let (mut next, mut whole) = (row.compacted + 1, true);
@@ -99,7 +99,7 @@ async fn history(stage: &Stage, store: &dyn Store) {
 }
 
 /// What the laws believe of intents is what the database has.
-fn mirrored(stage: &Stage, operations: &[DynObject]) {
+pub(super) fn mirrored(stage: &Stage, operations: &[DynObject]) {
     let state = |o: &DynObject| serde_json::from_value::<OperationState>(o.status["state"].clone()).unwrap_or_default();
     let mut laws = lock(&stage.laws);
     let same = operations.len() == laws.mirror.intents.len()

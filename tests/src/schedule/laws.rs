@@ -1,10 +1,16 @@
 //! What must hold at every step (P1–P10 of the crash proof), against what is really so in the cloud.
 
+mod begun;
+mod tally;
+
 use super::mirror::{Intent, Mirror};
 use planner::{Step, contract::PowerCommand, settle};
-use schemas::{Time, v1::OperationState};
+use schemas::{DynObject, Time, v1::OperationState};
 use simulator::{Call, World};
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 use store::{Committed, Guard, LeaseRow, Op};
 
 /// Two readings make a proof if they are so far apart (S4), in truth: a call is on its way for a moment.
@@ -59,8 +65,8 @@ pub struct Laws {
     broken: Option<Violation>,
     sent: Vec<Sent>,
     /// When a host's power was last seen off, in truth; and when its kernel or its nova-compute was last seen dead.
-    off_at: BTreeMap<String, i64>,
-    sick_at: BTreeMap<String, i64>,
+    off_at: BTreeMap<&'static str, i64>,
+    sick_at: BTreeMap<&'static str, i64>,
     /// When a host's power was read off, first and last, since it was last read on or commanded: in truth.
     read_off: BTreeMap<String, (i64, i64)>,
     twice: usize,
@@ -68,6 +74,9 @@ pub struct Laws {
     lies: bool,
     /// How often each law was looked at, to see that none is idle.
     pub checks: BTreeMap<&'static str, u64>,
+    /// What this schedule reached.
+    pub reached: BTreeSet<&'static str>,
+    pub memory: begun::Memory,
 }
 
 fn in_progress(status: &str) -> bool {
@@ -97,19 +106,20 @@ impl Laws {
         let twice = world.double_runs();
         self.check("no guest runs twice", twice.len() == self.twice, || format!("{:?}", twice.last()));
         self.twice = twice.len();
+        self.note(world);
         for host in super::plan::HOSTS {
             if !world.power_is_on(host) {
-                self.off_at.insert(host.into(), world.now());
+                self.off_at.insert(host, world.now());
+            }
+            if !world.is_well(host) {
+                self.sick_at.insert(host, world.now());
             }
         }
     }
 
-    /// As [`Laws::look`], with what takes longer to find out.
-    pub fn look_closely(&mut self, world: &World) {
-        self.look(world);
-        for host in world.state().hosts.iter().filter(|h| !h.power || h.crashed || !h.nova_compute) {
-            self.sick_at.insert(host.name.clone(), world.now());
-        }
+    /// Whether a host was well for so many milliseconds.
+    pub fn was_well(&self, host: &str, ms: i64, world: &World) -> bool {
+        self.sick_at.get(host).is_none_or(|at| world.now() - at > ms)
     }
 
     // ---- the database ---------------------------------------------------------------------
@@ -118,6 +128,7 @@ impl Laws {
         let old = self.mirror.token;
         self.check("a token is used once", row.token > old, || format!("token {} after {old}", row.token));
         self.mirror.token = row.token;
+        self.led();
     }
 
     /// A transaction that was written.
@@ -130,11 +141,16 @@ impl Laws {
         }
         let frozen = self.mirror.frozen();
         let before: BTreeMap<String, OperationState> = self.mirror.intents.iter().map(|(n, i)| (n.clone(), i.state)).collect();
+        let new: Vec<DynObject> = done.objects.iter().filter(|o| !self.mirror.knows(o)).cloned().collect();
         self.mirror.wrote(ops, &done.objects);
+        self.wrote_more(ops, &new, &done.objects);
         for object in done.objects.iter().filter(|o| o.kind == "Operation") {
             let Some(intent) = self.mirror.intents.get(&object.metadata.name).cloned() else { continue };
             match before.get(&object.metadata.name) {
-                None => self.began(&intent, frozen),
+                None => {
+                    self.began(&intent, frozen);
+                    self.began_more(&intent);
+                }
                 Some(old) if old.is_open() && !intent.state.is_open() => self.closed(&intent),
                 Some(_) => {}
             }
@@ -199,7 +215,7 @@ impl Laws {
 
     /// A call that is about to act.
     pub fn before(&mut self, act: &Act<'_>, world: &World) {
-        self.look_closely(world);
+        self.look(world);
         if !act.late {
             let current = self.mirror.token;
             self.check("no act by an old token", act.token == current, || format!("{:?} by token {} when {current} was valid", act.call, act.token));
@@ -218,6 +234,9 @@ impl Laws {
                 if !act.late && (change.enabled == Some(true) || change.forced_down == Some(false)) {
                     let open: Vec<String> = self.evacuations_from(world, &host);
                     self.check("P9 no return before the evacuation records are settled", open.is_empty(), || format!("{host}: {}", open.join(", ")));
+                }
+                if !act.late && change.enabled == Some(true) {
+                    self.enables(&host);
                 }
                 if !act.late && change.forced_down == Some(true) {
                     self.proven_off(world, &host, "it is forced down");
@@ -319,9 +338,10 @@ impl Laws {
         let state = world.state();
         let Some(truth) = state.hosts.iter().find(|h| h.name == host) else { return };
         let running = truth.running.clone();
-        if intent.owner.starts_with("Evacuation/") {
+        let restart = owner["type"] == "PowerCycle" && owner["cause"] == "Automatic";
+        if intent.owner.starts_with("Evacuation/") || restart {
             let sick = self.sick_at.get(host).is_some_and(|at| world.now() - at <= 30_000);
-            let auto = owner["mode"] == "Auto";
+            let auto = owner["mode"] == "Auto" || restart;
             // One that it fenced before and that came back is fenced again (S5), as long as a guest is to be taken off it.
             let before = |i: &&Intent| i.owner_uid == intent.owner_uid && command(i) && i.issued_at < intent.issued_at;
             let again =
@@ -330,6 +350,10 @@ impl Laws {
             self.check("P4 nobody fences a healthy host unasked", fine, || {
                 format!("{} fences {host}, which is well; {running:?} run there", intent.owner)
             });
+            if owner["cause"] == "Automatic" && !restart && !act.late {
+                let twice = self.mirror.intents.values().any(|i| before(&i));
+                self.fences_unasked(host, &intent.owner, twice);
+            }
             self.check("P4 nobody fences where it is forbidden", owner["fence"] != "Forbidden", || intent.owner.clone());
         } else if owner["runningGuests"] != "Kill" && !act.late {
             self.check("P6 a host with running guests is not switched off", running.is_empty(), || {

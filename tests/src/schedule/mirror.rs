@@ -3,7 +3,7 @@
 use planner::{Step, proof::EvidenceBody};
 use schemas::{
     DynObject, Object, Time,
-    v1::{self, OperationState},
+    v1::{self, Observation, OperationState},
 };
 use std::collections::BTreeMap;
 use store::{ClaimRow, Op};
@@ -28,6 +28,8 @@ pub struct Mirror {
     pub intents: BTreeMap<String, Intent>,
     pub claims: BTreeMap<String, ClaimRow>,
     pub evidence: BTreeMap<String, EvidenceBody>,
+    /// By host and channel.
+    pub observations: BTreeMap<(String, String), Observation>,
 }
 
 fn intent(object: &DynObject) -> Option<Intent> {
@@ -81,9 +83,20 @@ impl Mirror {
                 Op::PutEvidence { host, body, .. } => {
                     self.evidence.insert(host.clone(), serde_json::from_value(body.clone()).unwrap_or_default());
                 }
+                Op::PutObservation(o) => {
+                    let place = (o.host.clone(), o.channel.clone());
+                    if self.observations.get(&place).is_none_or(|known| known.observed_at < o.observed_at) {
+                        self.observations.insert(place, o.clone());
+                    }
+                }
                 _ => {}
             }
         }
+    }
+
+    /// Whether there is such an object, by kind and name.
+    pub fn knows(&self, object: &DynObject) -> bool {
+        if object.kind == "Operation" { self.intents.contains_key(&object.metadata.name) } else { self.objects.contains_key(&object.id()) }
     }
 
     /// Intents that may have happened and are not settled.

@@ -2,9 +2,12 @@
 //! can go wrong between them, from a seed. Each call of a controller is numbered, and the schedule says what happens at
 //! it. The laws are checked at every call, and what all of it came to at the end.
 
+mod aftermath;
 mod calls;
 mod chance;
+mod deeds;
 mod devices;
+mod draw;
 mod end;
 mod laws;
 mod mirror;
@@ -13,6 +16,7 @@ mod observed;
 mod operator;
 mod plan;
 mod process;
+mod recovery;
 mod run;
 mod shrink;
 mod sql;
@@ -21,5 +25,6 @@ mod weather;
 
 pub use laws::Violation;
 pub use plan::{Blow, Class, DbFault, Fault, Job, Moment, Part, Plan, Sabotage, Weather, What};
+pub use recovery::{Death, Deed, Guests, Order, Pool, Rules, Watch};
 pub use run::{Outcome, run};
 pub use shrink::{Keep, shrink};

@@ -42,7 +42,7 @@ impl Operator {
         self.stage.over.cancel();
     }
 
-    async fn get(&self, kind: &str, name: &str) -> Option<DynObject> {
+    pub async fn get(&self, kind: &str, name: &str) -> Option<DynObject> {
         self.store.get(kind, name).await.expect("the operator's database")
     }
 
@@ -75,12 +75,12 @@ impl Operator {
         tokio::time::sleep(Duration::from_secs(seconds.max(0).unsigned_abs())).await;
     }
 
-    fn now(&self) -> i64 {
+    pub fn now(&self) -> i64 {
         self.stage.elapsed() / 1_000
     }
 
     /// Waits until it is so; false if that takes longer than anything may after the horizon.
-    async fn until(&self, patience: i64, so: impl AsyncFn() -> bool) -> bool {
+    pub async fn until(&self, patience: i64, so: impl AsyncFn() -> bool) -> bool {
         let end = self.now().max(HORIZON) + patience;
         let mut commits = self.store.commits();
         while !so().await {
@@ -161,7 +161,7 @@ impl Operator {
 
     fn hurt(&self, host: &str, fault: HostFault) {
         self.stage.with(|w| w.fault(host, fault)).expect("a host of the schedule");
-        self.stage.judge(|laws, world| laws.look_closely(world));
+        self.stage.judge(|laws, world| laws.look(world));
     }
 
     /// Puts the guests of a part on its host.

@@ -1,6 +1,10 @@
 //! A schedule: what is asked for, and what goes wrong when. All of it follows from the seed.
 
-use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use super::{
+    draw::{fault, part, pick},
+    recovery::{self, Deed, Watch},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use simulator::{CallFault, HostFault, Lie};
 use std::fmt;
 
@@ -135,6 +139,8 @@ pub enum Fault {
     Blow { at: u64, blow: Blow },
     /// So many seconds after the beginning.
     Weather { at: u64, weather: Weather },
+    /// What someone does, or a machine, in a schedule of recovery; so many seconds after the beginning.
+    Deed { at: u64, deed: Deed },
 }
 
 /// What is asked for about one host. Each brings the host back at its end.
@@ -200,16 +206,8 @@ pub struct Plan {
     pub max_draining: i64,
     /// The cluster is frozen from, for so many seconds.
     pub freeze: Option<(u64, u64)>,
-}
-
-fn pick<T: Copy>(rng: &mut StdRng, from: &[T]) -> T {
-    *from.choose(rng).expect("something to choose from")
-}
-
-/// Small numbers are likelier: most of what happens, happens early.
-fn early(rng: &mut StdRng, most: u64) -> u64 {
-    let x: f64 = rng.random_range(0.0..1.0);
-    1 + ((most as f64).powf(x) - 1.0) as u64
+    /// Hosts are watched and recovered without a person. There are no parts then, but deeds among the faults.
+    pub watch: Option<Watch>,
 }
 
 impl Plan {
@@ -227,12 +225,16 @@ impl Plan {
             max_evacuations: 16,
             max_draining: 2,
             freeze: None,
+            watch: None,
         }
     }
 
-    /// The schedule of a seed.
+    /// The schedule of a seed: of every four, two are of recovery without a person.
     pub fn of(seed: u64) -> Plan {
         let mut rng = StdRng::seed_from_u64(seed ^ 0x5eed_c0de);
+        if matches!(seed % 4, 1 | 2) {
+            return recovery::plan(&mut rng, seed);
+        }
         let count = pick(&mut rng, &[1, 1, 2]);
         let mut parts: Vec<Part> = (0..count).map(|n| part(&mut rng, HOSTS[n])).collect();
         // A host to which another one's guests may move is not empty.
@@ -271,7 +273,7 @@ impl Plan {
 
     /// The same without anything that goes wrong.
     pub fn calm(mut self) -> Plan {
-        self.faults.clear();
+        self.faults.retain(|f| matches!(f, Fault::Deed { deed: Deed::Dies { .. } | Deed::Flaps { .. }, .. }));
         self.freeze = None;
         self
     }
@@ -279,19 +281,24 @@ impl Plan {
     /// Whether the end must be what was asked for. Where Nova itself was hurt, or someone was told to stop in the middle,
     /// it is enough that nothing is stuck without a reason.
     pub fn is_strict(&self) -> bool {
+        // A host that dies may be where another one's guests are just going: nobody but a person can settle that (S6).
+        let kills = |p: &Part| matches!(p.job, Job::Crashed | Job::ComputeDead | Job::RebuiltAlive | Job::Burnt);
+        let apart = self.parts.len() == 1 || !self.parts.iter().any(kills);
+        self.watch.is_none() && apart && self.is_gentle() && self.parts.iter().all(|p| p.cancel.is_none())
+    }
+
+    /// Whether nothing goes wrong but what passes by, and leaves no doubt behind that a person has to settle.
+    pub fn is_gentle(&self) -> bool {
         let gentle = |f: &Fault| match f {
             Fault::At { what: What::Cloud(CallFault::Duplicate { .. } | CallFault::Late { .. }), .. } => false,
             // Between the last look at the lease and the sending nothing can be done about it: what it sends is late.
             Fault::At { class: Class::Act, what: What::Pause { .. }, .. } => false,
-            Fault::At { .. } | Fault::Blow { .. } => true,
+            Fault::At { .. } | Fault::Blow { .. } | Fault::Deed { .. } => true,
             Fault::Weather { weather, .. } => {
                 matches!(weather, Weather::Bmc { .. } | Weather::LateBmc { .. } | Weather::Nova500 { .. } | Weather::Cell { .. })
             }
         };
-        // A host that dies may be where another one's guests are just going: nobody but a person can settle that (S6).
-        let kills = |p: &Part| matches!(p.job, Job::Crashed | Job::ComputeDead | Job::RebuiltAlive | Job::Burnt);
-        let apart = self.parts.len() == 1 || !self.parts.iter().any(kills);
-        apart && self.faults.iter().all(gentle) && self.parts.iter().all(|p| p.cancel.is_none())
+        self.faults.iter().all(gentle)
     }
 
     /// Seconds after the beginning when the last fault that comes by itself is over.
@@ -311,6 +318,7 @@ impl Plan {
                     Weather::Host(..) | Weather::PowerOn(_) => 0,
                 }
             }
+            Fault::Deed { at, deed } => at + deed.seconds(),
         };
         self.faults.iter().map(end).max().unwrap_or(0)
     }
@@ -333,130 +341,6 @@ impl Plan {
     }
 }
 
-fn part(rng: &mut StdRng, host: &'static str) -> Part {
-    use Job::*;
-    let jobs = [
-        Crashed,
-        Crashed,
-        Crashed,
-        Crashed,
-        ComputeDead,
-        RebuiltAlive,
-        EvacuatedAlive,
-        Drain,
-        DeclaredOff,
-        DeclaredOff,
-        Shutdown,
-        PowerCycle,
-        Disable,
-        Burnt,
-    ];
-    let job = pick(rng, &jobs);
-    let guests = pick(rng, &[1, 2, 3, 4]);
-    let stopped = if rng.random_range(0..4) == 0 { 1 } else { 0 };
-    let cancel = (job != DeclaredOff && rng.random_range(0..8) == 0).then(|| rng.random_range(0..120));
-    Part { host, job, start: rng.random_range(0..120), guests, stopped, cancel }
-}
-
-fn cloud_fault(rng: &mut StdRng, class: Class) -> CallFault {
-    let ms = |rng: &mut StdRng, most: i64| rng.random_range(500..most);
-    match class {
-        Class::Act => match rng.random_range(0..9) {
-            0..3 => CallFault::LostAnswer,
-            3 => CallFault::LostRequest,
-            // How late something may arrive depends on the call; see `nova`.
-            4 => CallFault::Late { after_ms: ms(rng, 75_000) },
-            5 => CallFault::Duplicate { after_ms: ms(rng, 75_000) },
-            6 => CallFault::Status { status: pick(rng, &[500, 503, 429]), retry_after_s: None },
-            7 => CallFault::Nonsense,
-            _ => CallFault::NotSent,
-        },
-        _ => match rng.random_range(0..6) {
-            0..2 => CallFault::Partial,
-            2 => CallFault::LostAnswer,
-            3 => CallFault::Status { status: pick(rng, &[500, 503, 429]), retry_after_s: None },
-            4 => CallFault::Slow { ms: ms(rng, 15_000) },
-            _ => CallFault::Nonsense,
-        },
-    }
-}
-
-fn fault(rng: &mut StdRng, plan: &Plan) -> Fault {
-    match rng.random_range(0..10) {
-        0..6 => {
-            use Class::*;
-            let class = pick(rng, &[Act, Act, Act, Act, Act, Commit, Commit, Commit, Lease, Read, Read, Power, Load, Clock]);
-            let most = match class {
-                Act => 12,
-                Commit => 250,
-                Lease => 400,
-                Read | Power => 500,
-                Load => 8_000,
-                Clock => 20_000,
-            };
-            Fault::At { class, nth: early(rng, most), what: what(rng, class) }
-        }
-        6..8 => Fault::Blow { at: rng.random_range(1..260), blow: blow(rng) },
-        _ => Fault::Weather { at: rng.random_range(1..260), weather: weather(rng, plan) },
-    }
-}
-
-fn what(rng: &mut StdRng, class: Class) -> What {
-    let moment = pick(rng, &[Moment::Before, Moment::AfterEffect, Moment::AfterAnswer]);
-    let pause = What::Pause { ms: rng.random_range(2_000..60_000), after: rng.random_range(0..2) == 0 };
-    match class {
-        Class::Clock => What::Crash(moment),
-        Class::Act | Class::Read | Class::Power => match rng.random_range(0..8) {
-            0..4 => What::Crash(moment),
-            4 => pause,
-            _ => What::Cloud(cloud_fault(rng, class)),
-        },
-        Class::Commit | Class::Lease | Class::Load => match rng.random_range(0..8) {
-            0..3 => What::Crash(moment),
-            3..6 => pause,
-            _ => What::Db(match rng.random_range(0..3) {
-                0 => DbFault::Unavailable,
-                1 => DbFault::LostAnswer,
-                _ => DbFault::Late(rng.random_range(5_000..40_000)),
-            }),
-        },
-    }
-}
-
-fn blow(rng: &mut StdRng) -> Blow {
-    let (slot, seconds) = (rng.random_range(0..2), rng.random_range(2..90));
-    match rng.random_range(0..8) {
-        0..2 => Blow::Pause { slot, seconds },
-        2..4 => Blow::Kill { slot },
-        4 => Blow::Term { slot },
-        5 => Blow::DbDown { slot: [Some(slot), Some(slot), None][rng.random_range(0..3)], seconds },
-        6 => Blow::LeaseCut { slot, seconds },
-        _ => Blow::Jump { slot, seconds: rng.random_range(-30..30) },
-    }
-}
-
-fn weather(rng: &mut StdRng, plan: &Plan) -> Weather {
-    let part = plan.parts[rng.random_range(0..plan.parts.len())];
-    let host = part.host;
-    let seconds = rng.random_range(5..150);
-    match rng.random_range(0..14) {
-        0..2 => Weather::PowerOn(host),
-        2..4 => Weather::Bmc { host, seconds },
-        4 => Weather::LateBmc { host, ms: rng.random_range(500..12_000), seconds },
-        5 => Weather::Control { seconds },
-        6 => Weather::Cell { seconds },
-        7..9 => Weather::Nova500 { seconds },
-        9 => Weather::Host(pick(rng, &HOSTS), HostFault::NovaComputeDown),
-        10 => Weather::Host(pick(rng, &HOSTS), HostFault::Crash),
-        11 => Weather::Lie { host, lie: Lie::NoEffect, seconds },
-        12 => Weather::Lie { host, lie: Lie::SaysOn, seconds },
-        // A machine whose only link says off and whose nova-compute is silent, while its guests run, cannot be told from
-        // a dead one. One that reports can.
-        _ if matches!(part.job, Job::Crashed | Job::Drain | Job::EvacuatedAlive | Job::Disable) => Weather::Lie { host, lie: Lie::SaysOff, seconds },
-        _ => Weather::Bmc { host, seconds },
-    }
-}
-
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -471,6 +355,9 @@ impl fmt::Display for Plan {
             self.max_draining,
             self.freeze.map(|(at, s)| format!(", frozen at {at} s for {s} s")).unwrap_or_default()
         )?;
+        if let Some(watch) = &self.watch {
+            writeln!(f, "  {watch}")?;
+        }
         for p in &self.parts {
             let cancel = p.cancel.map(|s| format!(", cancelled after {s} s")).unwrap_or_default();
             writeln!(f, "  {:?} on {} at {} s with {} guests, {} stopped{cancel}", p.job, p.host, p.start, p.guests, p.stopped)?;
@@ -488,6 +375,7 @@ impl fmt::Display for Fault {
             Fault::At { class, nth, what } => write!(f, "at {class:?} call {nth}: {what:?}"),
             Fault::Blow { at, blow } => write!(f, "at {at} s: {blow:?}"),
             Fault::Weather { at, weather } => write!(f, "at {at} s: {weather:?}"),
+            Fault::Deed { at, deed } => write!(f, "at {at} s: {deed:?}"),
         }
     }
 }

@@ -65,7 +65,8 @@ impl Stage {
                 skew: (chance::mix(plan.seed, 77, n) % 400_000) as i64,
             })
         };
-        let laws = Laws::new(plan.has_twins(), plan.has_lies());
+        let mut laws = Laws::new(plan.has_twins(), plan.has_lies());
+        laws.remember(&plan);
         Stage {
             slots: [slot(0), slot(1)],
             clock,

@@ -1,6 +1,7 @@
 //! Runs a schedule.
 
 use super::{
+    aftermath,
     calls::Reached,
     chance,
     devices::Devices,
@@ -11,6 +12,7 @@ use super::{
     operator::Operator,
     plan::{HOSTS, Part, Plan, Sabotage},
     process::{Process, ProcessClock, Stage, lock},
+    recovery::Watch,
     sql::Sql,
     weather,
 };
@@ -22,12 +24,16 @@ use schemas::Time;
 use serde_json::json;
 use simulator::{GuestSpec, ModelStore, SimCloud, SimPower, Topology};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, RwLock, atomic::Ordering},
     time::Duration,
 };
 use store::{Store, StoreError};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// Seconds that a schedule of recovery takes at least before every limit is lifted, and most that it may take from then on.
+const LEAST: u64 = 200;
+const LONGEST: i64 = 2_400;
 
 /// What became of a schedule.
 #[derive(Debug)]
@@ -44,6 +50,8 @@ pub struct Outcome {
     pub gave_up: bool,
     /// How often each law was looked at.
     pub checks: BTreeMap<&'static str, u64>,
+    /// What of recovery this schedule reached.
+    pub reached: BTreeSet<&'static str>,
 }
 
 /// Runs a schedule on this thread. `loud`: everything that happens is printed.
@@ -89,6 +97,7 @@ async fn play(plan: Plan, loud: bool) -> Outcome {
         seconds: stage.elapsed() / 1_000,
         gave_up: stage.gave_up.load(Ordering::SeqCst),
         checks: laws.checks.clone(),
+        reached: laws.reached.clone(),
     }
 }
 
@@ -108,6 +117,39 @@ async fn acts(stage: &Arc<Stage>, operator: &Operator) {
     let lives: Vec<AbortOnDropHandle<()>> =
         machines.iter().map(|m| AbortOnDropHandle::new(tokio::spawn(m.clone().lives(stage.clone(), operator.store.clone())))).collect();
     operator.wire().await;
+    let strike = move |slot: usize, kill: bool| machines[slot].strike(kill);
+    if let Some(watch) = &plan.watch {
+        watched(stage, operator, watch, strike).await;
+    } else {
+        worked(stage, operator, strike).await;
+    }
+    drop(lives);
+}
+
+/// Hosts are recovered without a person.
+async fn watched(stage: &Arc<Stage>, operator: &Operator, watch: &Watch, strike: impl FnMut(usize, bool) + Send + 'static) {
+    operator.set_up(watch).await;
+    stage.say("", "the scene is set");
+    let begin = tokio::time::Instant::now();
+    stage.open.store(true, Ordering::SeqCst);
+    let weather = AbortOnDropHandle::new(tokio::spawn(weather::pass(stage.clone(), begin, strike)));
+    operator.do_all(begin).await;
+    tokio::time::sleep_until(begin + Duration::from_secs(stage.plan.last_blow().max(LEAST))).await;
+    drop(weather);
+    weather::heal(stage).await;
+    operator.lift().await;
+    let mut rested = operator.rests(LONGEST).await;
+    if rested.is_ok() && operator.empty_standbys() {
+        stage.say("", "guests on standby hosts are deleted");
+        rested = operator.rests(LONGEST).await;
+    }
+    stage.judge(|laws, world| laws.look(world));
+    aftermath::judge(stage, operator.store.as_ref(), rested).await;
+}
+
+/// Parts are played, each to its end.
+async fn worked(stage: &Arc<Stage>, operator: &Operator, strike: impl FnMut(usize, bool) + Send + 'static) {
+    let plan = &stage.plan;
     let guests: Vec<(Part, Vec<String>)> = plan.parts.iter().map(|p| (*p, operator.settle(p))).collect();
     let aside: Vec<&'static str> = HOSTS.into_iter().filter(|h| !plan.parts.iter().any(|p| p.host == *h)).collect();
     let bystander = |host: &'static str| {
@@ -117,8 +159,7 @@ async fn acts(stage: &Arc<Stage>, operator: &Operator) {
     let bystanders: Vec<(String, &'static str)> = aside.into_iter().map(bystander).collect();
     stage.say("", "the scene is set");
     stage.open.store(true, Ordering::SeqCst);
-    let strike = move |slot: usize, kill: bool| machines[slot].strike(kill);
-    let weather = AbortOnDropHandle::new(tokio::spawn(weather::pass(stage.clone(), strike)));
+    let weather = AbortOnDropHandle::new(tokio::spawn(weather::pass(stage.clone(), stage.began, strike)));
     let frozen = AbortOnDropHandle::new(tokio::spawn(freeze(operator.clone())));
     join_all(plan.parts.iter().map(|p| operator.play(*p))).await;
     // Faults that come after the work still come, and what they leave must be nothing.
@@ -134,9 +175,8 @@ async fn acts(stage: &Arc<Stage>, operator: &Operator) {
         }
     }
     tokio::time::sleep(Duration::from_secs(10)).await;
-    stage.judge(|laws, world| laws.look_closely(world));
+    stage.judge(|laws, world| laws.look(world));
     end::judge(stage, operator.store.as_ref(), &guests, &bystanders).await;
-    drop(lives);
 }
 
 async fn freeze(operator: Operator) {

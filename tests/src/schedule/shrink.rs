@@ -2,34 +2,43 @@
 
 use super::{
     plan::Plan,
+    recovery::PIECES,
     run::{Outcome, run},
 };
 use std::fmt;
 
-/// Which faults and parts of a seed's schedule are kept: `f0,f3,p0`. Without any part, all parts.
+/// Which faults and parts of a seed's schedule are kept, and which pieces of recovery are not: `f0,f3,p0,no-pool`. Without any
+/// part, all parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     pub faults: Vec<usize>,
     pub parts: Vec<usize>,
     pub freeze: bool,
+    /// Pieces of recovery that are left out.
+    pub without: Vec<&'static str>,
 }
 
 impl Keep {
     /// All of a schedule.
     pub fn all(plan: &Plan) -> Keep {
-        Keep { faults: (0..plan.faults.len()).collect(), parts: (0..plan.parts.len()).collect(), freeze: plan.freeze.is_some() }
+        Keep { faults: (0..plan.faults.len()).collect(), parts: (0..plan.parts.len()).collect(), freeze: plan.freeze.is_some(), without: Vec::new() }
     }
 
     /// Reads what `Display` writes.
     pub fn parse(text: &str) -> Result<Keep, String> {
         let mut keep = Keep::default();
         for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
-            let number = |rest: &str| rest.parse().map_err(|_| format!("{word:?}: write f or p and a number, or freeze"));
+            if let Some(piece) = word.strip_prefix("no-").and_then(|rest| PIECES.into_iter().find(|p| *p == rest)) {
+                keep.without.push(piece);
+                continue;
+            }
+            let wrong = || format!("{word:?}: write f or p and a number, freeze, or no- and one of {PIECES:?}");
+            let number = |rest: &str| rest.parse().map_err(|_| wrong());
             match (word, word.strip_prefix('f'), word.strip_prefix('p')) {
                 ("freeze", ..) => keep.freeze = true,
                 (_, Some(rest), _) => keep.faults.push(number(rest)?),
                 (_, _, Some(rest)) => keep.parts.push(number(rest)?),
-                _ => return Err(format!("{word:?}: write f or p and a number, or freeze")),
+                _ => return Err(wrong()),
             }
         }
         Ok(keep)
@@ -43,6 +52,7 @@ impl Keep {
             shorter.parts = self.parts.iter().filter_map(|n| plan.parts.get(*n).copied()).collect();
         }
         shorter.freeze = plan.freeze.filter(|_| self.freeze);
+        shorter.watch = plan.watch.map(|watch| self.without.iter().fold(watch, |watch, piece| watch.without(piece)));
         shorter
     }
 }
@@ -52,7 +62,8 @@ impl fmt::Display for Keep {
         let faults = self.faults.iter().map(|n| format!("f{n}"));
         let parts = self.parts.iter().map(|n| format!("p{n}"));
         let freeze = self.freeze.then(|| "freeze".to_string());
-        write!(f, "{}", faults.chain(parts).chain(freeze).collect::<Vec<_>>().join(","))
+        let without = self.without.iter().map(|piece| format!("no-{piece}"));
+        write!(f, "{}", faults.chain(parts).chain(freeze).chain(without).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -82,6 +93,11 @@ fn shorter(plan: &Plan, keep: &Keep, law: &str) -> Option<(Keep, Outcome)> {
     }
     if keep.freeze {
         tries.push(Keep { freeze: false, ..keep.clone() });
+    }
+    for piece in PIECES.into_iter().filter(|p| !keep.without.contains(p) && plan.watch.is_some_and(|w| w.without(p) != w)) {
+        let mut without = keep.without.clone();
+        without.push(piece);
+        tries.push(Keep { without, ..keep.clone() });
     }
     tries.into_iter().find_map(|k| {
         let outcome = run(&k.of(plan), false);

@@ -9,25 +9,25 @@ use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 /// Lets everything happen, and heals it all at the horizon.
-pub async fn pass(stage: Arc<Stage>, mut strike: impl FnMut(usize, bool)) {
+/// Their times are counted from `begin`.
+pub async fn pass(stage: Arc<Stage>, begin: Instant, mut strike: impl FnMut(usize, bool)) {
     let mut due: Vec<(u64, Fault)> = Vec::new();
     for fault in &stage.plan.faults {
         match fault {
             Fault::Blow { at, .. } | Fault::Weather { at, .. } => due.push((*at, *fault)),
-            Fault::At { .. } => {}
+            Fault::At { .. } | Fault::Deed { .. } => {}
         }
     }
     due.sort_by_key(|(at, _)| *at);
-    let begin = stage.began;
     for (at, fault) in due {
         tokio::time::sleep_until(begin + Duration::from_secs(at)).await;
         stage.say("", &fault.to_string());
         match fault {
             Fault::Blow { blow, .. } => blow_at(&stage, blow, &mut strike),
             Fault::Weather { weather, .. } => weather_at(&stage, weather),
-            Fault::At { .. } => {}
+            Fault::At { .. } | Fault::Deed { .. } => {}
         }
-        stage.judge(|laws, world| laws.look_closely(world));
+        stage.judge(|laws, world| laws.look(world));
     }
     tokio::time::sleep_until(begin + Duration::from_secs(HORIZON.unsigned_abs())).await;
     heal(&stage).await;
@@ -106,6 +106,11 @@ pub async fn heal(stage: &Arc<Stage>) {
     let dead: Vec<&str> = stage.with(|w| {
         w.set_control_plane(true);
         w.set_cell("cell1", true);
+        if stage.plan.watch.is_some() {
+            // Whoever is dead is for the watch.
+            HOSTS.into_iter().for_each(|host| heal_bmc(w, host));
+            return Vec::new();
+        }
         HOSTS.into_iter().filter(|host| heal_host(w, host, !parts.contains(host))).collect()
     });
     if dead.is_empty() {
@@ -118,11 +123,15 @@ pub async fn heal(stage: &Arc<Stage>) {
     }
 }
 
-/// Whether it has to be switched on again.
-fn heal_host(w: &mut simulator::World, host: &str, cycle: bool) -> bool {
+fn heal_bmc(w: &mut simulator::World, host: &str) {
     w.set_bmc_reachable(host, true);
     w.set_bmc_lie(host, Lie::None);
     w.set_bmc_late(host, 0);
+}
+
+/// Whether it has to be switched on again.
+fn heal_host(w: &mut simulator::World, host: &str, cycle: bool) -> bool {
+    heal_bmc(w, host);
     if !w.power_is_on(host) {
         return false;
     }

@@ -387,7 +387,9 @@ impl Run<'_> {
                 return Turn::Next(Next::Step(step));
             }
         }
-        if moving >= self.env.policy.max_per_host && !self.status.guests.iter().any(|m| m.outcome == GuestOutcome::Moving) {
+        // Requests of an earlier evacuation; what becomes of this one's own is told below.
+        let own = |m: &GuestMove| matches!(m.outcome, GuestOutcome::Moving | GuestOutcome::NeedsHuman);
+        if moving >= self.env.policy.max_per_host && !self.status.guests.iter().any(own) {
             let message = format!(
                 "{moving} evacuations of this host are not settled (maxPerHost {}); `get operations` shows them",
                 self.env.policy.max_per_host

@@ -208,6 +208,11 @@ impl World {
         }
     }
 
+    /// Whether a host has power, and its kernel and its nova-compute run.
+    pub fn is_well(&self, host: &str) -> bool {
+        self.hosts.get(host).is_some_and(|h| h.alive() && h.compute)
+    }
+
     /// Chassis power of a host, as it really is.
     pub fn power_is_on(&self, host: &str) -> bool {
         self.hosts.get(host).is_some_and(|h| h.power)
