@@ -1,6 +1,6 @@
 //! Why nothing is happening, in plain words, and what to do about it. Pure.
 
-use super::{condition, ended, text};
+use crate::object::{condition, ended, text};
 use schemas::{DynObject, Time, kinds, v1::reasons as r};
 use serde_json::Value;
 

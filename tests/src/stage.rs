@@ -1,6 +1,6 @@
 //! The words that scenarios are written in.
 
-use crate::life::Life;
+use crate::{Rig, condition, life::Life, waits_for};
 use engine::{Clock, TokioClock};
 use schemas::{
     DynObject, Time,
@@ -13,7 +13,6 @@ use std::{
     time::Duration,
 };
 use store::{Guard, Op, Store};
-use workspace_tests::{Rig, condition, waits_for};
 
 /// Longest that a scenario waits for anything, in simulated seconds, unless it says otherwise.
 const PATIENCE: u64 = 240;
