@@ -1,6 +1,8 @@
-//! What workspace tests share: a whole controller over any cloud, in one process; and schedules of two.
+//! What workspace tests share: a whole controller over any cloud, in one process; the words of scenarios; and schedules of two.
 
+pub mod life;
 pub mod schedule;
+pub mod stage;
 
 use cloud::CloudApi;
 use controller::{ControllerConfig, Running, World};

@@ -2,7 +2,8 @@
 //!
 //! It knows the kinds (`schemas`) and HTTP, and no server crate: what it cannot ask the API for, it
 //! does not know. [`Client`] speaks with the API, [`auth`] gets Keystone tokens, [`Watch`] follows
-//! a list of objects, [`merge`] overlays a manifest on a live object.
+//! a list of objects, [`merge`] overlays a manifest on a live object, [`why`]
+//! tells why an object stands where it stands.
 #![warn(missing_docs)]
 
 mod address;
@@ -10,8 +11,10 @@ pub mod auth;
 mod error;
 mod http;
 pub mod merge;
+pub mod object;
 mod query;
 mod watch;
+pub mod why;
 
 pub use auth::{Access, AuthOptions, Environment};
 pub use error::{ApiError, Cause, Error, Exit};

@@ -76,8 +76,11 @@ pub fn but_for_power(facts: &HostFacts, interval: i64) -> Liveness {
     if service.updated_at != last.updated_at || between.iter().any(|b| b.updated_at != last.updated_at) {
         return doubt("its service is down or forced down, but still reports; clear forced_down, or find out who reports".into());
     }
-    if service.up || between.iter().any(|b| b.up) {
+    if service.up || last.up {
         return doubt("its service does not report, but Nova does not call it down yet".into());
+    }
+    if between.iter().any(|b| b.up) {
+        return doubt(format!("Nova has called its service down for less than {gap} s (two report intervals); it is read again"));
     }
     if !between.iter().all(|b| b.others_up) {
         return doubt("no other nova-compute was up in the same reads: the silence may be Nova's, not the host's".into());

@@ -2,8 +2,7 @@
 //!
 //! Each test reads as a script. Time is tokio's, paused: an hour of waiting costs what the work in it costs.
 
-mod life;
-mod stage;
+use workspace_tests::{life, stage};
 
 mod attestation;
 mod drills;

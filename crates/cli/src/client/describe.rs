@@ -1,8 +1,8 @@
 //! `describe`: first why nothing is happening, then everything else.
 
-use super::{find_kind, get::open_of_host, own_kind, text, why::why};
+use super::{find_kind, get::open_of_host, own_kind, text};
 use crate::output::{self, Failure, Table, table::now};
-use ::client::{Client, Exit, Query};
+use ::client::{Client, Exit, Query, why::why};
 use schemas::{DynObject, Time, kinds};
 use serde_json::Value;
 

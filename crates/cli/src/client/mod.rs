@@ -17,13 +17,15 @@ mod policy;
 mod power;
 pub mod sandbox;
 mod wait;
-mod why;
 
 use crate::{
     args::{AccessArgs, Command, WatchArgs},
     output::{self, Failure},
 };
-use ::client::{AuthOptions, Client, Environment, Error, Exit, Options};
+use ::client::{
+    AuthOptions, Client, Environment, Error, Exit, Options,
+    object::{Condition, condition, ended, text},
+};
 use schemas::{DynObject, KindInfo, kinds};
 use serde_json::Value;
 
@@ -97,36 +99,6 @@ fn find_kind(word: &str) -> Result<&'static KindInfo, Failure> {
 /// The columns and plurals of kinds that commands name themselves.
 fn own_kind(kind: &str) -> Result<&'static KindInfo, Failure> {
     kinds::find(kind).ok_or_else(|| Failure::new(Exit::Internal, format!("this program does not know its own kind {kind}")))
-}
-
-/// A condition: status, reason and message; empty texts if it is not there.
-fn condition<'a>(object: &'a DynObject, kind: &str) -> Option<Condition<'a>> {
-    let list = object.status["conditions"].as_array()?;
-    let found = list.iter().find(|c| c["type"] == kind)?;
-    Some(Condition {
-        status: text(&found["status"]),
-        reason: text(&found["reason"]),
-        message: text(&found["message"]),
-        observed_generation: found["observedGeneration"].as_i64().unwrap_or(0),
-    })
-}
-
-/// What a condition says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Condition<'a> {
-    status: &'a str,
-    reason: &'a str,
-    message: &'a str,
-    observed_generation: i64,
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-/// Whether a one-shot object has ended, well or badly.
-fn ended(object: &DynObject) -> bool {
-    condition(object, "Succeeded").is_some_and(|c| matches!(c.status, "True" | "False"))
 }
 
 /// Reads an object, changes it, writes it; once more if somebody else was faster. `None` if the

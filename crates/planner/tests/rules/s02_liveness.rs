@@ -59,6 +59,7 @@ fn everything_else_is_in_doubt_and_says_what_is_missing() {
         (beats(|b| b.others_up = false), "no other nova-compute"),
         (beats(|b| b.conductor_up = false), "no nova-conductor"),
         (beats(|b| b.up = true), "does not call it down yet"),
+        (with(dead(), |f| f.beats[0].up = true), "has called its service down for less than 20 s"),
         (beats(|b| b.updated_at = "u9".into()), "still reports"),
         (row(|s| s.up = true), "does not call it down yet"),
         (row(|s| s.updated_at = "u9".into()), "still reports"),

@@ -1,19 +1,18 @@
 //! The words that scenarios are written in.
 
-use crate::life::Life;
+use crate::{Rig, condition, life::Life, waits_for};
 use engine::{Clock, TokioClock};
 use schemas::{
     DynObject, Time,
     v1::{Observation, Says},
 };
 use serde_json::{Value, json};
-use simulator::{CallKind, CallRecord, GuestSpec, HostFault, Settings, SimCloud, SimPower, Topology, World};
+use simulator::{CallKind, CallRecord, GuestSpec, HostFault, HostSpec, Settings, SimCloud, SimPower, Topology, World};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use store::{Guard, Op, Store};
-use workspace_tests::{Rig, condition, waits_for};
 
 /// Longest that a scenario waits for anything, in simulated seconds, unless it says otherwise.
 const PATIENCE: u64 = 240;
@@ -26,17 +25,30 @@ pub struct Given {
     policy: Value,
     verified: bool,
     cables: Vec<(String, String)>,
+    special: Vec<HostSpec>,
 }
 
 /// A cloud of these hosts, each with a verified BMC; guests' disks are on shared storage.
 pub fn given(hosts: &[&str]) -> Given {
-    Given { topology: Topology::scenario(hosts.len()).named(hosts), policy: json!({"guestDisks": "Shared"}), verified: true, cables: Vec::new() }
+    Given {
+        topology: Topology::scenario(hosts.len()).named(hosts),
+        policy: json!({"guestDisks": "Shared"}),
+        verified: true,
+        cables: Vec::new(),
+        special: Vec::new(),
+    }
 }
 
 impl Given {
     /// With the simulated cloud's settings changed.
     pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         self.topology = self.topology.with(change);
+        self
+    }
+
+    /// With one more host, unlike the others.
+    pub fn host(mut self, host: HostSpec) -> Self {
+        self.special.push(host);
         self
     }
 
@@ -63,7 +75,9 @@ impl Given {
     /// Curtain up: the controller leads, every host is known and wired.
     pub async fn start(self) -> Stage {
         let clock = TokioClock::starting_at(Time::parse("2026-01-01T00:00:00Z").expect("a time"));
-        let world = Arc::new(Mutex::new(self.topology.build(millis(&clock))));
+        let mut world = self.topology.build(millis(&clock));
+        self.special.into_iter().for_each(|host| world.add_host(host));
+        let world = Arc::new(Mutex::new(world));
         let life = Arc::new(Life::default());
         let (cloud, power) = fronts(&world, clock, &life, &self.cables);
         let rig = Rig::start(Arc::new(cloud), Arc::new(power), Arc::new(clock), Duration::from_secs(NODE_SYNC)).await;

@@ -1,6 +1,6 @@
 //! Why nothing is happening, in plain words, and what to do about it. Pure.
 
-use super::{condition, ended, text};
+use crate::object::{condition, ended, text};
 use schemas::{DynObject, Time, kinds, v1::reasons as r};
 use serde_json::Value;
 
@@ -36,8 +36,9 @@ pub fn why(object: &DynObject, now: Time) -> Why {
     told_guests(&mut why, object);
     // A fenced host is down because we hold it down: its guests are taken care of.
     let fenced = why.reasons.iter().any(|reason| reason == r::FENCED);
-    // And one that is in reserve is missed by nobody.
-    let quiet = fenced || object.status["standby"]["inService"] == false;
+    // And one that is in reserve is missed by nobody; of one that is being recovered somebody takes care.
+    let in_hand = matches!(text(&object.status["availability"]["state"]), "Restarting" | "Recovering" | "Returning");
+    let quiet = fenced || in_hand || object.status["standby"]["inService"] == false;
     for reason in why.reasons.clone().into_iter().filter(|reason| !(quiet && reason == r::SERVICE_DOWN)) {
         match advice(&reason, object, host) {
             Some(advice) if !why.advice.contains(&advice) => why.advice.push(advice),
@@ -347,6 +348,15 @@ mod tests {
         assert!(dead.advice.iter().any(|a| a.contains("cloud-manager evacuate c1")), "{dead:?}");
         let fenced = why(&host(json!({"observedGeneration": 2, "conditions": [down], "fence": {"epoch": 3, "by": "Evacuation/ev"}})), NOW);
         assert!(!fenced.advice.iter().any(|a| a.contains("cloud-manager evacuate")), "{fenced:?}");
+    }
+
+    #[test]
+    fn a_host_that_is_being_recovered_is_not_advised_to_be_evacuated_by_hand() {
+        let down = json!({"type": "Reachable", "status": "False", "reason": "ServiceDown"});
+        for (state, advised) in [("Recovering", false), ("Restarting", false), ("Returning", false), ("Down", true)] {
+            let why = why(&host(json!({"observedGeneration": 2, "conditions": [down], "availability": {"state": state}})), NOW);
+            assert_eq!(why.advice.iter().any(|a| a.contains("cloud-manager evacuate c1")), advised, "{state}: {why:?}");
+        }
     }
 
     #[test]
