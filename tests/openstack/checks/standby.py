@@ -7,8 +7,8 @@ from .common import HOST, evacuated, nobody_ran_twice, rebuilt_elsewhere
 from .wait import check, throughout, until
 
 SPARES = ("c4", "c5")
-# Two of these leave no room for a third on one host.
-LARGE = "m4096"
+# Where guests of these two flavors run there is no room for another of the larger one.
+LARGE, FILL = "m4096", "m2048"
 
 
 def _pool(ctx, **more):
@@ -33,7 +33,7 @@ def at_rest(ctx, hosts, seconds=240):
 
 def auto_standby(ctx):
     """Guests of a dead host fit nowhere: a powered-off standby is woken, used, and given back when it is empty again."""
-    full = [i for host in ("c2", "c3") for i in ctx.cloud.boot(host, 1, LARGE)]
+    full = [i for host in ("c2", "c3") for flavor in (LARGE, FILL) for i in ctx.cloud.boot(host, 1, flavor)]
     ids = ctx.cloud.boot(HOST, 1, LARGE)
     _pool(ctx)
     for host in ("c1", "c2", "c3"):

@@ -37,7 +37,9 @@ pub fn why(object: &DynObject, now: Time) -> Why {
     // A fenced host is down because we hold it down: its guests are taken care of.
     let fenced = why.reasons.iter().any(|reason| reason == r::FENCED);
     // And one that is in reserve is missed by nobody.
-    let quiet = fenced || object.status["standby"]["inService"] == false;
+    let spare = object.status["standby"]["inService"] == false;
+    // While those who look are in doubt themselves, the silence of a host speaks of nothing.
+    let quiet = fenced || spare || why.reasons.iter().any(|reason| reason == r::OBSERVER_IN_DOUBT);
     for reason in why.reasons.clone().into_iter().filter(|reason| !(quiet && reason == r::SERVICE_DOWN)) {
         match advice(&reason, object, host) {
             Some(advice) if !why.advice.contains(&advice) => why.advice.push(advice),
@@ -157,6 +159,9 @@ fn told_availability(why: &mut Why, object: &DynObject) {
         "Quarantined" => why.say("It was evacuated without a person, and is not brought back without one", allowed.reason, allowed.message),
         "Recovering" => why.say("It is down, and is being evacuated without a person", allowed.reason, allowed.message),
         "Recovered" => why.say("It was down, and was evacuated without a person", allowed.reason, allowed.message),
+        _ if object.kind == "Host" && allowed.reason == r::OBSERVER_IN_DOUBT => {
+            why.say("Whether it is silent is not counted now", allowed.reason, allowed.message);
+        }
         _ if object.kind == "RemediationPolicy" && allowed.status != "True" => {
             why.say("Nothing is begun without a person", allowed.reason, allowed.message);
         }
@@ -347,6 +352,16 @@ mod tests {
         assert!(dead.advice.iter().any(|a| a.contains("cloud-manager evacuate c1")), "{dead:?}");
         let fenced = why(&host(json!({"observedGeneration": 2, "conditions": [down], "fence": {"epoch": 3, "by": "Evacuation/ev"}})), NOW);
         assert!(!fenced.advice.iter().any(|a| a.contains("cloud-manager evacuate")), "{fenced:?}");
+    }
+
+    #[test]
+    fn a_host_that_seems_down_to_observers_in_doubt_is_not_advised_to_be_evacuated() {
+        let down = json!({"type": "Reachable", "status": "False", "reason": "ServiceDown"});
+        let doubt = json!({"type": "RemediationAllowed", "status": "Unknown", "reason": "ObserverInDoubt", "message": "see the policy"});
+        let why = why(&host(json!({"observedGeneration": 2, "availability": {"state": "Up"}, "conditions": [down, doubt]})), NOW);
+        assert!(why.lines.iter().any(|l| l == "Whether it is silent is not counted now (ObserverInDoubt): see the policy."), "{why:?}");
+        assert!(why.advice.iter().any(|a| a.contains("conductors")), "{why:?}");
+        assert!(!why.advice.iter().any(|a| a.contains("cloud-manager evacuate")), "{why:?}");
     }
 
     #[test]
