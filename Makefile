@@ -50,8 +50,11 @@ schemas: ## Write the JSON Schemas that are checked in
 smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8 min)
 	tests/openstack/smoke
 
-lab: peers ## The matrix on a real OpenStack: every scenario, and pairs on PostgreSQL, MariaDB and Galera
+NOVA ?= $(CURDIR)/target/nova-2025.2
+
+lab: peers ## The matrix on a real OpenStack with 5 hosts, on Nova 26.2 and on 2025.2 (installed from PyPI into NOVA)
 	tests/openstack/e2e --runs 3 all
+	tests/openstack/e2e --nova $(NOVA) --runs 3 all
 
 # One build for everything that is run in release: another choice of packages would have other features, and build all again.
 RELEASE := $(CARGO) build --release --locked -p cloud-manager -p workspace-tests --bin cloud-manager --bin bench --bin soak

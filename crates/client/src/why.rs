@@ -38,7 +38,10 @@ pub fn why(object: &DynObject, now: Time) -> Why {
     let fenced = why.reasons.iter().any(|reason| reason == r::FENCED);
     // And one that is in reserve is missed by nobody; of one that is being recovered somebody takes care.
     let in_hand = matches!(text(&object.status["availability"]["state"]), "Restarting" | "Recovering" | "Returning");
-    let quiet = fenced || in_hand || object.status["standby"]["inService"] == false;
+    let spare = object.status["standby"]["inService"] == false;
+    // While those who look are in doubt themselves, the silence of a host speaks of nothing.
+    let in_doubt = why.reasons.iter().any(|reason| reason == r::OBSERVER_IN_DOUBT);
+    let quiet = fenced || in_hand || spare || in_doubt;
     for reason in why.reasons.clone().into_iter().filter(|reason| !(quiet && reason == r::SERVICE_DOWN)) {
         match advice(&reason, object, host) {
             Some(advice) if !why.advice.contains(&advice) => why.advice.push(advice),
@@ -158,6 +161,9 @@ fn told_availability(why: &mut Why, object: &DynObject) {
         "Quarantined" => why.say("It was evacuated without a person, and is not brought back without one", allowed.reason, allowed.message),
         "Recovering" => why.say("It is down, and is being evacuated without a person", allowed.reason, allowed.message),
         "Recovered" => why.say("It was down, and was evacuated without a person", allowed.reason, allowed.message),
+        _ if object.kind == "Host" && allowed.reason == r::OBSERVER_IN_DOUBT => {
+            why.say("Whether it is silent is not counted now", allowed.reason, allowed.message);
+        }
         _ if object.kind == "RemediationPolicy" && allowed.status != "True" => {
             why.say("Nothing is begun without a person", allowed.reason, allowed.message);
         }
@@ -357,6 +363,16 @@ mod tests {
             let why = why(&host(json!({"observedGeneration": 2, "conditions": [down], "availability": {"state": state}})), NOW);
             assert_eq!(why.advice.iter().any(|a| a.contains("cloud-manager evacuate c1")), advised, "{state}: {why:?}");
         }
+    }
+
+    #[test]
+    fn a_host_that_seems_down_to_observers_in_doubt_is_not_advised_to_be_evacuated() {
+        let down = json!({"type": "Reachable", "status": "False", "reason": "ServiceDown"});
+        let doubt = json!({"type": "RemediationAllowed", "status": "Unknown", "reason": "ObserverInDoubt", "message": "see the policy"});
+        let why = why(&host(json!({"observedGeneration": 2, "availability": {"state": "Up"}, "conditions": [down, doubt]})), NOW);
+        assert!(why.lines.iter().any(|l| l == "Whether it is silent is not counted now (ObserverInDoubt): see the policy."), "{why:?}");
+        assert!(why.advice.iter().any(|a| a.contains("conductors")), "{why:?}");
+        assert!(!why.advice.iter().any(|a| a.contains("cloud-manager evacuate")), "{why:?}");
     }
 
     #[test]

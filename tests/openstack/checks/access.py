@@ -17,7 +17,7 @@ WRITES = [
 READS = ["/v1/hosts", f"/v1/hosts/{HOST}", "/v1/credentials", "/v1/events", "/v1/hosts?watch=true"]
 
 
-def _call(program, method, path, token=None, body=None):
+def call(program, method, path, token=None, body=None):
     """Status, headers and body."""
     request = urllib.request.Request(program.url + path, method=method, data=None if body is None else json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
@@ -32,7 +32,7 @@ def _call(program, method, path, token=None, body=None):
 
 def _all_answer(ctx, who, want, token):
     for method, path, body in [("GET", path, None) for path in READS] + WRITES:
-        status, headers, text = _call(ctx.program, method, path, token, body)
+        status, headers, text = call(ctx.program, method, path, token, body)
         check(status == want, f"{who}: {method} {path} gave {status}, want {want}: {text[:300]}")
         check(want != 401 or headers.get("WWW-Authenticate"), f"{who}: {method} {path}: 401 without WWW-Authenticate")
 
@@ -60,19 +60,19 @@ def roles(ctx):
         found = ctx.program.cli("get", kind, "-o", "name").stdout.split()
         check(not found, f"made by users who may not: {found}")
     check(not mark.power(HOST) and not mark.service_writes(ctx.cloud.service(HOST)["id"]), "something was done to the host")
-    status, _, _ = _call(ctx.program, "GET", f"/v1/hosts/{HOST}", ctx.cloud.token())
+    status, _, _ = call(ctx.program, "GET", f"/v1/hosts/{HOST}", ctx.cloud.token())
     check(status == 200, f"admin: {status}")
     ctx.note("reader and member 403, no token 401, wrong token 401, admin 200")
     unseen = _token(ctx, "reader")
     lab.run("keystone-kill")
     try:
-        status, _, text = _call(ctx.program, "GET", "/v1/hosts", unseen)
+        status, _, text = call(ctx.program, "GET", "/v1/hosts", unseen)
         check(status == 503, f"without Keystone: {status} {text[:300]}")
     finally:
         lab.run("keystone-start")
 
     def again():
-        status, _, text = _call(ctx.program, "GET", "/v1/hosts", unseen)
+        status, _, text = call(ctx.program, "GET", "/v1/hosts", unseen)
         return status == 403, f"{status} {text[:300]}"
     until("Keystone is asked again", 60, again)
     ctx.note("without Keystone 503, afterwards 403")

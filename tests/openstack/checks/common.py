@@ -5,20 +5,21 @@ from . import lab
 from .wait import check, until
 
 HOST = "c1"
-HOSTS = ("c1", "c2", "c3")
+# States of an evacuation record whose guest is ACTIVE on its new host; `completed` comes when the source returns.
+REBUILT = {"done", "completed"}
 
 
 class Context:
-    """One scenario's run: the cloud, the program under test, how many guests, how often."""
+    """One scenario's run: the cloud and its hosts, the program under test, how many guests, how often."""
 
-    def __init__(self, cloud, program, guests, runs, baseline):
-        self.cloud, self.program, self.count, self.runs, self.baseline = cloud, program, guests, runs, baseline
+    def __init__(self, cloud, hosts, program, guests, runs, baseline):
+        self.cloud, self.hosts, self.program, self.count, self.runs, self.baseline = cloud, hosts, program, guests, runs, baseline
         self.results = []
 
     def ready(self, verified=None):
         """Program running, links verified."""
         self.program.start()
-        self.program.set_up(HOSTS, verified)
+        self.program.set_up(self.hosts, verified)
 
     def mark(self):
         """A point in time: the logs of the lab and the calls of the program from here on."""
@@ -92,6 +93,14 @@ def fenced_in_one_write(cloud, mark, host=HOST):
     check(steps == ["NovaService/enabled=false,forcedDown=true"], f"writes to the service of {host}: {steps}")
 
 
+def evacuated(ctx, ids, mark, name, host=HOST):
+    """What must hold once an evacuation by rebuild is over."""
+    ctx.program.wait_for("evacuation", name, "Succeeded", 60)
+    fenced_in_one_write(ctx.cloud, mark, host)
+    one_record_each(ctx.cloud, ids, "evacuation", REBUILT)
+    nobody_ran_twice(mark, ids)
+
+
 def drained_and_off(cloud, mark, ids, host=HOST):
     """No guest lost, rebuilt or started twice, one live migration each; the host off and disabled."""
     all_elsewhere(cloud, ids, 5, host)
@@ -123,9 +132,13 @@ def back_in_service(ctx, seconds, host=HOST):
     ctx.program.wait_for("host", host, "Ready", 60)
 
 
-def returned(ctx, ids, host=HOST):
-    """`power on` brings a fenced host back: Nova cleaned up first, then forced_down cleared, then enabled."""
-    ctx.program.cli("power", "on", host)
+def returned(ctx, ids, host=HOST, how=None):
+    """`power on`, or what is done in place of it, brings a fenced host back: Nova cleaned up first, then forced_down cleared,
+    then enabled."""
+    if how is None:
+        ctx.program.cli("power", "on", host)
+    else:
+        how()
 
     def back():
         # Services first: a record that ends between the two reads must not look like a breach.
@@ -160,5 +173,5 @@ def by_hand(ctx, host=HOST):
         cloud.evacuate(guest)
     rebuilt_elsewhere(cloud, ids, 180, host)
     took = time.monotonic() - begun
-    lab.restore(cloud, HOSTS)
+    lab.restore(cloud, ctx.hosts)
     return took

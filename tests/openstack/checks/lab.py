@@ -29,6 +29,21 @@ def environment():
     return env
 
 
+def nova():
+    """Where the Nova that runs was installed; "": Debian's."""
+    try:
+        with open(os.path.join(DIR, "nova")) as f:
+            return f.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def hosts():
+    """Names of the lab's compute hosts, first to last."""
+    found = [re.fullmatch(r"compute-(c(\d+))\.conf", name) for name in os.listdir(os.path.join(DIR, "etc"))]
+    return [m.group(1) for m in sorted(filter(None, found), key=lambda m: int(m.group(2)))]
+
+
 class Mark:
     """A point in the lab's logs; what is asked for is what came after it."""
 
@@ -112,12 +127,13 @@ class Cloud:
         """`{id: (host, status, task)}` of these guests."""
         return {i: (s["OS-EXT-SRV-ATTR:host"], s["status"], s["OS-EXT-STS:task_state"]) for i, s in self.guests(ids).items()}
 
-    def boot(self, host, count):
-        """Boots guests on a host and gives their ids."""
+    def boot(self, host, count, flavor=FLAVOR, group=None):
+        """Boots guests on a host, as members of a server group if one is given, and gives their ids."""
         ids = []
         for i in range(count):
-            body = {"name": f"{PREFIX}{host}-{i}", "imageRef": self._image, "flavorRef": FLAVOR, "networks": "none", "host": host}
-            ids.append(self._nova.post("/servers", json={"server": body}).json()["server"]["id"])
+            body = {"name": f"{PREFIX}{host}-{i}", "imageRef": self._image, "flavorRef": flavor, "networks": "none", "host": host}
+            hints = {"os:scheduler_hints": {"group": group}} if group else {}
+            ids.append(self._nova.post("/servers", json={"server": body, **hints}).json()["server"]["id"])
 
         def active():
             seen = self.where(ids)
@@ -125,8 +141,24 @@ class Cloud:
         until(f"{count} guests ACTIVE on {host}", 90 + 5 * count, active)
         return ids
 
+    def act(self, guest, action, **arguments):
+        self._nova.post(f"/servers/{guest}/action", json={action: arguments or None})
+
     def evacuate(self, guest):
         self._nova.post(f"/servers/{guest}/action", json={"evacuate": {}})
+
+    def becomes(self, guest, *wanted, seconds=60):
+        """Waits until a guest is so: host, status, task."""
+        until(f"{guest} is {wanted}", seconds, lambda: ((seen := self.where([guest]).get(guest)) == wanted, seen))
+
+    def group(self, name, policy, **rules):
+        """Makes a server group and gives its id."""
+        body = {"name": PREFIX + name, "policy": policy, **({"rules": rules} if rules else {})}
+        return self._nova.post("/os-server-groups", json={"server_group": body}).json()["server_group"]["id"]
+
+    def delete_groups(self):
+        for group in self._nova.get("/os-server-groups?all_projects=1").json()["server_groups"]:
+            self._nova.delete(f"/os-server-groups/{group['id']}")
 
     def records(self, ids, kind):
         """Nova's migration records of a kind for these guests."""
@@ -142,11 +174,14 @@ class Cloud:
         found = self._nova.get(f"/servers/{guest}/os-instance-actions").json()["instanceActions"]
         return [a["action"] for a in reversed(found)]
 
+    def delete(self, ids):
+        for guest in ids:
+            self._nova.delete(f"/servers/{guest}", raise_exc=False)
+        until("guests deleted", 90, lambda: (not (left := self.guests(ids)), sorted(left)))
+
     def delete_all(self):
         """Deletes every guest. The lab has no others than those of tests."""
-        for guest in self.guests():
-            self._nova.delete(f"/servers/{guest}", raise_exc=False)
-        until("all guests deleted", 90, lambda: (not (left := self.guests()), sorted(left)))
+        self.delete(list(self.guests()))
 
 
 def power(host):
@@ -175,7 +210,9 @@ def running():
 
 
 def restore(cloud, hosts):
-    """Brings hosts back as they were: BMC answering, on, up, enabled, no guests."""
+    """Brings everything back as it was: services running, BMCs answering, hosts on, up, enabled, no guests."""
+    run("rabbit-start")
+    run("conductor-start")
     run("keystone-start")
     run("bmc-start", *hosts)
     down = [h for h, s in cloud.services().items() if h in hosts and (s["state"] != "up" or s["forced_down"])]
@@ -186,7 +223,7 @@ def restore(cloud, hosts):
         now = cloud.services()
         silent = [h for h in down if now[h]["updated_at"] == before[h]]
         return not silent, f"silent: {silent}"
-    until("nova-compute reports again", 60, beating)
+    until("nova-compute reports again", 120, beating)
     for host in hosts:
         service = cloud.service(host)
         if service["forced_down"]:
@@ -201,6 +238,7 @@ def restore(cloud, hosts):
         return all(s == ("enabled", "up", False) for s in seen.values()), seen
     until("hosts enabled and up", 90, ready)
     cloud.delete_all()
+    cloud.delete_groups()
     until("no guest runs anywhere", 60, lambda: (not (left := running()), left))
 
 

@@ -6,13 +6,11 @@ import signal
 import subprocess
 import time
 
-from . import lab
-from .common import HOST, all_elsewhere, drained_and_off, fenced_in_one_write, nobody_ran_twice, one_record_each, rebuilt_elsewhere, wait_off
+from . import automatic, lab
+from .common import HOST, REBUILT, all_elsewhere, drained_and_off, fenced_in_one_write, nobody_ran_twice, one_record_each, rebuilt_elsewhere, wait_off
 from .databases import Galera, MariaDB, PostgreSQL, free_port
 from .program import Program
 from .wait import CheckFailed, check, until
-
-REBUILT = {"done", "completed"}
 
 CONFIG = """[api]
 listen = "127.0.0.1:{port}"
@@ -179,11 +177,26 @@ def _evacuation(ctx, how):
     ctx.ready()
     mark = ctx.mark()
     lab.run("host-kill", HOST)
-    name = ctx.program.evacuate(HOST)
+    _struck_evacuation(ctx, how, mark, ids, ctx.program.evacuate(HOST), [("the request", lambda: True)])
+
+
+def _hands_off(ctx, how):
+    ids = ctx.cloud.boot(HOST, ctx.count)
+    mark = automatic.watched(ctx)
+    lab.run("host-kill", HOST)
+    name = f"auto-{HOST}-1"
+    begun = lambda: name in ctx.program.cli("get", "evacuations", "-o", "name").stdout
+    first = [("the first silent look", lambda: automatic.state(ctx) in ("Suspect", "Down")), ("what is begun by itself", begun)]
+    _struck_evacuation(ctx, how, mark, ids, name, first)
+    automatic.begun_once(ctx, name)
+
+
+def _struck_evacuation(ctx, how, mark, ids, name, first):
+    """The leader is struck at these first moments, and then all through the evacuation."""
     service = ctx.cloud.service(HOST)["id"]
     over = lambda states: [m for m in ctx.cloud.records(ids, "evacuation") if m["status"] in states]
     for moment in (
-        ("the request", lambda: True),
+        *first,
         ("the power-off", lambda: mark.power(HOST)),
         ("the one PUT", lambda: mark.service_writes(service)),
         ("the first evacuation record", lambda: ctx.cloud.records(ids, "evacuation")),
@@ -232,8 +245,9 @@ def _scenario(what, work, server, how):
     return scenario
 
 
-WORK = {"evacuate": ("an evacuation", _evacuation), "drain": ("a drain", _drain)}
-MATRIX = [(work, server, how) for server in (PostgreSQL, MariaDB) for work in WORK for how in ("kill", "pause")]
+WORK = {"evacuate": ("an evacuation", _evacuation), "drain": ("a drain", _drain), "auto": ("a recovery without a person", _hands_off)}
+MATRIX = [(work, server, how) for server in (PostgreSQL, MariaDB) for work in ("evacuate", "drain") for how in ("kill", "pause")]
+MATRIX += [("auto", PostgreSQL, how) for how in ("kill", "pause")]
 SCENARIOS = {
     f"pair-{work}-{server.name.lower()}-{how}": _scenario(*WORK[work], server, how) for work, server, how in [*MATRIX, ("evacuate", Galera, "kill")]
 }

@@ -103,10 +103,15 @@ class Program:
     def describe(self, kind, name):
         return self.cli("describe", kind, name, fails=True).stdout
 
+    @staticmethod
+    def cluster_policy(**more):
+        """What the lab is: disks on shared storage, its report interval."""
+        spec = {"novaReportIntervalSeconds": int(os.environ.get("LAB_REPORT", "3")), "guestDisks": "Shared", **more}
+        return {"kind": "ClusterPolicy", "metadata": {"name": "default"}, "spec": spec}
+
     def set_up(self, hosts, verified=None):
-        """Declares the lab: disks on shared storage, its report interval, a BMC per host; verifies the links."""
-        policy = {"novaReportIntervalSeconds": int(os.environ.get("LAB_REPORT", "3")), "guestDisks": "Shared"}
-        objects = [{"kind": "ClusterPolicy", "metadata": {"name": "default"}, "spec": policy},
+        """Declares the lab, with a BMC per host; verifies the links."""
+        objects = [self.cluster_policy(),
                    {"kind": "Credential", "metadata": {"name": "lab"}, "spec": {"data": {"username": "admin", "password": "labpass"}}}]
         for host in hosts:
             ip, port = lab.bmc(host)
@@ -117,8 +122,10 @@ class Program:
         names = lambda: self.cli("get", "hosts", "-o", "name").stdout.split()
         until("the hosts appear from Nova", 60, lambda: (all(f"host/{h}" in names() for h in hosts), names()))
         self.apply(*objects)
-        for host in hosts if verified is None else verified:
-            self.cli("initialise", host, "--method", "Attestation", "--yes", "--wait", "--timeout", "60s")
+        verified = hosts if verified is None else verified
+        for host in verified:
+            self.cli("initialise", host, "--method", "Attestation", "--yes")
+        for host in verified:
             self.wait_for("powerlink", f"bmc-{host}", "Verified", 60)
 
     def evacuate(self, host, *more):

@@ -2,14 +2,12 @@
 import statistics
 import time
 
-from . import lab, pairs
+from . import affinity, automatic, lab, pairs, standby
 from .access import roles
-from .common import (HOST, HOSTS, all_elsewhere, back_in_service, by_hand, drained_and_off, fenced_in_one_write, nobody_ran_twice, nova_shows_down,
-                     one_record_each, rebuilt_elsewhere, returned, wait_off)
+from .common import (HOST, REBUILT, all_elsewhere, back_in_service, by_hand, drained_and_off, evacuated, nobody_ran_twice, nova_shows_down,
+                     rebuilt_elsewhere, returned, wait_off)
 from .wait import check, throughout, until
 
-# States of an evacuation record whose guest is ACTIVE on its new host; `completed` comes when the source returns.
-REBUILT = {"done", "completed"}
 DECLARED_OFF = {"kind": "Host", "metadata": {"name": HOST}, "spec": {"power": "Off"}}
 DECLARED_ON = {"kind": "Host", "metadata": {"name": HOST}, "spec": {"power": "On"}}
 
@@ -30,14 +28,6 @@ def drain_off(ctx):
     nobody_ran_twice(mark, ids)
 
 
-def _evacuated(ctx, ids, mark, name):
-    """What must hold once an evacuation by rebuild is over."""
-    ctx.program.wait_for("evacuation", name, "Succeeded", 60)
-    fenced_in_one_write(ctx.cloud, mark)
-    one_record_each(ctx.cloud, ids, "evacuation", REBUILT)
-    nobody_ran_twice(mark, ids)
-
-
 def _crash_and_evacuate(ctx):
     """Gives the guests, and the seconds from the moment Nova shows the host down to the last ACTIVE."""
     ids = ctx.cloud.boot(HOST, ctx.count)
@@ -47,7 +37,7 @@ def _crash_and_evacuate(ctx):
     begun = nova_shows_down(ctx.cloud)
     rebuilt_elsewhere(ctx.cloud, ids, 240)
     took = time.monotonic() - begun
-    _evacuated(ctx, ids, mark, name)
+    evacuated(ctx, ids, mark, name)
     return ids, took
 
 
@@ -63,47 +53,12 @@ def evacuate_crashed(ctx):
         hand = f", by hand {manual[-1]:.1f} s" if manual else ""
         ctx.note(f"run {run + 1}: {ctx.count} guests, down to last ACTIVE {took:.1f} s{hand}")
         returned(ctx, ids)
-        lab.restore(ctx.cloud, HOSTS)
+        lab.restore(ctx.cloud, ctx.hosts)
     if manual:
         took, hand = statistics.median(ours), statistics.median(manual)
         limit = 1.25 * hand + 15
         ctx.note(f"median {took:.1f} s, by hand {hand:.1f} s, limit {limit:.1f} s")
         check(took <= limit, f"evacuation took {took:.1f} s from down to the last ACTIVE; 1.25 x {hand:.1f} s by hand + 15 s is {limit:.1f} s")
-
-
-def unattended(ctx):
-    """A host that dies is noticed, fenced and evacuated without a person, but only when the limit allows it."""
-    ids = ctx.cloud.boot(HOST, ctx.count)
-    ctx.ready()
-    detection = {"intervalSeconds": 3, "downConfirmations": 3, "quietSeconds": 5}
-    allow = lambda hosts: ctx.program.apply({"kind": "RemediationPolicy", "metadata": {"name": "default"},
-                                             "spec": {"limits": {"maxDownHosts": hosts}, "detection": detection}})
-    host = lambda: ctx.program.get("host", HOST)
-    state = lambda: host()["status"].get("availability", {}).get("state")
-    allow(0)
-    until("the host is watched", 60, lambda: (state() == "Up", state()))
-    mark = ctx.mark()
-    lab.run("host-kill", HOST)
-    nova_shows_down(ctx.cloud)
-    begun = time.monotonic()
-    until("the host counts as down", 60, lambda: (state() == "Down", state()))
-    ctx.note(f"from Nova's down to down confirmed: {time.monotonic() - begun:.1f} s")
-    reason = ctx.program.condition("host", HOST, "RemediationAllowed")[1]
-    check(reason == "NeverEvacuate", f"RemediationAllowed says {reason}")
-    check("maxDownHosts" in ctx.program.describe("host", HOST), "describe host does not say what to do")
-
-    def nothing_done():
-        writes, steps, records = mark.service_writes(ctx.cloud.service(HOST)["id"]), mark.steps(HOST, ""), ctx.cloud.records(ids, "evacuation")
-        return not (writes or steps or records), f"PUTs {writes}, steps {steps}, records {records}"
-    throughout("with a limit of 0 nothing is begun", 15, nothing_done)
-    allow(1)
-    begun = time.monotonic()
-    rebuilt_elsewhere(ctx.cloud, ids, 180)
-    ctx.note(f"{ctx.count} guests, from the limit's change to the last ACTIVE: {time.monotonic() - begun:.1f} s")
-    _evacuated(ctx, ids, mark, f"auto-{HOST}-1")
-    until("the host counts as recovered", 30, lambda: (state() == "Recovered", state()))
-    returned(ctx, ids)
-    until("the host is watched again", 60, lambda: (state() == "Up", state()))
 
 
 def bmc_unreachable(ctx):
@@ -132,7 +87,7 @@ def bmc_unreachable(ctx):
     begun = time.monotonic()
     rebuilt_elsewhere(ctx.cloud, ids, 180)
     ctx.note(f"from the BMC's answer to the last ACTIVE: {time.monotonic() - begun:.1f} s")
-    _evacuated(ctx, ids, mark, name)
+    evacuated(ctx, ids, mark, name)
 
 
 def service_kill(ctx):
@@ -157,7 +112,7 @@ def service_kill(ctx):
         seen = ctx.cloud.where(ids)
         return all(h != HOST and s == "ACTIVE" and t is None for h, s, t in seen.values()), seen
     until("guests ACTIVE elsewhere", 180, step, 0.3)
-    _evacuated(ctx, ids, mark, name)
+    evacuated(ctx, ids, mark, name)
     returned(ctx, ids)
 
 
@@ -180,9 +135,9 @@ def crash_resume(ctx):
     _kill_at(ctx, "the power-off", lambda: mark.power(HOST))
     _kill_at(ctx, "the first evacuation record", lambda: ctx.cloud.records(ids, "evacuation"))
     rebuilt_elsewhere(ctx.cloud, ids, 300)
-    _evacuated(ctx, ids, mark, name)
+    evacuated(ctx, ids, mark, name)
     returned(ctx, ids)
-    lab.restore(ctx.cloud, HOSTS)
+    lab.restore(ctx.cloud, ctx.hosts)
 
     ids = ctx.cloud.boot(HOST, ctx.count)
     mark = ctx.mark()
@@ -215,7 +170,7 @@ def initialise_cycle(ctx):
     ctx.program.cli("initialise", host, "--method", "Cycle", "--yes", "--wait", "--timeout", "240s")
     ctx.note(f"verified by a cycle: {time.monotonic() - begun:.1f} s")
     check(mark.power(host) == ["0", "1"], f"BMC of {host} carried out {mark.power(host)}")
-    check(not mark.power("c1") and not mark.power("c2"), "another host's power was changed")
+    check(not any(mark.power(other) for other in ctx.hosts if other != host), "another host's power was changed")
     ctx.program.wait_for("powerlink", f"bmc-{host}", "Verified", 30)
     by = ctx.program.get("powerlink", f"bmc-{host}")["status"]["verification"]["by"]
     check(by == "Cycle", f"verified by {by}")
@@ -225,12 +180,14 @@ def initialise_cycle(ctx):
 SCENARIOS = {
     "drain-off": drain_off,
     "evacuate-crashed": evacuate_crashed,
-    "unattended": unattended,
     "bmc-unreachable": bmc_unreachable,
     "service-kill": service_kill,
     "roles": roles,
     "crash-resume": crash_resume,
     "return": return_to_service,
     "initialise-cycle": initialise_cycle,
+    **automatic.SCENARIOS,
+    **affinity.SCENARIOS,
+    **standby.SCENARIOS,
     **pairs.SCENARIOS,
 }

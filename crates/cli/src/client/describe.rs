@@ -56,7 +56,8 @@ pub async fn why_host(client: &Client, name: &str) -> Result<Exit, Failure> {
     }
     let mut links = client.list(own_kind("PowerLink")?.plural, &Query::default()).await?;
     links.items.retain(|l| l.spec["hostRef"]["name"] == name);
-    let closed = host.status["availability"]["state"].as_str().is_some_and(|s| s != "Up" && s != "Off");
+    let in_doubt = super::condition(&host, "RemediationAllowed").is_some_and(|c| c.reason == schemas::v1::reasons::OBSERVER_IN_DOUBT);
+    let closed = in_doubt || host.status["availability"]["state"].as_str().is_some_and(|s| s != "Up" && s != "Off");
     let policies = client.list(own_kind("RemediationPolicy")?.plural, &Query::default()).await?.items;
     for object in links.items.iter().chain(policies.iter().filter(|_| closed)).filter(|o| is_held(o)) {
         page.line(format!("{}/{}:", object.kind, object.metadata.name));
@@ -87,9 +88,11 @@ fn is_held(object: &DynObject) -> bool {
     if kinds::find(&object.kind).is_some_and(|k| k.one_shot) && super::ended(object) {
         return false;
     }
-    let wanted = ["Ready", "Verified", "Reachable", "CredentialsValid", "Available", "RemediationAllowed"];
+    let wanted = ["Ready", "Verified", "Reachable", "CredentialsValid", "Available"];
     let wrong = |c: &super::Condition<'_>| c.status == "False";
-    object.status["waiting"].is_object() || wanted.iter().any(|kind| super::condition(object, kind).as_ref().is_some_and(wrong))
+    // Of this one, unknown holds as much as false: nothing is begun.
+    let not_allowed = super::condition(object, "RemediationAllowed").is_some_and(|c| c.status != "True");
+    object.status["waiting"].is_object() || not_allowed || wanted.iter().any(|kind| super::condition(object, kind).as_ref().is_some_and(wrong))
 }
 
 #[derive(Default)]
