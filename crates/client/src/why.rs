@@ -34,6 +34,7 @@ pub fn why(object: &DynObject, now: Time) -> Why {
         told_state(&mut why, object, now);
     }
     told_guests(&mut why, object);
+    told_drilled(&mut why, object);
     // A fenced host is down because we hold it down: its guests are taken care of.
     let fenced = why.reasons.iter().any(|reason| reason == r::FENCED);
     // And one that is in reserve is missed by nobody; of one that is being recovered somebody takes care.
@@ -144,6 +145,17 @@ fn told_members(why: &mut Why, object: &DynObject) {
         let (state, reason, message) = (text(&member["state"]), text(&member["reason"]), text(&member["message"]));
         if !matches!(state, "" | "Idle" | "Leased") {
             why.lines.push(sentence(&format!("Member {} is {state}", text(&member["host"])), reason, message));
+            why.reasons.push(reason.into());
+        }
+    }
+}
+
+/// The hosts of a drill that did not pass it.
+fn told_drilled(why: &mut Why, object: &DynObject) {
+    for host in object.status["hosts"].as_array().into_iter().flatten() {
+        let (outcome, reason, message) = (text(&host["outcome"]), text(&host["reason"]), text(&host["message"]));
+        if matches!(outcome, "Failed" | "Refused") {
+            why.lines.push(sentence(&format!("Host {} is {outcome}", text(&host["host"])), reason, message));
             why.reasons.push(reason.into());
         }
     }

@@ -50,6 +50,10 @@ impl Story {
             "aggregate" => self.aggregate(line)?,
             "crash" => self.fault(line, HostFault::Crash)?,
             "compute-dies" => self.fault(line, HostFault::NovaComputeDown)?,
+            "compute-starts" => {
+                let host = self.host(line, 1)?;
+                self.stage.with(|w| w.start_compute(&host));
+            }
             "heal" => self.fault(line, HostFault::None)?,
             "feed-lost" => {
                 let host = self.host(line, 1)?;
