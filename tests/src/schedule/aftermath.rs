@@ -39,7 +39,18 @@ fn each<'a>(status: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
 
 /// What is still going on by itself, if anything.
 pub fn restless(mirror: &Mirror, world: &World) -> Option<String> {
-    let for_person = |o: &DynObject| PERSONS.contains(&waits(o));
+    let asks = |o: &DynObject| PERSONS.contains(&waits(o));
+    // Who waits for another that waits for a person waits for that person as well.
+    let behind = |o: &DynObject| {
+        let others = || mirror.objects.values().filter(|other| is_open(other) && asks(other) && other.id() != o.id());
+        match waits(o) {
+            reasons::CLAIMED => others().any(|other| other.spec["hostRef"] == o.spec["hostRef"]),
+            // Members of a server group are moved one at a time, whoever moves them.
+            reasons::WAITING_FOR_MOVES => crate::message(o, "Ready").contains("another member of its server group") && others().next().is_some(),
+            _ => false,
+        }
+    };
+    let for_person = |o: &DynObject| asks(o) || behind(o);
     if let Some(o) = mirror.objects.values().find(|o| is_open(o) && !for_person(o)) {
         return Some(format!("{} goes on: {:#}", o.id(), o.status));
     }

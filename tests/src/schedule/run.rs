@@ -31,9 +31,10 @@ use std::{
 use store::{Store, StoreError};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// Seconds that a schedule of recovery takes at least before every limit is lifted, and most that it may take from then on.
+/// Seconds that a schedule of recovery takes at least before every limit is lifted, and most that it may take from then on: a
+/// migration that does not end is given up after an hour.
 const LEAST: u64 = 200;
-const LONGEST: i64 = 2_400;
+const LONGEST: i64 = 4_200;
 
 /// What became of a schedule.
 #[derive(Debug)]
