@@ -216,7 +216,7 @@ impl World {
             {
                 let facts = facts.clone();
                 drop(looks);
-                return HostFacts { attestation: self.attestation(host).await, ..facts };
+                return HostFacts { attestation: self.attestation(host).await, channels: self.channels(host).await, ..facts };
             }
         }
         let facts = self.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, named).await;
