@@ -236,6 +236,7 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
     let claim = object.status["claim"]["owner"].as_str().and_then(|o| o.split_once('/'));
     let text = match reason {
         r::FROZEN => "Let things happen again: cloud-manager thaw".into(),
+        r::PAUSING => "Wait until what is under way is settled: cloud-manager get operations. To go on instead: cloud-manager thaw".into(),
         r::CLAIMED => match claim {
             Some((kind, name)) => format!("See what has the host: cloud-manager describe {} {name}", kind.to_ascii_lowercase()),
             // What is open on a host stands below in its own description.
@@ -416,6 +417,7 @@ mod tests {
     fn every_reason_that_holds_an_operator_up_has_advice() {
         for reason in [
             r::FROZEN,
+            r::PAUSING,
             r::DRAIN_LIMIT,
             r::EVACUATION_LIMIT,
             r::NOVA_UNREADABLE,

@@ -9,6 +9,8 @@ reasons! {
     PROGRESSING = "Progressing";
     /// The cluster is frozen (ClusterPolicy `operations: Frozen`).
     FROZEN = "FrozenByCluster";
+    /// The cluster is frozen, and what is under way is settled first.
+    PAUSING = "Pausing";
     /// Another object disrupts the host; it has the claim (S11).
     CLAIMED = "HostClaimed";
     /// Too many hosts are being drained.

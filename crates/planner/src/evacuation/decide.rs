@@ -173,11 +173,7 @@ impl Run<'_> {
         }
         self.update_guests(settled);
         if self.env.frozen() {
-            return Turn::Next(wait(
-                reasons::FROZEN,
-                "ClusterPolicy default has operations: Frozen; what is under way is settled, `thaw` goes on",
-                5,
-            ));
+            return Turn::Next(settled.frozen(self.env, 5));
         }
         if let Some((reason, message)) = settled.blocking() {
             return Turn::Next(wait(reason, message, 2));

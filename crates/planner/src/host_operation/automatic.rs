@@ -3,7 +3,7 @@
 use super::decide::{Run, Turn};
 use crate::{
     Intent, Next, Step,
-    contract::wait,
+    contract::{PowerCommand, wait},
     evacuation::guests::may_run_on,
     facts::ServiceFacts,
     liveness::{Liveness, liveness},
@@ -18,7 +18,7 @@ impl Run<'_> {
 
     /// Whether a host is being switched off and on, and its power-off may have been sent: left there it would stay off.
     pub(super) fn is_halfway(&self) -> bool {
-        let off = |i: &&Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { .. });
+        let off = |i: &&Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { command: PowerCommand::ForceOff, .. });
         let noted = self.status.steps.iter().any(|s| s == "off");
         match self.op.spec.r#type {
             HostOperationType::PowerCycle => noted || self.env.intents.iter().any(|i| off(&i) && !i.never_left()),
