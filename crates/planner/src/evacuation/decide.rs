@@ -1,5 +1,6 @@
 //! What an evacuation needs next.
 
+mod human;
 mod prove;
 
 use super::{guests, path, sending};
@@ -91,6 +92,9 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
             end(&mut status, false, reasons::CANCELLED, message)
         }
     };
+    let told = ev.status.waiting.as_ref().map(|w| w.reason.as_str());
+    let (next, event) = human::call(next, &mut status, told, facts, &env);
+    events.extend(event);
     if let Next::Step(Step::Power { .. }) = &next {
         proof::command_sent(&mut evidence, now);
     }
