@@ -251,7 +251,9 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
             format!("Look at the machine and at cloud-manager power status {host}. If it is to be given up: cloud-manager evacuate {host} --mode Rebuild")
         }
         r::NO_VERIFIED_LINK => format!("Verify its power link (make a PowerDevice and a PowerLink first, if there is none): cloud-manager initialise {host}"),
-        r::POWER_UNREADABLE => {
+        // Only of an evacuation whose host cannot be proven off; others say in their message what is to be decided.
+        r::NEEDS_HUMAN if object.status["proofImpossibleSince"].is_null() => return None,
+        r::POWER_UNREADABLE | r::NEEDS_HUMAN => {
             format!("Make the power device readable: its address, network and Credential; see cloud-manager power status {host} and cloud-manager get powerdevices. {}", attest(object, host))
         }
         r::FENCED => format!("When the machine may come back: cloud-manager power on {host} (or: cloud-manager enable {host})"),
@@ -271,6 +273,7 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         r::QUARANTINED => format!("Look at the machine; when it may come back: cloud-manager power on {host} (or: cloud-manager enable {host})"),
         r::NEVER_EVACUATE => "To let it happen without a person: set spec.limits.maxDownHosts of remediationpolicy/default".into(),
         r::OBSERVER_IN_DOUBT => "Look at Nova's conductors, its message queue and its database (openstack compute service list)".into(),
+        r::MASS_SILENCE => "Find out what the hosts that are silent have in common: cloud-manager get hosts -o wide. If they are dead, evacuate them one by one, or raise spec.limits.maxSilentAtOncePermille of the remediationpolicy".into(),
         r::POLICY_CONFLICT => format!("Name one of them in spec.remediationPolicyRef of host/{host}, or change their selectors"),
         r::EVACUATION_DENIED => format!("Set spec.evacuation of host/{host} to Allowed, if that is meant"),
         r::LOCAL_DISK => format!(
@@ -439,6 +442,7 @@ mod tests {
             r::HOLD_EXPIRED,
             r::QUARANTINED,
             r::OBSERVER_IN_DOUBT,
+            r::MASS_SILENCE,
             r::POLICY_CONFLICT,
             r::LOCAL_DISK,
             r::CANNOT_EVACUATE,

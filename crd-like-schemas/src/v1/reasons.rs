@@ -97,6 +97,8 @@ reasons! {
     STORM_LIMIT = "StormLimit";
     /// Nova itself is in doubt: no conductor, or no other compute, is heard.
     OBSERVER_IN_DOUBT = "ObserverInDoubt";
+    /// Many hosts fell silent at once: more likely a network's doing than theirs.
+    MASS_SILENCE = "MassSilence";
     /// A controller began to lead a moment ago.
     QUIET_PERIOD = "QuietPeriod";
     /// The policy watches nothing.

@@ -109,7 +109,7 @@ fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&m
         hosts: vec![row],
         policies: vec![PolicyRow { policy, due: true }],
         domains: Vec::new(),
-        observer: Observer { conductor_up: true, computes_up: 9 },
+        observer: Observer { conductor_up: true, computes_up: 9, unread: None },
         now: at(0),
         led_since: at(-3_600),
         frozen: false,

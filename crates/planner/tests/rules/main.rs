@@ -12,6 +12,7 @@ mod plans;
 mod remediation;
 mod remediation_knowledge;
 mod remediation_limits;
+mod remediation_observer;
 mod remediation_restart;
 mod remediation_return;
 mod s02_liveness;
