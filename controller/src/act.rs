@@ -4,13 +4,14 @@ use crate::World;
 use async_trait::async_trait;
 use cloud::{Accepted, CloudError, ServiceChange};
 use engine::{ActOutcome, Actor, Gate};
-use planner::{Step, contract::PowerCommand};
+use planner::{Step, contract::PowerCommand, power_link::still_holds};
 use power::{Command, PowerError};
 use schemas::{
     Object,
-    v1::{self, OperationState},
+    v1::{self, HostOperationType, InitialiseMethod, OperationState},
 };
 use std::sync::Arc;
+use store::ListQuery;
 
 /// Acts on a world.
 pub(crate) struct WorldActor(pub Arc<World>);
@@ -89,10 +90,14 @@ impl WorldActor {
         if found.spec.host_ref.name != host {
             return not_sent(format!("PowerLink {link} powers {}, not {host}", found.spec.host_ref.name));
         }
-        let target = match world.target(&found.spec.device_ref.name, found.spec.port).await {
-            Ok((target, _)) => target,
+        let (target, binding) = match world.target(&found.spec.device_ref.name, found.spec.port).await {
+            Ok(found) => found,
             Err(why) => return not_sent(why),
         };
+        // It was verified when this was decided; somebody may have changed the link or its device since (S3).
+        if !still_holds(found.status.verification.as_ref(), &binding) && !self.is_being_verified(host).await {
+            return not_sent(format!("PowerLink {link} is not verified any longer; run `initialise {host}`"));
+        }
         let command = match command {
             PowerCommand::On => Command::On,
             PowerCommand::ForceOff => Command::ForceOff,
@@ -112,5 +117,13 @@ impl WorldActor {
             Err(PowerError::Refused(why)) => ActOutcome::Refused { request_id: None, evidence: why },
             Err(error @ (PowerError::NotSent(_) | PowerError::BadCredentials(_))) => not_sent(error.to_string()),
         }
+    }
+
+    /// Whether an operation is there that verifies a link of the host by switching it off and on: what it finds out cannot be known before.
+    async fn is_being_verified(&self, host: &str) -> bool {
+        let open = ListQuery { host: Some(host.into()), open_only: true, ..Default::default() };
+        let found = self.0.store.list("HostOperation", open).await.map(|p| p.items).unwrap_or_default();
+        let verifies = |spec: &v1::HostOperationSpec| spec.r#type == HostOperationType::Initialise && spec.method == InitialiseMethod::Cycle;
+        found.iter().any(|o| o.typed::<v1::HostOperation>().is_ok_and(|o| verifies(&o.spec)))
     }
 }

@@ -4,7 +4,7 @@ use crate::{World, world::OLD_READING_MS};
 use planner::{Fact, attestation::Attestation, facts::HostFacts, remediation::channels::Heard};
 use schemas::{
     Object,
-    v1::{self, Cancel},
+    v1::{self, Cancel, Observation},
 };
 use std::collections::BTreeMap;
 use store::ListQuery;
@@ -73,10 +73,15 @@ impl World {
                 Err(error) => facts.service = Fact::Unknown(error.to_string()),
             }
         }
+        facts.channels = self.channels(&host).await;
+    }
+
+    /// What other channels said of a host last.
+    pub(crate) async fn channels(&self, host: &str) -> Fact<Vec<Observation>> {
         let at = self.clock.now();
-        facts.channels = match self.store.observations(Some(&host)).await {
+        match self.store.observations(Some(host)).await {
             Ok(said) => Fact::Seen(said, at),
             Err(error) => Fact::Unknown(error.to_string()),
-        };
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Node synchronisation: hosts appear from Nova. It owns no spec field, and deletes nothing.
 
-use crate::World;
+use crate::{World, world::is_ironic};
 use engine::{Key, Queue, Shared, queue::priority};
 use schemas::{kinds, v1::ClusterPolicy};
 use std::{
@@ -46,7 +46,7 @@ impl NodeSync {
         if computes.iter().any(|s| !self.known.contains_key(&s.host) && !types.contains_key(&s.host)) {
             types = self.hypervisor_types(0).await?;
         }
-        let ironic = |host: &String| types.get(host).is_some_and(|t| t.eq_ignore_ascii_case("ironic"));
+        let ironic = |host: &String| types.get(host).is_some_and(|t| is_ironic(t));
         let interval = self.report_interval().await?;
         let mut seen: BTreeMap<String, Row> = BTreeMap::new();
         for s in computes.into_iter().filter(|s| !ironic(&s.host)) {

@@ -17,7 +17,7 @@ use schemas::{
 };
 use serde_json::json;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -27,6 +27,8 @@ use store::{ListQuery, Op};
 const PAUSE: Duration = Duration::from_secs(5);
 /// Tries of a status write that others were in the way of.
 const TRIES: usize = 5;
+/// Looks in a row that Nova did not answer, after which it is told that nothing is begun: a single one is soon made good.
+const BLIND_LOOKS: usize = 2;
 /// Hosts written in one transaction.
 const BATCH: usize = 100;
 
@@ -35,6 +37,8 @@ pub(crate) struct Tracker {
     shared: Shared,
     /// When the hosts of each policy were last looked at.
     looked: HashMap<String, Time>,
+    /// Looks in a row that Nova did not answer.
+    blind: usize,
 }
 
 /// Everything of one pass.
@@ -46,13 +50,29 @@ struct Seen {
     domains: BTreeMap<String, DynObject>,
 }
 
+/// Nova's services and when they were read, or why they could not be.
+type Read = Result<(Arc<Vec<cloud::Service>>, Time), String>;
+
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+/// Who speaks for those who look. Computes that are no hosts of ours, such as Ironic's, speak for none of them (S16).
+fn observer(read: &Read, hosts: &[DynObject]) -> Observer {
+    let services = match read {
+        Ok((services, _)) => services,
+        Err(why) => return Observer { unread: Some(why.clone()), ..Observer::default() },
+    };
+    let ours: HashSet<&str> = hosts.iter().map(|h| h.metadata.name.as_str()).collect();
+    let up = |binary: &'static str| services.iter().filter(move |s| s.binary == binary && s.up == Some(true));
+    // Before the first host is known there is nobody to be in doubt about.
+    let computes_up = up("nova-compute").filter(|s| ours.is_empty() || ours.contains(s.host.as_str())).count();
+    Observer { conductor_up: up("nova-conductor").next().is_some(), computes_up, unread: None }
+}
+
 impl Tracker {
     pub(crate) fn new(world: Arc<World>, shared: Shared) -> Self {
-        Tracker { world, shared, looked: HashMap::new() }
+        Tracker { world, shared, looked: HashMap::new(), blind: 0 }
     }
 
     /// Looks at the hosts of the policies that are due, and gives the pause until the next look.
@@ -72,19 +92,25 @@ impl Tracker {
         }
         if rows.iter().any(|r| r.due) {
             let due: Vec<String> = rows.iter().filter(|r| r.due).map(|r| r.policy.metadata.name.clone()).collect();
-            let seen = self.look(rows, policies, now).await?;
-            self.looked.retain(|name, _| seen.policies.contains_key(name));
-            self.looked.extend(due.into_iter().map(|name| (name, now)));
-            self.carry_out(seen).await?;
+            let read = self.world.services(0).await.map_err(text);
+            self.blind = if read.is_ok() { 0 } else { self.blind + 1 };
+            let unread = read.as_ref().err().cloned();
+            if unread.is_none() || self.blind >= BLIND_LOOKS {
+                let seen = self.look(rows, policies, read, now).await?;
+                if unread.is_none() {
+                    self.looked.retain(|name, _| seen.policies.contains_key(name));
+                    self.looked.extend(due.into_iter().map(|name| (name, now)));
+                }
+                self.carry_out(seen).await?;
+            }
+            // Nobody was looked at: the next look comes soon.
+            unread.map_or(Ok(()), Err)?;
         }
         Ok(pause)
     }
 
-    /// Reads what a decision needs.
-    async fn look(&self, policies: Vec<PolicyRow>, raw: BTreeMap<String, DynObject>, now: Time) -> Result<Seen, String> {
-        let (services, at) = self.world.services(0).await.map_err(text)?;
-        let up = |binary: &str| services.iter().filter(|s| s.binary == binary && s.up == Some(true)).count();
-        let observer = Observer { conductor_up: up("nova-conductor") > 0, computes_up: up("nova-compute") };
+    /// Reads what a decision needs. `read`: Nova's services, or why they could not be read; then nothing is known of any host.
+    async fn look(&self, policies: Vec<PolicyRow>, raw: BTreeMap<String, DynObject>, read: Read, now: Time) -> Result<Seen, String> {
         let store = &self.shared.store;
         let open = || ListQuery { open_only: true, ..Default::default() };
         let mut operations: BTreeMap<String, Vec<Object<v1::HostOperation>>> = BTreeMap::new();
@@ -100,17 +126,20 @@ impl Tracker {
         }
         let mut heard = self.world.heard().await?;
         let (mut hosts, mut rows) = (BTreeMap::new(), Vec::new());
-        for object in store.list("Host", ListQuery::default()).await.map_err(text)?.items {
+        let all = store.list("Host", ListQuery::default()).await.map_err(text)?.items;
+        let observer = observer(&read, &all);
+        for object in all {
             let host: Object<v1::Host> = object.typed().map_err(text)?;
             // Its own reconciler comes first: a thousand new hosts are not written by both at once.
             if host.status.observed_generation == 0 {
                 continue;
             }
             let name = host.metadata.name.clone();
-            let up = match World::service_fact(&services, &name, at) {
-                Fact::Seen(service, at) => Fact::Seen(service.up, at),
-                Fact::Absent(at) => Fact::Absent(at),
-                Fact::Unknown(why) => Fact::Unknown(why),
+            let up = match read.as_ref().map(|(services, at)| World::service_fact(services, &name, *at)) {
+                Ok(Fact::Seen(service, at)) => Fact::Seen(service.up, at),
+                Ok(Fact::Absent(at)) => Fact::Absent(at),
+                Ok(Fact::Unknown(why)) => Fact::Unknown(why),
+                Err(why) => Fact::Unknown(why.clone()),
             };
             rows.push(HostRow {
                 up,

@@ -80,6 +80,11 @@ mod api_types {
     }
 }
 
+/// Whether a hypervisor is Ironic's: its power is not ours (S16).
+pub(crate) fn is_ironic(hypervisor_type: &str) -> bool {
+    hypervisor_type.eq_ignore_ascii_case("ironic")
+}
+
 pub(crate) fn unknown<T>(error: &CloudError) -> Fact<T> {
     Fact::Unknown(error.to_string())
 }
@@ -159,7 +164,12 @@ impl World {
     }
 
     pub(crate) async fn hypervisors(&self, max_age_ms: i64) -> CloudResult<Arc<Vec<Hypervisor>>> {
-        Ok(self.hypervisors.get(self.clock.as_ref(), max_age_ms, || self.cloud.hypervisors()).await?.0)
+        let read = || async {
+            let all = self.cloud.hypervisors().await?;
+            self.beats.leave_out(all.iter().filter(|h| is_ironic(&h.hypervisor_type)).map(|h| h.service_host.clone()));
+            Ok::<_, CloudError>(all)
+        };
+        Ok(self.hypervisors.get(self.clock.as_ref(), max_age_ms, read).await?.0)
     }
 
     /// All guests by host, from one unfiltered list: guests of a cell that is down show as unknown there, and in no filtered list.
@@ -216,7 +226,7 @@ impl World {
             {
                 let facts = facts.clone();
                 drop(looks);
-                return HostFacts { attestation: self.attestation(host).await, ..facts };
+                return HostFacts { attestation: self.attestation(host).await, channels: self.channels(host).await, ..facts };
             }
         }
         let facts = self.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, named).await;

@@ -5,11 +5,11 @@ use async_trait::async_trait;
 use engine::Reconciler;
 use planner::{
     Decision, Env,
-    power_device::{Answer, decide, decide_policy},
+    power_device::{Answer, UnderWay, decide, decide_policy, is_cycling},
 };
 use power::PowerError;
 use schemas::{
-    Object,
+    DynObject, Object,
     v1::{self, ClusterPolicyStatus, PowerDeviceStatus},
 };
 use std::sync::Arc;
@@ -55,27 +55,33 @@ impl Reconciler for PowerDeviceReconciler {
     }
 }
 
+/// What could not be read may be under way.
+const UNKNOWN: UnderWay = UnderWay { calls: 1, cycles: 0 };
+
 pub(crate) struct ClusterPolicyReconciler(pub Arc<World>);
 
 #[async_trait]
 impl Reconciler for ClusterPolicyReconciler {
     type Kind = v1::ClusterPolicy;
-    type Seen = i64;
+    type Seen = UnderWay;
 
     fn host(&self, _: &Object<v1::ClusterPolicy>) -> Option<String> {
         None
     }
 
-    async fn observe(&self, _: &Object<v1::ClusterPolicy>, _: &Env) -> i64 {
-        let open = self.0.store.list("Operation", ListQuery { open_only: true, ..Default::default() }).await;
-        open.map_or(1, |p| p.items.len() as i64)
+    async fn observe(&self, _: &Object<v1::ClusterPolicy>, _: &Env) -> UnderWay {
+        let open = || ListQuery { open_only: true, ..Default::default() };
+        let (calls, operations) = tokio::join!(self.0.store.list("Operation", open()), self.0.store.list("HostOperation", open()));
+        let (Ok(calls), Ok(operations)) = (calls, operations) else { return UNKNOWN };
+        let cycling = |o: &DynObject| o.typed::<v1::HostOperation>().map_or(true, |o| is_cycling(&o));
+        UnderWay { calls: calls.items.len() as i64, cycles: operations.items.iter().filter(|o| cycling(o)).count() as i64 }
     }
 
-    fn blind(&self, _: &Object<v1::ClusterPolicy>, _: &str) -> i64 {
-        1
+    fn blind(&self, _: &Object<v1::ClusterPolicy>, _: &str) -> UnderWay {
+        UNKNOWN
     }
 
-    fn decide(&self, object: &Object<v1::ClusterPolicy>, open: &i64, env: &Env) -> Decision<ClusterPolicyStatus> {
-        decide_policy(object, *open, env.now)
+    fn decide(&self, object: &Object<v1::ClusterPolicy>, under_way: &UnderWay, env: &Env) -> Decision<ClusterPolicyStatus> {
+        decide_policy(object, *under_way, env.now)
     }
 }

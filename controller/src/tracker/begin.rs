@@ -22,7 +22,7 @@ fn spec_of(begin: Begin, verdict: &HostVerdict, policy: &Object<v1::RemediationP
             json!({"hostRef": host, "cause": Cause::Automatic, "localDisks": policy.spec.evacuation.local_disks, "evidence": policy.spec.evidence})
         }
         Begin::Restart => {
-            json!({"hostRef": host, "type": HostOperationType::PowerCycle, "runningGuests": RunningGuests::Kill, "cause": Cause::Automatic})
+            json!({"hostRef": host, "type": HostOperationType::PowerCycle, "runningGuests": RunningGuests::Kill, "cause": Cause::Automatic, "evidence": policy.spec.evidence})
         }
         Begin::PowerOn => returned(HostOperationType::PowerOn),
         Begin::Enable => returned(HostOperationType::Enable),

@@ -35,6 +35,7 @@ impl Tracker {
             budget_left: verdict.budget_left,
             begins: verdict.begins.clone(),
             storms: verdict.storms.clone(),
+            mass_silence: verdict.mass_silence.clone(),
             ..typed.status
         };
         self.set(&mut status.conditions, &verdict.allowed, old.metadata.generation);

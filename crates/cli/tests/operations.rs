@@ -86,6 +86,18 @@ async fn doctor_finds_everything_well_and_names_what_is_not() {
     let shown = said(&leases);
     assert!(shown.contains("LEADER") && shown.contains("6s") && shown.contains("leads"), "{shown}");
 
+    // What no API shows is a person's to look at, and no failure.
+    let policy = site.path("returns.yaml");
+    std::fs::write(
+        &policy,
+        "apiVersion: cloud-manager/v1\nkind: RemediationPolicy\nmetadata: {name: default}\nspec: {returnToService: {mode: Automatic}}\n",
+    )
+    .unwrap();
+    site.ok(&["apply", "-f", policy.to_str().unwrap()]);
+    let (code, findings) = site.doctor(&["--no-bmc"]);
+    let returns: Vec<&String> = findings.iter().filter(|f| f.1 == "returns" && f.0 == "warn").map(|f| &f.2).collect();
+    assert!(code == 0 && returns.len() == 1 && returns[0].contains("RemediationPolicy default"), "{findings:?}");
+
     site.world().set_bmc_reachable("compute-01", false);
     let service = site.world().services_shown().into_iter().find(|s| s.host == "compute-03" && s.binary == "nova-compute").unwrap();
     let reason = Some("cloud-manager/11111111-2222-4333-8444-555555555555: declared off".to_string());

@@ -248,6 +248,7 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
     let claim = object.status["claim"]["owner"].as_str().and_then(|o| o.split_once('/'));
     let text = match reason {
         r::FROZEN => "Let things happen again: cloud-manager thaw".into(),
+        r::PAUSING => "Wait until what is under way is settled: cloud-manager get operations. To go on instead: cloud-manager thaw".into(),
         r::CLAIMED => match claim {
             Some((kind, name)) => format!("See what has the host: cloud-manager describe {} {name}", kind.to_ascii_lowercase()),
             // What is open on a host stands below in its own description.
@@ -262,7 +263,9 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
             format!("Look at the machine and at cloud-manager power status {host}. If it is to be given up: cloud-manager evacuate {host} --mode Rebuild")
         }
         r::NO_VERIFIED_LINK => format!("Verify its power link (make a PowerDevice and a PowerLink first, if there is none): cloud-manager initialise {host}"),
-        r::POWER_UNREADABLE => {
+        // Only of an evacuation whose host cannot be proven off; others say in their message what is to be decided.
+        r::NEEDS_HUMAN if object.status["proofImpossibleSince"].is_null() => return None,
+        r::POWER_UNREADABLE | r::NEEDS_HUMAN => {
             format!("Make the power device readable: its address, network and Credential; see cloud-manager power status {host} and cloud-manager get powerdevices. {}", attest(object, host))
         }
         r::FENCED => format!("When the machine may come back: cloud-manager power on {host} (or: cloud-manager enable {host})"),
@@ -282,6 +285,7 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         r::QUARANTINED => format!("Look at the machine; when it may come back: cloud-manager power on {host} (or: cloud-manager enable {host})"),
         r::NEVER_EVACUATE => "To let it happen without a person: set spec.limits.maxDownHosts of remediationpolicy/default".into(),
         r::OBSERVER_IN_DOUBT => "Look at Nova's conductors, its message queue and its database (openstack compute service list)".into(),
+        r::MASS_SILENCE => "Find out what the hosts that are silent have in common: cloud-manager get hosts -o wide. If they are dead, evacuate them one by one, or raise spec.limits.maxSilentAtOncePermille of the remediationpolicy".into(),
         r::POLICY_CONFLICT => format!("Name one of them in spec.remediationPolicyRef of host/{host}, or change their selectors"),
         r::EVACUATION_DENIED => format!("Set spec.evacuation of host/{host} to Allowed, if that is meant"),
         r::LOCAL_DISK => format!(
@@ -428,6 +432,7 @@ mod tests {
     fn every_reason_that_holds_an_operator_up_has_advice() {
         for reason in [
             r::FROZEN,
+            r::PAUSING,
             r::DRAIN_LIMIT,
             r::EVACUATION_LIMIT,
             r::NOVA_UNREADABLE,
@@ -449,6 +454,7 @@ mod tests {
             r::HOLD_EXPIRED,
             r::QUARANTINED,
             r::OBSERVER_IN_DOUBT,
+            r::MASS_SILENCE,
             r::POLICY_CONFLICT,
             r::LOCAL_DISK,
             r::CANNOT_EVACUATE,

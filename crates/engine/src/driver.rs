@@ -122,7 +122,8 @@ impl<R: Reconciler> Driver<R> {
         match self.commit(ops).await {
             Ok(()) => {}
             Err(StoreError::Frozen) => {
-                return self.hold(&loaded, &decision, reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on").await;
+                let (reason, message) = planner::settle::frozen(&loaded.env, &decision.settle);
+                return self.hold(&loaded, &decision, reason, &message).await;
             }
             Err(StoreError::Claimed { owner, .. }) => {
                 return self.hold(&loaded, &decision, reasons::CLAIMED, &format!("{owner} works on this host")).await;

@@ -57,20 +57,46 @@ pub fn decide(device: &Object<v1::PowerDevice>, answer: &Answer, used_ports: i64
     Decision::new(s, EvidenceBody::default(), next)
 }
 
-/// Status of the cluster's policy.
-pub fn decide_policy(policy: &Object<v1::ClusterPolicy>, open_operations: i64, now: Time) -> Decision<ClusterPolicyStatus> {
+/// What is under way in the whole cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Calls that may have happened and are not settled.
+    pub calls: i64,
+    /// Hosts that are being switched off and on, and whose operation has not said that it is paused.
+    pub cycles: i64,
+}
+
+/// Whether an operation may leave a host switched off between two calls. Between them nothing is open; what is not begun, or says
+/// that it is paused, or gave way to another object, begins nothing.
+pub fn is_cycling(operation: &Object<v1::HostOperation>) -> bool {
+    use v1::{HostOperationType::*, InitialiseMethod};
+    let (spec, status) = (&operation.spec, &operation.status);
+    let cycles = spec.r#type == PowerCycle || (spec.r#type == Initialise && spec.method == InitialiseMethod::Cycle);
+    let gave_way = status.waiting.as_ref().is_some_and(|w| w.reason == reasons::CLAIMED);
+    cycles && status.started_at.is_some() && status.finished_at.is_none() && !gave_way && !status.conditions.is_true("Paused")
+}
+
+/// Status of the cluster's policy. It is paused once it is acknowledged: nothing disruptive is begun any longer, and nothing is
+/// under way.
+pub fn decide_policy(policy: &Object<v1::ClusterPolicy>, under_way: UnderWay, now: Time) -> Decision<ClusterPolicyStatus> {
     let mut s = policy.status.clone();
     let generation = policy.metadata.generation;
     let frozen = policy.spec.operations == Operations::Frozen;
     s.observed_generation = generation;
-    s.open_operations = if frozen { open_operations } else { 0 };
-    let (reason, message) = match (frozen, open_operations) {
-        (false, _) => (reasons::AS_DESIRED, String::new()),
-        (true, 0) => (reasons::FROZEN, "nothing disruptive is begun, and nothing is under way".into()),
-        (true, _) => (reasons::FROZEN, "nothing disruptive is begun; what was under way is being settled".into()),
+    s.open_operations = if frozen { under_way.calls } else { 0 };
+    let busy = frozen && under_way != UnderWay::default();
+    let (paused, reason, message) = match under_way {
+        _ if !frozen => (false, reasons::AS_DESIRED, String::new()),
+        _ if !busy => (true, reasons::FROZEN, "nothing disruptive is begun, and nothing is under way".into()),
+        UnderWay { calls: 0, cycles } => (
+            false,
+            reasons::PAUSING,
+            format!("nothing disruptive is begun; {cycles} host(s) that are being switched off and on get their power back first"),
+        ),
+        UnderWay { calls, .. } => (false, reasons::PAUSING, format!("nothing disruptive is begun; {calls} call(s) under way are settled first")),
     };
-    s.conditions.set("Paused", frozen.into(), reason, &message, generation, now);
+    s.conditions.set("Paused", paused.into(), reason, &message, generation, now);
     s.conditions.set("Ready", ConditionStatus::True, reason, "", generation, now);
-    let recheck = if frozen && open_operations > 0 { 2 } else { RESYNC };
+    let recheck = if busy { 2 } else { RESYNC };
     Decision::new(s, EvidenceBody::default(), Next::Settled { recheck })
 }

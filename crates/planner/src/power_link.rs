@@ -47,6 +47,12 @@ pub fn holds(verification: Option<&Verification>, binding: &Binding) -> bool {
     verification.is_some_and(|v| v.binding == *binding)
 }
 
+/// Whether a link may still be sent a command through that was verified when it was decided on: neither it nor its device was changed
+/// since (S3). Which Nova service answers on the host is not read again just before sending.
+pub fn still_holds(verification: Option<&Verification>, binding: &Binding) -> bool {
+    verification.is_some_and(|v| v.binding == Binding { service_id: v.binding.service_id.clone(), ..binding.clone() })
+}
+
 /// Decides a link's status; links need no steps.
 pub fn decide(link: &Object<v1::PowerLink>, facts: &PowerLinkFacts, now: Time) -> Decision<PowerLinkStatus> {
     let mut s = link.status.clone();

@@ -1,7 +1,8 @@
 //! Settling intents by looking at the world: what may have happened is looked at before it is repeated (S6, S7, S8).
 
 use crate::{
-    Env, Fact, Intent, Settlement, Step,
+    Env, Fact, Intent, Next, Settlement, Step,
+    contract::wait,
     facts::{HostFacts, Move},
 };
 use schemas::{
@@ -215,6 +216,23 @@ fn migration(
     }
 }
 
+/// Why an object does nothing while the cluster is frozen: reason and message. It is paused once nothing that it began is under
+/// way; `settlements` are those that this pass closes.
+pub fn frozen(env: &Env, settlements: &[Settlement]) -> (&'static str, String) {
+    let closed = |i: &Intent| settlements.iter().any(|s| s.intent == i.name);
+    let own: Vec<&str> = env.open().filter(|i| i.owner_uid == env.owner_uid && !closed(i)).map(|i| i.step.as_str()).collect();
+    match own.first() {
+        None => (reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on".into()),
+        Some(first) => (
+            reasons::PAUSING,
+            format!(
+                "ClusterPolicy default has operations: Frozen; {} call(s) under way are settled first, such as {first}; nothing new is begun",
+                own.len()
+            ),
+        ),
+    }
+}
+
 /// Judges all open intents on the host.
 pub struct Settled {
     /// Those that can be closed.
@@ -236,6 +254,12 @@ pub fn settle_all(env: &Env, facts: &HostFacts) -> Settled {
 }
 
 impl Settled {
+    /// The wait of an object while the cluster is frozen, see [`frozen`].
+    pub fn frozen(&self, env: &Env, recheck: i64) -> Next {
+        let (reason, message) = frozen(env, &self.settlements);
+        wait(reason, message, if reason == reasons::PAUSING { recheck.min(2) } else { recheck })
+    }
+
     /// Settlement of an intent, if it is closed now.
     pub fn of(&self, intent: &str) -> Option<&Settlement> {
         self.settlements.iter().find(|s| s.intent == intent)

@@ -211,6 +211,9 @@ pub struct EvacuationStatus {
     /// Why nothing is happening.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// Since when no proof that the host is off could be had, without a break.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof_impossible_since: Option<Time>,
     /// Failed tries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,

@@ -2,6 +2,7 @@
 
 use super::{
     evacuation::Cause,
+    evidence::EvidenceRule,
     host::{Retry, StoppedGuests, Waiting},
 };
 use crate::{Condition, FieldError, Kind, Time, field::check_range, meta::Ref};
@@ -122,6 +123,9 @@ pub struct HostOperationSpec {
     /// Automatic PowerOn, Enable: the only object whose fence it releases, as `Kind/name`; clients leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returns_from: Option<String>,
+    /// Automatic PowerCycle: what evidence its RemediationPolicy asks for; clients leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceRule>,
     /// Whether it is wanted any longer.
     #[serde(default)]
     pub cancel: Cancel,
@@ -205,6 +209,12 @@ impl Kind for HostOperation {
         }
         if spec.returns_from.is_some() && (spec.cause == Cause::Manual || !matches!(spec.r#type, PowerOn | Enable)) {
             errors.push(FieldError::invalid("spec.returnsFrom", "is the controller's own word; leave it out."));
+        }
+        if let Some(rule) = &spec.evidence {
+            if spec.cause == Cause::Manual || spec.r#type != PowerCycle {
+                errors.push(FieldError::invalid("spec.evidence", "is the controller's own word; leave it out."));
+            }
+            rule.check("spec.evidence", &mut errors);
         }
         if spec.link_ref.is_some() && spec.r#type != Initialise {
             errors.push(FieldError::invalid("spec.linkRef", "applies to Initialise only."));

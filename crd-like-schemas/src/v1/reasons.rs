@@ -9,6 +9,8 @@ reasons! {
     PROGRESSING = "Progressing";
     /// The cluster is frozen (ClusterPolicy `operations: Frozen`).
     FROZEN = "FrozenByCluster";
+    /// The cluster is frozen, and what is under way is settled first.
+    PAUSING = "Pausing";
     /// Another object disrupts the host; it has the claim (S11).
     CLAIMED = "HostClaimed";
     /// Too many hosts are being drained.
@@ -95,6 +97,8 @@ reasons! {
     STORM_LIMIT = "StormLimit";
     /// Nova itself is in doubt: no conductor, or no other compute, is heard.
     OBSERVER_IN_DOUBT = "ObserverInDoubt";
+    /// Many hosts fell silent at once: more likely a network's doing than theirs.
+    MASS_SILENCE = "MassSilence";
     /// A controller began to lead a moment ago.
     QUIET_PERIOD = "QuietPeriod";
     /// The policy watches nothing.

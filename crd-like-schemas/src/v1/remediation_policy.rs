@@ -53,7 +53,7 @@ impl Default for Detection {
 
 /// Beyond these nothing new is begun for any host of the policy: what fails in such numbers is likely not the hosts (I6).
 /// Every host counts that is silent, being recovered, or fenced; hosts that are off as declared do not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct StormLimits {
     /// Hosts of this policy that may be down at the same time. 0: nothing is ever begun without a person.
@@ -73,6 +73,26 @@ pub struct StormLimits {
     /// A limit on hosts that was exceeded for so long without a break holds nothing up any more, in seconds: from then on only
     /// `maxBeginsPerHour` protects, which must be set. 0: it holds for as long as it is exceeded.
     pub hold_expiry_seconds: i64,
+    /// Share of all watched hosts, in thousandths. If more fall silent within the time that confirms it, and at least 4, nothing is
+    /// begun: that is more likely a network's doing than theirs (I5, I7). 1000: never.
+    pub max_silent_at_once_permille: i64,
+    /// How long that holds, in seconds; then only the other limits protect. 0: for as long as so many are silent.
+    pub mass_silence_hold_seconds: i64,
+}
+
+impl Default for StormLimits {
+    fn default() -> Self {
+        StormLimits {
+            max_down_hosts: 0,
+            max_down_permille: None,
+            per_failure_domain: Vec::new(),
+            cooldown_seconds: 0,
+            max_begins_per_hour: None,
+            hold_expiry_seconds: 0,
+            max_silent_at_once_permille: 500,
+            mass_silence_hold_seconds: 600,
+        }
+    }
 }
 
 /// A limit for every failure domain of one type.
@@ -229,6 +249,9 @@ pub struct RemediationPolicyStatus {
     /// What is remembered of limits that were exceeded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub storms: Vec<Storm>,
+    /// What is remembered of hosts that fell silent at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mass_silence: Option<Storm>,
 }
 
 impl Kind for RemediationPolicy {
@@ -256,6 +279,8 @@ impl Kind for RemediationPolicy {
             ("limits.cooldownSeconds", limits.cooldown_seconds, 0, 86_400),
             ("limits.maxBeginsPerHour", limits.max_begins_per_hour.unwrap_or(1), 1, MAX_BEGINS),
             ("limits.holdExpirySeconds", limits.hold_expiry_seconds, 0, 604_800),
+            ("limits.maxSilentAtOncePermille", limits.max_silent_at_once_permille, 1, 1_000),
+            ("limits.massSilenceHoldSeconds", limits.mass_silence_hold_seconds, 0, 604_800),
             ("restartTimeoutSeconds", spec.restart_timeout_seconds, 1, 86_400),
             ("returnToService.maxReturns", spec.return_to_service.max_returns, 1, 100),
             ("returnToService.windowSeconds", spec.return_to_service.window_seconds, 60, 604_800),

@@ -350,9 +350,9 @@ impl Laws {
             self.check("P4 nobody fences a healthy host unasked", fine, || {
                 format!("{} fences {host}, which is well; {running:?} run there", intent.owner)
             });
-            if owner["cause"] == "Automatic" && !restart && !act.late {
+            if owner["cause"] == "Automatic" && !act.late {
                 let twice = self.mirror.intents.values().any(|i| before(&i));
-                self.fences_unasked(host, &intent.owner, twice);
+                self.fences_unasked(host, &intent.owner, &owner, twice);
             }
             self.check("P4 nobody fences where it is forbidden", owner["fence"] != "Forbidden", || intent.owner.clone());
         } else if owner["runningGuests"] != "Kill" && !act.late {

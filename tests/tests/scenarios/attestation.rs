@@ -5,7 +5,8 @@ use power::Command;
 use registry::RegistryError;
 use serde_json::json;
 use simulator::{CallKind, HostFault};
-use workspace_tests::{message, reason};
+use store::Store;
+use workspace_tests::{condition, message, reason};
 
 /// Host `a` and its BMC are without power; Nova shows it down. It had so many guests.
 async fn burnt(guests: usize, rebuild_ms: i64) -> (Stage, Vec<String>) {
@@ -36,8 +37,12 @@ async fn nothing_moves_until_a_person_says_that_it_is_dead_then_its_guests_come_
     let ev = s.evacuate("a", json!({})).await;
     s.pass(300).await;
     assert_eq!(s.all_calls(), 1, "the button alone was pressed: {}", s.story());
-    let (_, why) = s.why("Evacuation", &ev).await;
-    assert!(why.contains("`cloud-manager attest a` (its power epoch is 1)"), "{why}");
+    let (word, why) = s.why("Evacuation", &ev).await;
+    assert!(word == "NeedsHuman" && why.contains("`cloud-manager attest a` (its power epoch is 1)"), "{word}: {why}");
+    assert_eq!(condition(&s.rig.get("Evacuation", &ev).await, "Stalled"), "True");
+    let events = s.rig.store.events(None, 1_000).await.expect("the store");
+    let called: Vec<_> = events.iter().filter(|e| e.spec["reason"] == "NeedsHuman").map(|e| (&e.spec["type"], &e.spec["count"])).collect();
+    assert_eq!(called, [(&json!("Warning"), &json!(1))], "a person is called once, and aloud");
 
     s.attest("a", 1, 3_600).await.expect("it is taken");
     let done = s.succeeds("Evacuation", &ev).await;
@@ -173,7 +178,7 @@ async fn a_service_that_beats_again_ends_the_epoch_though_no_bmc_answers() {
 
     assert_eq!(s.calls(CallKind::Evacuate).len(), 1, "{}", s.story());
     let (reason, message) = s.why("Evacuation", &ev).await;
-    assert!(reason == "PowerUnreadable" && message.contains("its power epoch is 2"), "{reason}: {message}");
+    assert!(reason == "NeedsHuman" && message.contains("its power epoch is 2"), "{reason}: {message}");
     assert_eq!(guests.iter().filter(|g| s.home(g) == "a").count(), 2);
     s.nothing_ran_twice();
 }

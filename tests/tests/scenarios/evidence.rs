@@ -95,6 +95,46 @@ async fn what_was_begun_and_has_not_fenced_ends_untouched_when_a_channel_says_al
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_that_waits_for_its_bmc_ends_untouched_when_a_channel_says_alive() {
+    let (s, guests) = watched(json!({})).await;
+    s.rig.patch("RemediationPolicy", "default", json!({"restart": "Allow"})).await;
+    s.with(|w| w.set_bmc_reachable("a", false));
+    s.hurt("a", HostFault::NovaComputeDown);
+    s.waits("HostOperation", "auto-restart-a-1", "HostInDoubt").await;
+
+    // Its BMC answers again in the same moment: nothing but the channel speaks for the host.
+    s.hear("a", Alive, 1).await;
+    s.with(|w| w.set_bmc_reachable("a", true));
+    let (reason, message) = s.fails("HostOperation", "auto-restart-a-1").await;
+
+    assert!(reason == "AliveElsewhere" && message.contains("it was not switched off"), "{reason}: {message}");
+    keeps_saying(&s, Alive, 30).await;
+    is_held(&s, "AliveElsewhere").await;
+    assert_eq!(s.all_calls(), 0, "{}", s.story());
+    guests.iter().for_each(|g| assert_eq!(s.runs_on(g), ["a"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_demanded_silence_that_goes_missing_holds_what_has_not_fenced_until_it_is_heard_again() {
+    let (s, guests) = watched(json!({"demand": "SecondChannelSilent"})).await;
+    s.with(|w| w.set_bmc_reachable("a", false));
+    s.hurt("a", HostFault::Crash);
+    keeps_saying(&s, Silent, 12).await;
+    s.waits("Evacuation", "auto-a-1", "HostInDoubt").await;
+
+    let told = s.waits("Evacuation", "auto-a-1", "EvidenceMissing").await;
+    s.with(|w| w.set_bmc_reachable("a", true));
+    s.pass(300).await;
+    assert!(told.contains("/v1/evidence"), "{told}");
+    assert_eq!(s.all_calls(), 0, "{}", s.story());
+
+    s.hear("a", Silent, 1).await;
+    s.succeeds("Evacuation", "auto-a-1").await;
+    guests.iter().for_each(|g| s.was_rebuilt_once(g, "a"));
+    s.nothing_ran_twice();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_takeover_makes_nothing_fresh_that_was_stale() {
     let (mut s, _) = watched(json!({"demand": "SecondChannelSilent"})).await;
     s.hurt("a", HostFault::Crash);

@@ -4,7 +4,7 @@ use crate::stage::{Stage, given, outcome_in};
 use serde_json::json;
 use simulator::{CallKind, GuestSpec};
 use std::time::Duration;
-use workspace_tests::{condition, waits_for};
+use workspace_tests::{condition, reason, waits_for};
 
 /// Watches until an evacuation or host is done; gives the largest number of guests that were being rebuilt at once.
 async fn most_at_once(s: &Stage, guests: &[String], kind: &str, open: &[&str], done: impl Fn(&Stage) -> bool) -> usize {
@@ -111,6 +111,11 @@ async fn a_frozen_cluster_begins_nothing_settles_what_is_under_way_and_goes_on_w
     s.until_called(CallKind::Evacuate, 1).await;
 
     s.policy(json!({"operations": "Frozen"})).await;
+    let told = s.waits("Evacuation", &ev, "Pausing").await;
+    assert!(told.contains("1 call(s) under way"), "{told}");
+    let policy = s.wait("ClusterPolicy", "default", "not yet acknowledged", |o| o.status["openOperations"] == 1).await;
+    assert_eq!((condition(&policy, "Paused"), reason(&policy, "Paused")), ("False", "Pausing"));
+    assert_eq!(condition(&s.rig.get("Evacuation", &ev).await, "Paused"), "False");
     s.waits("Evacuation", &ev, "FrozenByCluster").await;
     let drain = s.operate("b", "Drain", json!({})).await;
     s.waits("HostOperation", &drain, "FrozenByCluster").await;
@@ -133,6 +138,22 @@ async fn a_frozen_cluster_begins_nothing_settles_what_is_under_way_and_goes_on_w
     for guest in &guests {
         s.was_rebuilt_once(guest, "a");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_being_switched_off_and_on_when_the_cluster_freezes_is_not_left_off() {
+    let s = given(&["a", "b", "c"]).start().await;
+    let op = s.operate("a", "PowerCycle", json!({"runningGuests": "Kill"})).await;
+    s.until("it is switched off", |w| !w.power_is_on("a")).await;
+    s.policy(json!({"operations": "Frozen"})).await;
+
+    let policy = s.wait("ClusterPolicy", "default", "acknowledged", |o| condition(o, "Paused") == "True").await;
+    assert!(s.is_on("a"), "it was acknowledged while the host was off: {:#}", policy.status);
+    s.succeeds("HostOperation", &op).await;
+    s.pass(120).await;
+    let after = s.all_calls();
+    s.pass(300).await;
+    assert_eq!(s.all_calls(), after, "{}", s.story());
 }
 
 #[tokio::test(start_paused = true)]

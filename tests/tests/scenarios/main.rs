@@ -9,6 +9,7 @@ mod drills;
 mod evidence;
 mod limits;
 mod node_sync;
+mod observer;
 mod pairs;
 mod partial;
 mod plans;

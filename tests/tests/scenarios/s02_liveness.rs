@@ -70,7 +70,8 @@ async fn doubt_about_a(s: &Stage) -> String {
     s.waits("Evacuation", &ev, "HostInDoubt").await;
     s.pass(60).await;
     let (reason, message) = s.why("Evacuation", &ev).await;
-    assert_eq!(reason, "HostInDoubt", "{message}");
+    // Where no proof can be had for a minute, a person is called; the message stays.
+    assert!(["HostInDoubt", "NeedsHuman"].contains(&reason.as_str()), "{reason}: {message}");
     assert_eq!(s.all_calls(), before, "a host in doubt is left alone:\n{}", s.story());
     message
 }

@@ -19,8 +19,10 @@ pub async fn operations(client: &Client, wanted: &str) -> Result<Exit, Failure> 
     let already = if changed.is_none() { " already" } else { "" };
     output::data(&format!("clusterpolicy/default operations: {wanted}{already}"));
     if wanted == "Frozen" {
-        output::note("Nothing disruptive is begun any longer; calls under way are settled.");
-        output::note("The controller's word for it: cloud-manager wait clusterpolicy default --for=condition=Paused");
+        output::note(
+            "Nothing disruptive is begun any longer; what is under way is settled, and a host that is being switched off and on gets its power back.",
+        );
+        output::note("It is in force once the controller says so: cloud-manager wait clusterpolicy default --for=condition=Paused");
     }
     Ok(Exit::Ok)
 }

@@ -16,6 +16,10 @@ use crate::{
 use ::client::Exit;
 use anyhow::bail;
 use report::{Level, Report};
+use schemas::{
+    Object,
+    v1::{self, ReturnMode},
+};
 pub(super) use state::StateFile;
 use store::{ListQuery, Revision, SqlStore, Store, StoreConfig};
 
@@ -52,6 +56,7 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
         let revision = store.revision().await?;
         report.ok("database", format!("{place} at revision {}, cluster {}", revision.current, revision.cluster_uuid));
         open_calls(store, &mut report).await?;
+        returns(store, &mut report).await?;
         history(&StateFile::beside(&database::state_base(config)?), &revision, args.accept, &mut report)?;
         cluster = Some(revision.cluster_uuid);
     }
@@ -105,6 +110,25 @@ async fn open_calls(store: &SqlStore, report: &mut Report) -> anyhow::Result<()>
         ));
     }
     report.ok("calls", what);
+    Ok(())
+}
+
+/// Hosts that boot without a person: what their nova-compute does to guests then is a setting that no API shows (I13).
+async fn returns(store: &SqlStore, report: &mut Report) -> anyhow::Result<()> {
+    let mut names = Vec::new();
+    for object in store.list("RemediationPolicy", ListQuery::default()).await?.items {
+        let policy: Object<v1::RemediationPolicy> = object.typed().map_err(|e| anyhow::anyhow!("RemediationPolicy {}: {e}", object.metadata.name))?;
+        if policy.spec.return_to_service.mode == ReturnMode::Automatic {
+            names.push(policy.metadata.name);
+        }
+    }
+    if !names.is_empty() {
+        let what = format!(
+            "RemediationPolicy {} brings hosts back without a person; whether their nova-compute starts guests when it boots cannot be seen from here",
+            names.join(", ")
+        );
+        report.warn("returns", what, "See that nova.conf of every compute has [DEFAULT] resume_guests_state_on_host_boot = False");
+    }
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Leading, standing by, and what becomes of a controller that lost the lease.
 
 use controller::{ControllerConfig, Running, World};
-use engine::{Clock, Feed, Leadership, LeaseTime, LeaseTiming, Metrics, Standing, SteadyClock, lease::Candidate};
+use engine::{Clock, Feed, Leadership, LeaseTime, LeaseTiming, Metrics, Recorder, Standing, SteadyClock, lease::Candidate};
 use std::sync::{Arc, PoisonError, RwLock};
-use store::SqlStore;
+use store::{SqlStore, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -46,10 +46,19 @@ pub(super) async fn lead(p: Parts, world: impl Fn(Arc<dyn Clock>) -> Arc<World>,
         let clock = Arc::new(SteadyClock::following(p.clock.clone()));
         match term(&p, &clock, world(clock.clone()), &stop).await? {
             End::Stopped => return Ok(()),
-            End::ClockSet => tracing::warn!("the machine's clock was set, or it slept: this controller begins anew, and counts no time from before"),
+            End::ClockSet => tell_clock_set(&p).await,
             End::Lost if p.outlives && !p.alone => tracing::warn!("the lease is lost: this process stands by from now on"),
             End::Lost => anyhow::bail!("the lease is lost: another controller leads, so this process ends; started again it stands by"),
         }
+    }
+}
+
+/// Said where people look: what a policy tells after it, its quiet period, has a reason.
+async fn tell_clock_set(p: &Parts) {
+    let note = "the machine's clock was set, or it slept: this controller begins anew, and counts no time from before; nothing is begun without a person until the quiet period of each RemediationPolicy is over. Keep the clock set (chrony), and look for what stops the machine";
+    match p.store.get("ClusterPolicy", "default").await {
+        Ok(Some(policy)) => Recorder::new(p.store.clone(), p.clock.clone(), "controller").record(&policy, true, "ClockSet", note).await,
+        _ => tracing::warn!(note),
     }
 }
 
@@ -141,7 +150,7 @@ mod tests {
         sync::{Mutex, Weak},
         time::Duration,
     };
-    use store::{CONTROLLER_LEASE, KeyRing, Store, StoreConfig};
+    use store::{CONTROLLER_LEASE, KeyRing, StoreConfig};
     use tokio::task::JoinHandle;
 
     /// Nobody lives to see the end of it: only a handover can be the reason for a takeover.
@@ -264,6 +273,9 @@ mod tests {
         // Its old term's lease is given up if nothing was begun under it, and waited out like anybody's if there was.
         soon(standing.wait_for(|s| *s != Standing::Leading { token: 1 })).await.unwrap();
         assert_eq!((pair.ended(), pair.terms.lock().unwrap().len()), (1, 2), "it knows nothing of its last term");
+        let told = pair.store.events(None, 1_000).await.unwrap();
+        let told: Vec<_> = told.iter().filter(|e| e.spec["reason"] == "ClockSet").map(|e| e.spec["type"].as_str()).collect();
+        assert_eq!(told, [Some("Warning")], "and it is said where people look");
         stop.cancel();
         soon(process).await.unwrap().expect("a clean end");
     }

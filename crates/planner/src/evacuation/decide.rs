@@ -1,5 +1,6 @@
 //! What an evacuation needs next.
 
+mod human;
 mod prove;
 
 use super::{guests, path, sending};
@@ -91,6 +92,9 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
             end(&mut status, false, reasons::CANCELLED, message)
         }
     };
+    let told = ev.status.waiting.as_ref().map(|w| w.reason.as_str());
+    let (next, event) = human::call(next, &mut status, told, facts, &env);
+    events.extend(event);
     if let Next::Step(Step::Power { .. }) = &next {
         proof::command_sent(&mut evidence, now);
     }
@@ -173,11 +177,7 @@ impl Run<'_> {
         }
         self.update_guests(settled);
         if self.env.frozen() {
-            return Turn::Next(wait(
-                reasons::FROZEN,
-                "ClusterPolicy default has operations: Frozen; what is under way is settled, `thaw` goes on",
-                5,
-            ));
+            return Turn::Next(settled.frozen(self.env, 5));
         }
         if let Some((reason, message)) = settled.blocking() {
             return Turn::Next(wait(reason, message, 2));

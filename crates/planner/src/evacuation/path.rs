@@ -1,7 +1,7 @@
 //! Which way: drain, rebuild, or wait and say what is missing.
 
 use crate::{
-    Env, Fact, Next, attestation,
+    Env, Next, attestation,
     contract::wait,
     facts::{HostFacts, ServiceFacts},
     liveness::{Liveness, but_for_power, liveness},
@@ -22,16 +22,12 @@ pub(super) fn is_back(service: &ServiceFacts, status: &EvacuationStatus, facts: 
 }
 
 /// Whether another channel calls a host alive that nobody asked to be evacuated, before anything was done to it: who, in words.
+/// `Err`: what its policy demands of them is missing.
 pub(super) fn alive_elsewhere(spec: &EvacuationSpec, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> Result<Option<String>, Next> {
     if spec.cause != Cause::Automatic || is_fenced_by_us(status, env) {
         return Ok(None);
     }
-    let rule = spec.evidence.clone().unwrap_or_default();
-    match &facts.channels {
-        Fact::Seen(heard, _) => Ok(channels::alive(heard, &rule, env.now).map(|o| channels::alive_in_words(o, &rule))),
-        Fact::Absent(_) => Ok(None),
-        Fact::Unknown(why) => Err(wait(reasons::EVIDENCE_MISSING, format!("what other channels say of it cannot be read: {why}"), 3)),
-    }
+    channels::objection(&facts.channels, &spec.evidence.clone().unwrap_or_default(), env.now)
 }
 
 /// The path of this pass. `Auto` decides anew on every pass, until the host is fenced for this evacuation.

@@ -93,8 +93,8 @@ impl Run<'_> {
         }
         match self.host.spec.power {
             PowerWish::Off => self.power_off(service, settled),
-            PowerWish::On => self.power_on(service),
-            PowerWish::Unmanaged => self.scheduling(service),
+            PowerWish::On => self.power_on(service, settled),
+            PowerWish::Unmanaged => self.scheduling(service, settled),
         }
     }
 
@@ -104,12 +104,12 @@ impl Run<'_> {
     }
 
     /// Nothing disruptive while frozen, halted, or under another controller's mark.
-    fn held(&self, service: &ServiceFacts) -> Option<Next> {
+    fn held(&self, service: &ServiceFacts, settled: &Settled) -> Option<Next> {
         if let Some(why) = &self.env.halted {
             return Some(wait(reasons::RESTORED, why.clone(), 60));
         }
         if self.env.frozen() {
-            return Some(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on", 60));
+            return Some(settled.frozen(self.env, 60));
         }
         self.foreign(service)
     }
@@ -124,7 +124,7 @@ impl Run<'_> {
             self.release();
             return Next::Settled { recheck: RESYNC };
         }
-        if let Some(held) = self.held(service) {
+        if let Some(held) = self.held(service, settled) {
             return held;
         }
         if state_of(&self.facts.links) == PowerState::Unknown && self.facts.links.iter().any(|l| l.state.is_unknown()) {
@@ -215,9 +215,9 @@ impl Run<'_> {
         }
     }
 
-    fn power_on(&mut self, service: &ServiceFacts) -> Next {
+    fn power_on(&mut self, service: &ServiceFacts, settled: &Settled) -> Next {
         match power::on(self.facts, self.env) {
-            power::Verdict::There => self.scheduling(service),
+            power::Verdict::There => self.scheduling(service, settled),
             power::Verdict::Next(next) => {
                 if let Some(why) = &self.env.halted {
                     return wait(reasons::RESTORED, why.clone(), 60);
@@ -235,7 +235,7 @@ impl Run<'_> {
     }
 
     /// Scheduling as declared; and what the declared power-off had disabled is enabled again (S12).
-    fn scheduling(&mut self, service: &ServiceFacts) -> Next {
+    fn scheduling(&mut self, service: &ServiceFacts, settled: &Settled) -> Next {
         let ours = service::is_ours(service, &self.env.cluster_uuid);
         if service.enabled || !ours {
             self.evidence.disabled_for_power_off = false;
@@ -270,7 +270,7 @@ impl Run<'_> {
                 return Next::Settled { recheck: RESYNC };
             }
         };
-        if let Some(held) = self.held(service) {
+        if let Some(held) = self.held(service, settled) {
             return held;
         }
         self.claim = ClaimWish::Take { rank: Rank::Host as i64, purpose: "scheduling".into(), max: None };

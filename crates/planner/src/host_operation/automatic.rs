@@ -2,17 +2,30 @@
 
 use super::decide::{Run, Turn};
 use crate::{
-    Next, Step,
-    contract::wait,
+    Intent, Next, Step,
+    contract::{PowerCommand, wait},
     evacuation::guests::may_run_on,
     facts::ServiceFacts,
     liveness::{Liveness, liveness},
+    remediation::channels,
 };
-use schemas::v1::{Cause, HostOperationType, reasons};
+use schemas::v1::{Cause, HostOperationType, OperationState, reasons};
 
 impl Run<'_> {
     pub(super) fn is_automatic(&self) -> bool {
         self.op.spec.cause == Cause::Automatic
+    }
+
+    /// Whether a host is being switched off and on, and its power-off may have been sent: left there it would stay off.
+    pub(super) fn is_halfway(&self) -> bool {
+        let off = |i: &&Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { command: PowerCommand::ForceOff, .. });
+        let noted = self.status.steps.iter().any(|s| s == "off");
+        match self.op.spec.r#type {
+            HostOperationType::PowerCycle => noted || self.env.intents.iter().any(|i| off(&i) && !i.never_left()),
+            // One that was refused is decided anew, with what comes before it.
+            HostOperationType::Initialise => noted && self.env.intents.iter().rfind(off).is_none_or(|i| i.state != OperationState::Refused),
+            _ => false,
+        }
     }
 
     /// What has to hold for an operation that nobody asked for. `None`: it does.
@@ -36,8 +49,7 @@ impl Run<'_> {
     /// Before it is switched off it has to be dead, as before an evacuation fences it (S2), and no guest may be on its way: Nova
     /// may start guests when it boots, and one that has arrived elsewhere would run twice (S6).
     fn dead_still(&self, service: &ServiceFacts) -> Option<Turn> {
-        let sent = |i: &&crate::Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { .. }) && !i.never_left();
-        if self.status.steps.iter().any(|s| s == "off") || self.env.intents.iter().any(|i| sent(&i)) {
+        if self.is_halfway() {
             return None;
         }
         let back = || Turn::Failed(reasons::HOST_RETURNED, "the host reports again; it was not switched off".into());
@@ -46,6 +58,12 @@ impl Run<'_> {
             Liveness::Alive => return Some(back()),
             Liveness::InDoubt(_) if service.up => return Some(back()),
             Liveness::InDoubt(why) => return Some(Turn::Next(wait(reasons::IN_DOUBT, format!("neither alive nor dead: {why}"), 1))),
+        }
+        // What was begun on one look is not done on that look alone: it may have waited since, and a channel have spoken.
+        match channels::objection(&self.facts.channels, &self.op.spec.evidence.clone().unwrap_or_default(), self.env.now) {
+            Ok(None) => {}
+            Ok(Some(who)) => return Some(Turn::Failed(reasons::ALIVE_ELSEWHERE, format!("{who}; it was not switched off"))),
+            Err(next) => return Some(Turn::Next(next)),
         }
         let unread = [("guests", self.facts.guests.why()), ("migration records", self.facts.moves.why())];
         if let Some((what, why)) = unread.into_iter().find(|(_, why)| !why.is_empty()) {

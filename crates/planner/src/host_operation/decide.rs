@@ -66,6 +66,8 @@ pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> D
         Next::Finished
     };
     let next = match turn {
+        // What is half done while frozen ends, and nothing is taken away for it.
+        Turn::Next(Next::Step(step)) if env.frozen() && step.is_disruptive() => settled.frozen(&env, 30),
         Turn::Next(next) => hold::apply(next, facts, &env),
         Turn::Succeeded(message) => end(&mut status, true, reasons::SUCCEEDED, &message),
         Turn::Failed(reason, message) => end(&mut status, false, reason, &message),
@@ -131,8 +133,8 @@ impl Run<'_> {
         }
         let kind = self.op.spec.r#type;
         let disruptive = !matches!(kind, PowerOn | Enable) || self.is_automatic();
-        if self.env.frozen() && disruptive {
-            return Turn::Next(wait(reasons::FROZEN, "ClusterPolicy default has operations: Frozen; `thaw` goes on", 30));
+        if self.env.frozen() && disruptive && !self.is_halfway() {
+            return Turn::Next(settled.frozen(self.env, 30));
         }
         // Also bringing it back is not ours: the other one may be rebuilding its guests (S14).
         if let Some(uuid) = service::foreign(service, &self.env.cluster_uuid) {

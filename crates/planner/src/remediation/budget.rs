@@ -3,10 +3,11 @@
 use super::{
     domains::{Chain, Domains, of_type},
     input::{HostRow, Input, PolicyRow},
+    mass::Mass,
     verdict::Answer,
 };
 use schemas::{
-    ConditionStatus, Time,
+    Conditions, Time,
     v1::{AvailabilityState, Storm, Watching, reasons},
 };
 use std::collections::BTreeMap;
@@ -26,6 +27,13 @@ pub(super) struct Impact {
 /// and who is not heard may be down (S1).
 pub(super) fn counts(row: &HostRow, state: AvailabilityState) -> bool {
     counts_surely(row, state) || (row.up.is_unknown() && state != AvailabilityState::Off)
+}
+
+/// Whether a host counts of which nobody can tell whose it is, and whether that is known: nobody counts the looks that find it
+/// silent, so one is enough (I6).
+pub(super) fn counts_unclear(row: &HostRow, state: AvailabilityState, off: bool) -> (bool, bool) {
+    let silent = row.up.seen() == Some(&false) && !off && state != AvailabilityState::Off;
+    (counts(row, state) || silent, counts_surely(row, state) || silent)
 }
 
 /// Whether it counts by what is known of it.
@@ -56,6 +64,8 @@ pub(super) struct Footing {
     pub held: Option<Answer>,
     /// What is remembered of limits that were exceeded.
     pub storms: Vec<Storm>,
+    /// What is remembered of hosts that fell silent at once.
+    pub mass_silence: Option<Storm>,
     /// When that was begun which the rate counts.
     pub begins: Vec<Time>,
     /// How much more may be begun within this hour; `None`: there is no such limit.
@@ -73,7 +83,14 @@ const NAMED: usize = 5;
 
 impl Footing {
     /// Of a policy whose hosts were counted. `chains` are those of its hosts.
-    pub fn of<'a>(policy: &PolicyRow, impact: Impact, chains: impl Iterator<Item = &'a Chain<'a>>, domains: &Domains, input: &Input) -> Footing {
+    pub fn of<'a>(
+        policy: &PolicyRow,
+        impact: Impact,
+        mass: &Mass,
+        chains: impl Iterator<Item = &'a Chain<'a>>,
+        domains: &Domains,
+        input: &Input,
+    ) -> Footing {
         let limits = &policy.policy.spec.limits;
         let mut measured = BTreeMap::new();
         if !limits.per_failure_domain.is_empty() {
@@ -94,12 +111,20 @@ impl Footing {
             allowed: Answer::yes(reasons::WITHIN_LIMITS, ""),
             held: held(policy, input),
             storms: status.storms.clone(),
+            mass_silence: status.mass_silence.clone(),
             begins,
             left,
             told: Vec::new(),
             domains: measured,
         };
         footing.remember(policy, impact, &whole, input);
+        if is_counting(policy) {
+            let (mass_silence, told) = mass.remember(policy, input);
+            footing.mass_silence = mass_silence;
+            footing.told.extend(told);
+        }
+        footing.held = footing.held.take().or_else(|| mass.hold(policy, footing.mass_silence.as_ref(), input));
+        footing.told.extend(footing.held.iter().filter(|held| is_news(held, policy)).map(|held| (held.reason, held.message.clone())));
         footing.allowed = footing.answer(policy, impact, &whole, input);
         footing
     }
@@ -107,7 +132,7 @@ impl Footing {
     /// Brings what is remembered of storms up to now.
     fn remember(&mut self, policy: &PolicyRow, impact: Impact, whole: &Measured, input: &Input) {
         let limits = &policy.policy.spec.limits;
-        if !policy.due || policy.policy.spec.detection.mode == Watching::Off || limits.max_down_hosts == 0 {
+        if !is_counting(policy) {
             return;
         }
         let doubt = input.observer.doubt().is_some();
@@ -217,6 +242,17 @@ fn exceeded(domain: &str, m: &Measured, impact: Impact) -> String {
     }
 }
 
+/// Whether this look counts for what is remembered of limits.
+fn is_counting(policy: &PolicyRow) -> bool {
+    policy.due && policy.policy.spec.detection.mode != Watching::Off && policy.policy.spec.limits.max_down_hosts != 0
+}
+
+/// Whether people should hear that those who look are in doubt: once, when it begins.
+fn is_news(held: &Answer, policy: &PolicyRow) -> bool {
+    let known = policy.policy.status.conditions.find("RemediationAllowed").is_some_and(|c| c.reason == held.reason);
+    policy.due && !known && matches!(held.reason, reasons::OBSERVER_IN_DOUBT | reasons::NOVA_UNREADABLE)
+}
+
 /// What is remembered of a limit after a look. A hold expires by hosts that are known to be down alone, and without a break.
 fn after_look(old: &Storm, m: &Measured, input: &Input) -> Storm {
     let (held, known) = (m.down > m.limit, m.known > m.limit);
@@ -233,7 +269,7 @@ fn after_look(old: &Storm, m: &Measured, input: &Input) -> Storm {
     }
 }
 
-fn is_expired(storm: &Storm, seconds: i64, input: &Input) -> bool {
+pub(super) fn is_expired(storm: &Storm, seconds: i64, input: &Input) -> bool {
     seconds > 0 && storm.known_since.is_some_and(|at| input.seconds_since(at) >= seconds)
 }
 
@@ -253,8 +289,11 @@ fn held(policy: &PolicyRow, input: &Input) -> Option<Answer> {
         let message = "spec.limits.maxDownHosts is 0: nothing is begun without a person; set it to the number of hosts that may be down at once";
         return Some(Answer::no(reasons::NEVER_EVACUATE, message));
     }
-    if let Some(message) = input.observer.doubt() {
-        return Some(Answer { status: ConditionStatus::Unknown, reason: reasons::OBSERVER_IN_DOUBT, message });
+    if let Some(doubt) = input.observer.doubt() {
+        // What Nova answers may differ from look to look: as long as it cannot be read, what was said first stands.
+        let said = policy.policy.status.conditions.find("RemediationAllowed").filter(|c| c.reason == doubt.reason);
+        let message = said.filter(|_| input.observer.unread.is_some()).map(|c| c.message.clone()).unwrap_or(doubt.message);
+        return Some(Answer { message, ..doubt });
     }
     if input.now.seconds_since(input.led_since) < spec.detection.quiet_seconds {
         let message = format!("a controller began to lead less than {} s ago; it looks before it begins anything", spec.detection.quiet_seconds);

@@ -1,6 +1,7 @@
 //! What other channels say of a host. They can hold a recovery up, and never lower what S2 to S5 ask for.
 
 use super::HostRow;
+use crate::{Fact, Next, contract::wait};
 use schemas::{
     Time,
     v1::{Demand, EvidenceRule, Observation, PowerState, Says, reasons},
@@ -45,6 +46,32 @@ pub fn alive_in_words(o: &Observation, rule: &EvidenceRule) -> String {
     format!("channel {} called it alive less than {} s ago (sent by {})", o.channel, limit(o, rule), o.by)
 }
 
+/// What channels say of a host for which something was begun that nobody asked for, before anything was done to it: who calls it
+/// alive, in words. A silence that is demanded and missing holds it until it is heard again, and so does what cannot be read.
+pub(crate) fn objection(heard: &Fact<Vec<Observation>>, rule: &EvidenceRule, now: Time) -> Result<Option<String>, Next> {
+    let observations = match heard {
+        Fact::Seen(observations, _) => observations.as_slice(),
+        Fact::Absent(_) => &[],
+        Fact::Unknown(why) => return Err(wait(reasons::EVIDENCE_MISSING, format!("what other channels say of it cannot be read: {why}"), 3)),
+    };
+    if let Some(o) = alive(observations, rule, now) {
+        return Ok(Some(alive_in_words(o, rule)));
+    }
+    if is_missing(observations, rule, now) {
+        let message = format!(
+            "its RemediationPolicy demands a second channel, and none called it silent in the last {} s; see whether those that send to /v1/evidence work, or cancel this and act by hand",
+            rule.max_age_seconds
+        );
+        return Err(wait(reasons::EVIDENCE_MISSING, message, 3));
+    }
+    Ok(None)
+}
+
+/// Whether a second channel is demanded, and none calls the host silent now.
+fn is_missing(observations: &[Observation], rule: &EvidenceRule, now: Time) -> bool {
+    rule.demand == Demand::SecondChannelSilent && silent(observations, rule, now).is_empty()
+}
+
 /// Why nothing is begun for a host that Nova calls down, if other channels are why.
 pub(super) fn hold(host: &str, observations: &[Observation], rule: &EvidenceRule, now: Time) -> Option<(&'static str, String)> {
     if let Some(o) = alive(observations, rule, now) {
@@ -53,7 +80,7 @@ pub(super) fn hold(host: &str, observations: &[Observation], rule: &EvidenceRule
             format!("{what}: its nova-compute may have died alone; look at it. If the channel is wrong, stop it, or `evacuate {host}` by hand");
         return Some((reasons::ALIVE_ELSEWHERE, message));
     }
-    if rule.demand == Demand::SecondChannelSilent && silent(observations, rule, now).is_empty() {
+    if is_missing(observations, rule, now) {
         let message = format!(
             "spec.evidence.demand is SecondChannelSilent, and no channel called it silent in the last {} s; see whether those that send to /v1/evidence work, or `evacuate {host}` by hand",
             rule.max_age_seconds

@@ -15,6 +15,16 @@ pub(super) enum Unclear {
     Several(Vec<String>),
 }
 
+impl Unclear {
+    /// The policies that it may be for: it counts against the limits of each (I6).
+    pub fn may_be(&self) -> Vec<&str> {
+        match self {
+            Unclear::Missing(_) => vec![DEFAULT],
+            Unclear::Several(names) => names.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
 /// A policy with its selector, read once for all hosts.
 pub(super) struct Choice<'a> {
     policies: Vec<(&'a PolicyRow, Option<Selector>)>,

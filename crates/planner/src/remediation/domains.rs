@@ -15,6 +15,10 @@ pub(super) struct Count {
     pub down: i64,
     /// Of these, hosts of which that is known.
     pub known: i64,
+    /// Hosts that should report, and of which none is held down by us.
+    pub expected: i64,
+    /// Of these, hosts that Nova calls up.
+    pub heard: i64,
 }
 
 /// A domain and those that it is in, inner first.
@@ -43,17 +47,28 @@ impl<'a> Domains<'a> {
     }
 
     /// Counts a host.
-    pub fn count(&mut self, name: &str, down: bool, known: bool) {
+    pub fn count(&mut self, name: &str, host: Count) {
         let Some(chain) = self.chains.get(name) else { return };
         // Of a broken chain, the domain itself can be told.
         let own = self.chains.get_key_value(name).map(|(name, _)| vec![*name]).unwrap_or_default();
         let names = chain.as_ref().map_or(own, |chain| chain.iter().map(|d| d.metadata.name.as_str()).collect());
         for name in names {
             let count = self.counts.entry(name).or_default();
-            count.hosts += 1;
-            count.down += i64::from(down);
-            count.known += i64::from(known);
+            count.hosts += host.hosts;
+            count.down += host.down;
+            count.known += host.known;
+            count.expected += host.expected;
+            count.heard += host.heard;
         }
+    }
+
+    /// The cell of a chain of which no host is heard: then nobody can tell the cell's silence from its hosts' (I5). Of a single
+    /// host that says nothing.
+    pub fn silent_cell(&self, chain: &Chain<'a>) -> Option<&'a str> {
+        of_type(chain, FailureDomainType::Cell).find(|cell| {
+            let Count { expected, heard, .. } = self.of_domain(cell);
+            expected >= 2 && heard == 0
+        })
     }
 
     /// Its hosts.

@@ -1,10 +1,10 @@
 //! What one pass goes by.
 
-use super::channels::Heard;
+use super::{channels::Heard, verdict::Answer};
 use crate::{Fact, contract::by_our_clock};
 use schemas::{
-    Object, Time,
-    v1::{FailureDomain, Host, HostOperation, RemediationPolicy},
+    ConditionStatus, Object, Time,
+    v1::{FailureDomain, Host, HostOperation, RemediationPolicy, reasons},
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,24 +50,34 @@ pub struct PolicyRow {
 }
 
 /// Whether those who look can be trusted (I5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observer {
     /// A conductor was up in the same read: without one no compute can report.
     pub conductor_up: bool,
-    /// Computes that were up in the same read.
+    /// Computes that were up in the same read, and are hosts of ours (S16).
     pub computes_up: usize,
+    /// Why there was no such read at all: Nova or Keystone gave no answer.
+    #[serde(default)]
+    pub unread: Option<String>,
 }
 
 impl Observer {
     /// What speaks against it.
-    pub(super) fn doubt(self) -> Option<String> {
-        let said =
-            |what: &str| Some(format!("{what} in the same read: the silence may be Nova's, not the hosts'; look at its message queue and database"));
-        match self {
-            Observer { conductor_up: false, .. } => said("no nova-conductor was up"),
-            Observer { computes_up: 0, .. } => said("no nova-compute was up"),
-            _ => None,
+    pub(super) fn doubt(&self) -> Option<Answer> {
+        let doubt = |reason: &'static str, message: String| Some(Answer { status: ConditionStatus::Unknown, reason, message });
+        if let Some(why) = &self.unread {
+            let message = format!(
+                "Nova cannot be read, so nobody is taken for dead and nothing is begun: {why}. See whether Nova and Keystone answer, and whether the controller's login holds; it goes on with the next look that is answered"
+            );
+            return doubt(reasons::NOVA_UNREADABLE, message);
         }
+        let silent = match self {
+            Observer { conductor_up: false, .. } => "no nova-conductor was up",
+            Observer { computes_up: 0, .. } => "no nova-compute was up",
+            _ => return None,
+        };
+        let message = format!("{silent} in the same read: the silence may be Nova's, not the hosts'; look at its message queue and database");
+        doubt(reasons::OBSERVER_IN_DOUBT, message)
     }
 }
 

@@ -13,6 +13,7 @@ mod choice;
 mod diagram;
 mod domains;
 mod input;
+mod mass;
 mod pass;
 mod returning;
 mod states;

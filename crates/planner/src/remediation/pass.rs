@@ -5,13 +5,17 @@ use super::{
     budget::{self, Footing, Impact},
     channels,
     choice::{Choice, Unclear},
-    domains::{Chain, Domains},
+    domains::{Chain, Count, Domains},
     input::{HostRow, Input, PolicyRow},
+    mass::Mass,
     returning,
     states::{End, Look, walk},
     verdict::{Answer, Begin, DomainVerdict, HostVerdict, PolicyVerdict},
 };
-use schemas::v1::{Availability, AvailabilityState, PowerState, PowerWish, Watching, reasons};
+use schemas::{
+    ConditionStatus,
+    v1::{Availability, AvailabilityState, PowerState, PowerWish, Watching, reasons},
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -50,26 +54,40 @@ pub fn pass(input: &Input) -> Verdicts {
         })
         .collect();
     let mut impact: BTreeMap<&str, Impact> = BTreeMap::new();
+    let mut mass = Mass::default();
     // A spare that takes no guests is missed by nobody.
     for host in all.iter().filter(|host| host.row.spare().is_none()) {
-        let (down, known) = (budget::counts(host.row, host.now.state), budget::counts_surely(host.row, host.now.state));
-        if let Ok(policy) = host.policy {
-            let impact = impact.entry(&policy.policy.metadata.name).or_default();
-            impact.covered += 1;
+        let state = host.now.state;
+        let (down, known) = match &host.policy {
+            Ok(_) => (budget::counts(host.row, state), budget::counts_surely(host.row, state)),
+            Err(_) => budget::counts_unclear(host.row, state, is_off_as_declared(host.row)),
+        };
+        let its: Vec<&str> = match &host.policy {
+            Ok(policy) => vec![policy.policy.metadata.name.as_str()],
+            Err(unclear) => unclear.may_be(),
+        };
+        for name in its {
+            let impact = impact.entry(name).or_default();
+            impact.covered += i64::from(host.policy.is_ok());
             impact.unhealthy += i64::from(down);
             impact.known += i64::from(known);
         }
+        mass.count(host.row, host.policy.as_ref().ok().copied(), &host.now, input);
         if let Some(name) = &host.row.host.spec.failure_domain {
-            domains.count(name, down, known);
+            let expected = matches!(state, AvailabilityState::Unknown | AvailabilityState::Up | AvailabilityState::Suspect | AvailabilityState::Down);
+            let heard = host.row.up.seen() == Some(&true);
+            let (expected, heard) = (i64::from(expected), i64::from(expected && heard));
+            domains.count(name, Count { hosts: 1, down: i64::from(down), known: i64::from(known), expected, heard });
         }
     }
-    let impact_of = |policy: &PolicyRow| impact.get(policy.policy.metadata.name.as_str()).copied().unwrap_or_default();
+    let impact: BTreeMap<String, Impact> = impact.into_iter().map(|(name, impact)| (name.to_string(), impact)).collect();
+    let impact_of = |policy: &PolicyRow| impact.get(&policy.policy.metadata.name).copied().unwrap_or_default();
     let mut footings: BTreeMap<&str, Footing> = BTreeMap::new();
     for policy in &input.policies {
         let name = policy.policy.metadata.name.as_str();
         let its = all.iter().filter(|host| host.policy.as_ref().is_ok_and(|p| p.policy.metadata.name == name));
         let chains = its.filter_map(|host| host.chain.as_ref()?.as_ref().ok());
-        footings.insert(name, Footing::of(policy, impact_of(policy), chains, &domains, input));
+        footings.insert(name, Footing::of(policy, impact_of(policy), &mass, chains, &domains, input));
     }
     let mut left: BTreeMap<&str, Option<i64>> = footings.iter().map(|(name, footing)| (*name, footing.left)).collect();
     // Those of a policy that is not due keep what was last said of them.
@@ -77,7 +95,7 @@ pub fn pass(input: &Input) -> Verdicts {
     let hosts = due.map(|host| match host.policy {
         Ok(policy) => {
             let name = policy.policy.metadata.name.as_str();
-            judge(host, policy, &footings[name], left.entry(name).or_default(), input)
+            judge(host, policy, &footings[name], &domains, left.entry(name).or_default(), input)
         }
         Err(unclear) => verdict(host.row, None, host.now, unclear.into()),
     });
@@ -86,11 +104,11 @@ pub fn pass(input: &Input) -> Verdicts {
         let Impact { covered, unhealthy, .. } = impact_of(p);
         let footing = footings.remove(p.policy.metadata.name.as_str());
         let budget_left = (budget::limit(p, impact_of(p)) - unhealthy).max(0);
-        let (begins, storms, allowed, told) = match footing {
-            Some(Footing { begins, storms, allowed, told, .. }) => (begins, storms, allowed, told),
-            None => (Vec::new(), Vec::new(), Answer::no(reasons::NOT_WATCHED, ""), Vec::new()),
+        let (begins, storms, mass_silence, allowed, told) = match footing {
+            Some(Footing { begins, storms, mass_silence, allowed, told, .. }) => (begins, storms, mass_silence, allowed, told),
+            None => (Vec::new(), Vec::new(), None, Answer::no(reasons::NOT_WATCHED, ""), Vec::new()),
         };
-        PolicyVerdict { policy: p.policy.metadata.name.clone(), covered, unhealthy, budget_left, begins, storms, allowed, told }
+        PolicyVerdict { policy: p.policy.metadata.name.clone(), covered, unhealthy, budget_left, begins, storms, mass_silence, allowed, told }
     });
     let policies = policies.collect();
     let of_domain = |(name, broken): (&str, Option<&String>)| {
@@ -113,7 +131,7 @@ fn verdict(row: &HostRow, policy: Option<&PolicyRow>, availability: Availability
 }
 
 /// What becomes of a host whose policy is clear. `left` is how much of the policy's rate is left for it and those after it.
-fn judge(host: Standing, policy: &PolicyRow, footing: &Footing, left: &mut Option<i64>, input: &Input) -> HostVerdict {
+fn judge(host: Standing, policy: &PolicyRow, footing: &Footing, domains: &Domains, left: &mut Option<i64>, input: &Input) -> HostVerdict {
     let Standing { row, mut now, chain, .. } = host;
     now.evidence = channels::tiers(row, &policy.policy.spec.evidence, input.now);
     let first = returning::first(row, policy, &now);
@@ -125,6 +143,7 @@ fn judge(host: Standing, policy: &PolicyRow, footing: &Footing, left: &mut Optio
         return HostVerdict { cancel, begin, ..verdict(row, Some(policy), now, allowed) };
     }
     let allowed = within_domains(allowed, policy, chain.as_ref(), footing, false, input);
+    let allowed = within_cell(allowed, &row.host.metadata.name, chain.as_ref(), domains);
     if !allowed.is_yes() {
         // Hosts that are not heard may be what keeps it: the slot stays its own.
         reserve(row, policy, chain.as_ref(), footing, left, input);
@@ -168,6 +187,15 @@ fn within_domains(
     }
 }
 
+/// What a cell of which nobody is heard leaves of an answer.
+fn within_cell<'a>(allowed: Answer, host: &str, chain: Option<&Result<Chain<'a>, String>>, domains: &Domains<'a>) -> Answer {
+    let Some(cell) = chain.and_then(|c| domains.silent_cell(c.as_ref().ok()?)).filter(|_| allowed.is_yes()) else { return allowed };
+    let message = format!(
+        "no nova-compute of FailureDomain {cell} was up in the same read: the silence may be the cell's, not the hosts'; look at its conductor, message queue and database, or `evacuate {host}` by hand"
+    );
+    Answer { status: ConditionStatus::Unknown, reason: reasons::OBSERVER_IN_DOUBT, message }
+}
+
 /// Whether it is known that nothing is begun for a host in this pass, whatever could not be read.
 fn surely_nothing(row: &HostRow, what: Begin) -> bool {
     matches!(row.up, crate::Fact::Absent(_)) || row.up.seen() == Some(&true) || (what == Begin::Evacuate && row.guests.seen() == Some(&0))
@@ -201,6 +229,12 @@ fn reserve(row: &HostRow, policy: &PolicyRow, chain: Option<&Result<Chain, Strin
     }
 }
 
+/// Whether it is off, as its spec declares it.
+fn is_off_as_declared(row: &HostRow) -> bool {
+    let status = &row.host.status;
+    row.host.spec.power == PowerWish::Off && status.power.state == PowerState::Off && status.waiting.is_none() && status.fence.is_none()
+}
+
 /// Where a host stands after this pass, if Nova says so of its service.
 fn stand(row: &HostRow, policy: Option<&PolicyRow>, up: Option<bool>, input: &Input) -> Availability {
     let status = &row.host.status;
@@ -209,13 +243,11 @@ fn stand(row: &HostRow, policy: Option<&PolicyRow>, up: Option<bool>, input: &In
     let old = returning::forget(policy, old, input);
     // Nobody's word is taken while those who look are in doubt.
     let up = up.filter(|_| input.observer.doubt().is_none());
-    let as_declared =
-        row.host.spec.power == PowerWish::Off && status.power.state == PowerState::Off && status.waiting.is_none() && status.fence.is_none();
     let own = format!("Evacuation/{}", old.evacuation.as_deref().unwrap_or_default());
     let look = Look {
         detection: &policy.policy.spec.detection,
         up,
-        off: (as_declared || switched_off_by(row).is_some()) && up != Some(true),
+        off: (is_off_as_declared(row) || switched_off_by(row).is_some()) && up != Some(true),
         fenced: status.fence.is_some(),
         fenced_by_other: status.fence.as_ref().is_some_and(|fence| fence.by != own),
         evacuation: row.ended.as_deref().map(End::of),

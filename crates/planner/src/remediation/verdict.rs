@@ -94,6 +94,8 @@ pub struct PolicyVerdict {
     pub begins: Vec<Time>,
     /// What is remembered of limits that were exceeded.
     pub storms: Vec<Storm>,
+    /// What is remembered of hosts that fell silent at once.
+    pub mass_silence: Option<Storm>,
     /// Whether anything new may be begun.
     pub allowed: Answer,
     /// What people should hear of: reason and sentence.

@@ -227,6 +227,7 @@ pub fn operation(kind: v1::HostOperationType) -> Object<v1::HostOperation> {
         steady_seconds: 0,
         cause: Default::default(),
         returns_from: None,
+        evidence: None,
         cancel: Default::default(),
     })
 }

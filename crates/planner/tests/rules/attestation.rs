@@ -2,15 +2,19 @@
 
 use crate::common::*;
 use planner::{
-    Also, Fact, Next, Step,
+    Also, Env, Fact, Next, Step,
     attestation::{Attestation, Missing, stands},
     contract::{PowerCommand, still_valid},
     facts::{HostFacts, LinkFacts, ServiceFacts},
     proof::{EvidenceBody, absorb, command_sent, proven_off_elsewhere},
 };
 use schemas::{
-    Object, Time,
-    v1::{self, AttestationRule, EvacuationMode, EvidenceRule, PowerState::*},
+    Conditions, Object, Time,
+    v1::{
+        self, AttestationRule, EvacuationMode, EvidenceRule,
+        PowerState::{self, *},
+        reasons,
+    },
 };
 
 fn dark(links: Vec<LinkFacts>) -> HostFacts {
@@ -332,4 +336,59 @@ fn an_evacuation_that_ends_takes_the_attestation_it_went_by_along() {
     assert!(matches!(used.next, Next::Finished) && used.status.used_by == Some(name), "{:?}", used.status);
     let again = absorb(&play.env.evidence, &at_time(&bmc_died(), 60), at(60));
     assert_eq!(again.attested, None, "the same statement is not believed a second time");
+}
+
+#[test]
+fn where_no_proof_can_be_had_for_a_minute_a_person_is_called_once_and_aloud() {
+    let guests = || Fact::Seen(vec![guest("g")], at(0));
+    let dark = HostFacts { links: vec![blind(link("l1", PowerState::On))], guests: guests(), ..dead() };
+    let bare = HostFacts { links: vec![unverified(link("l1", PowerState::Off))], guests: guests(), ..dead() };
+    for (mode, facts, cause) in [
+        (EvacuationMode::Auto, dark.clone(), reasons::IN_DOUBT),
+        (EvacuationMode::Rebuild, dark, reasons::POWER_UNREADABLE),
+        (EvacuationMode::Rebuild, bare, reasons::NO_VERIFIED_LINK),
+    ] {
+        let mut play = Play::new(evacuation(mode), facts, env());
+        let told = |play: &Play<v1::EvacuationKind>| {
+            planner::evacuation::decide(&play.object, &play.facts, &play.env)
+                .events
+                .iter()
+                .filter(|e| e.reason == reasons::NEEDS_HUMAN && e.warning)
+                .count()
+        };
+        let (first, message) = waits(play.pass());
+        assert_eq!(first, cause);
+        play.pass_time(59);
+        assert_eq!((told(&play), waits(play.pass()).0), (0, cause), "a BMC may be restarting");
+        play.pass_time(1);
+        assert_eq!(told(&play), 1, "{cause}");
+        let (reason, now) = waits(play.pass());
+        assert_eq!((reason, now.as_str()), (reasons::NEEDS_HUMAN, message.as_str()), "the cause and the way out stand in it");
+        assert!(message.contains("attest a"), "{message}");
+        assert!(play.object.status.conditions.is_true("Stalled"));
+        play.pass_time(10);
+        assert_eq!((told(&play), waits(play.pass()).0), (0, reasons::NEEDS_HUMAN), "people hear of it once");
+
+        // Its power can be read again: it goes on by itself, and the minute counts anew.
+        play.facts.links = vec![link("l1", PowerState::On)];
+        assert!(matches!(play.pass(), Next::Step(Step::Power { .. })), "{cause}");
+        assert!(!play.object.status.conditions.is_true("Stalled") && play.object.status.proof_impossible_since.is_none());
+    }
+}
+
+#[test]
+fn a_minute_that_an_earlier_leader_counted_counts_from_when_this_one_came() {
+    let facts = HostFacts { links: vec![blind(link("l1", PowerState::On))], ..dead() };
+    let mut play = Play::new(evacuation(EvacuationMode::Rebuild), facts, Env { led_since: at(-30), ..env() });
+    play.object.status.proof_impossible_since = Some(at(-500));
+    assert_eq!(waits(play.pass()).0, reasons::POWER_UNREADABLE);
+    play.pass_time(30);
+    assert_eq!(waits(play.pass()).0, reasons::NEEDS_HUMAN);
+}
+
+#[test]
+fn a_host_in_doubt_for_another_reason_calls_nobody() {
+    let mut play = Play::new(evacuation(EvacuationMode::Auto), HostFacts { beats: vec![beat(0, "u0", false)], ..dead() }, env());
+    assert_eq!(waits(play.pass()).0, reasons::IN_DOUBT);
+    assert!(play.object.status.proof_impossible_since.is_none());
 }

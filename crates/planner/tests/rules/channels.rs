@@ -65,6 +65,26 @@ fn an_evacuation_that_nobody_asked_for_ends_untouched_when_another_channel_calls
     assert_eq!(waits(decide(Cause::Automatic, false, Fact::Unknown("the store".into())).0).0, "EvidenceMissing");
 }
 
+#[test]
+fn a_silence_that_is_demanded_and_goes_missing_holds_an_evacuation_that_has_not_fenced() {
+    let decide = |cause: Cause, fenced: bool, said: Vec<Observation>| {
+        let mut object = evacuation(EvacuationMode::Auto);
+        object.spec.cause = cause;
+        object.spec.evidence = Some(EvidenceRule { demand: Demand::SecondChannelSilent, ..EvidenceRule::default() });
+        object.status.fences = i64::from(fenced);
+        let facts = HostFacts { channels: Fact::Seen(said, at(0)), guests: Fact::Seen(vec![guest("g")], at(0)), ..dead() };
+        Play::new(object, facts, env()).pass()
+    };
+    let silent = |seen| vec![says(Says::Silent, seen, seen, 600)];
+    for missing in [vec![], silent(-61)] {
+        let (reason, message) = waits(decide(Cause::Automatic, false, missing.clone()));
+        assert!(reason == "EvidenceMissing" && message.contains("/v1/evidence"), "{reason}: {message}");
+        assert!(matches!(decide(Cause::Manual, false, missing.clone()), Next::Step(_)), "a person knows better");
+        assert!(matches!(decide(Cause::Automatic, true, missing), Next::Step(_)), "what was begun is ended");
+    }
+    assert!(matches!(decide(Cause::Automatic, false, silent(-5)), Next::Step(_)));
+}
+
 /// What the pass says of a host that is down: whether something is begun, why not, and what speaks for its death.
 fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&mut HostRow)) -> (bool, &'static str, String, Vec<String>) {
     let availability = Availability { state: AvailabilityState::Down, downs: 1, since: Some(at(-600)), ..Availability::default() };
@@ -89,7 +109,7 @@ fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&m
         hosts: vec![row],
         policies: vec![PolicyRow { policy, due: true }],
         domains: Vec::new(),
-        observer: Observer { conductor_up: true, computes_up: 9 },
+        observer: Observer { conductor_up: true, computes_up: 9, unread: None },
         now: at(0),
         led_since: at(-3_600),
         frozen: false,

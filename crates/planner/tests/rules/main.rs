@@ -5,12 +5,14 @@ mod channels;
 #[path = "../common/mod.rs"]
 mod common;
 mod drills;
+mod freeze;
 mod guest_policy;
 mod placement;
 mod plans;
 mod remediation;
 mod remediation_knowledge;
 mod remediation_limits;
+mod remediation_observer;
 mod remediation_restart;
 mod remediation_return;
 mod s02_liveness;

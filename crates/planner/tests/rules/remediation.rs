@@ -40,7 +40,7 @@ pub(crate) fn input(hosts: Vec<HostRow>, max_down_hosts: i64) -> Input {
         hosts,
         policies: vec![policy("default", max_down_hosts)],
         domains: Vec::new(),
-        observer: Observer { conductor_up: true, computes_up },
+        observer: Observer { conductor_up: true, computes_up, unread: None },
         now: at(1_000),
         led_since: at(0),
         frozen: false,
@@ -70,6 +70,7 @@ pub(crate) fn after(looks: usize, input: &mut Input) -> (Vec<HostVerdict>, Vec<P
         }
         for (row, verdict) in input.policies.iter_mut().zip(&verdicts.policies) {
             (row.policy.status.begins, row.policy.status.storms) = (verdict.begins.clone(), verdict.storms.clone());
+            row.policy.status.mass_silence = verdict.mass_silence.clone();
         }
         last = (verdicts.hosts, verdicts.policies);
     }
@@ -121,7 +122,7 @@ fn what_is_not_heard_counts_as_down() {
 
 #[test]
 fn in_doubt_about_who_looks_nobody_gets_any_further() {
-    for observer in [Observer { conductor_up: false, computes_up: 5 }, Observer { conductor_up: true, computes_up: 0 }] {
+    for observer in [Observer { conductor_up: false, computes_up: 5, unread: None }, Observer { conductor_up: true, computes_up: 0, unread: None }] {
         let mut input = Input { observer, ..input(vec![host("a", false), host("b", false)], 5) };
         let (hosts, policies) = after(9, &mut input);
         assert!(hosts.iter().all(|h| state(h) == Unknown && h.begin.is_none()), "{hosts:?}");

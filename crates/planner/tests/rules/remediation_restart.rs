@@ -13,8 +13,8 @@ use planner::{
 use schemas::{
     Conditions, Object,
     v1::{
-        AutomaticEvacuation, AvailabilityState::*, Cause, HostOperation, HostOperationType, OperationState, PowerState, Restart, RunningGuests,
-        reasons,
+        AutomaticEvacuation, AvailabilityState::*, Cause, Demand, EvidenceRule, HostOperation, HostOperationType, Observation, OperationState,
+        PowerState, Restart, RunningGuests, Says, reasons,
     },
 };
 
@@ -180,4 +180,54 @@ fn while_frozen_nothing_is_switched_and_an_ex_leaders_power_command_holds_the_wa
         play.pass_time(5);
     }
     assert_eq!(waits(play.pass()).0, reasons::EX_LEADER_POWER);
+}
+
+fn heard(says: Says) -> Observation {
+    let (host, channel, by) = ("a".into(), "storage".into(), "probe".into());
+    Observation { host, channel, says, observed_at: at(0), received_at: at(0), ttl_seconds: 600, by, detail: String::new() }
+}
+
+/// Why it ended, if it did.
+fn ended(play: &Play<HostOperation>) -> Option<&str> {
+    let reason = play.object.status.conditions.find("Succeeded").map(|c| c.reason.as_str());
+    play.object.status.finished_at.and(reason)
+}
+
+#[test]
+fn a_restart_that_waits_ends_untouched_when_another_channel_calls_the_host_alive() {
+    let readable = dead().links;
+    let mut play = cycle(HostFacts { links: vec![blind(link("l1", PowerState::On))], ..dead() });
+    assert_eq!(waits(play.pass()).0, reasons::IN_DOUBT);
+    (play.facts.links, play.facts.channels) = (readable, Fact::Seen(vec![heard(Says::Alive)], at(0)));
+    assert_eq!((play.pass(), ended(&play)), (Next::Finished, Some(reasons::ALIVE_ELSEWHERE)));
+    let mut unread = cycle(HostFacts { channels: Fact::Unknown("the store".into()), ..dead() });
+    assert_eq!(waits(unread.pass()).0, reasons::EVIDENCE_MISSING);
+}
+
+#[test]
+fn once_its_power_off_was_sent_a_restart_ends_whatever_a_channel_says() {
+    let mut play = cycle(dead());
+    steps(play.pass());
+    play.answered(OperationState::Observed, "");
+    play.facts.channels = Fact::Seen(vec![heard(Says::Alive)], at(0));
+    play.pass_time(1);
+    play.facts.links[0].state = Fact::Seen(PowerState::Off, play.env.now);
+    play.pass();
+    play.pass_time(5);
+    assert!(matches!(steps(play.pass()), Step::Power { command: PowerCommand::On, .. }), "it is not left off");
+}
+
+#[test]
+fn a_restart_goes_by_the_evidence_that_its_policy_asks_for_to_the_last_look() {
+    let rule = |max_age_seconds| EvidenceRule { demand: Demand::SecondChannelSilent, max_age_seconds, ..EvidenceRule::default() };
+    let mut play = cycle(dead());
+    play.object.spec.evidence = Some(rule(30));
+    assert_eq!(waits(play.pass()).0, reasons::EVIDENCE_MISSING);
+    play.facts.channels = Fact::Seen(vec![heard(Says::Silent)], at(0));
+    play.pass_time(31);
+    assert_eq!(waits(play.pass()).0, reasons::EVIDENCE_MISSING, "it is older than the policy lets it be");
+    play.object.spec.evidence = Some(rule(60));
+    assert!(matches!(steps(play.pass()), Step::Power { command: PowerCommand::ForceOff, .. }));
+    // Without a rule, as one that was made by an earlier release, no second channel is demanded.
+    assert!(matches!(steps(cycle(dead()).pass()), Step::Power { command: PowerCommand::ForceOff, .. }));
 }

@@ -230,3 +230,20 @@ fn a_verification_holds_only_for_the_device_endpoint_port_and_service_it_was_mad
         assert!(!verified(Ok(other.clone())), "{other:?}");
     }
 }
+
+#[test]
+fn just_before_sending_a_link_is_still_the_one_that_was_verified() {
+    use planner::power_link::still_holds;
+    let bound = link("l1", PowerState::On).binding;
+    let verified = Verification { by: VerifiedBy::Cycle, who: "op".into(), at: at(0), binding: bound.clone() };
+    let holds = |binding: &v1::Binding| still_holds(Some(&verified), binding);
+    assert!(holds(&bound) && holds(&v1::Binding { service_id: String::new(), ..bound.clone() }), "the service is not read again");
+    assert!(!still_holds(None, &bound));
+    for changed in [
+        v1::Binding { device_uid: "other".into(), ..bound.clone() },
+        v1::Binding { endpoint: "other".into(), ..bound.clone() },
+        v1::Binding { port: 2, ..bound },
+    ] {
+        assert!(!holds(&changed), "{changed:?}");
+    }
+}

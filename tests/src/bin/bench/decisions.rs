@@ -67,7 +67,7 @@ pub fn over_hosts_ms(hosts: usize) -> f64 {
         hosts: (0..hosts).map(host).collect(),
         domains: domains(),
         policies: vec![policy("default", ""), policy("edge", "rack in (r1,r2,r3)"), policy("test", "rack=r4,!canary")],
-        observer: Observer { conductor_up: true, computes_up: hosts },
+        observer: Observer { conductor_up: true, computes_up: hosts, unread: None },
         now: Time::default().plus_seconds(1_000),
         led_since: Time::default(),
         frozen: false,

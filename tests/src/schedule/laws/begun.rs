@@ -322,12 +322,16 @@ impl Laws {
     }
 
     /// A host that nobody asked to be switched off.
-    pub(super) fn fences_unasked(&mut self, host: &str, owner: &str, again: bool) {
+    pub(super) fn fences_unasked(&mut self, host: &str, owner: &str, spec: &Value, again: bool) {
         if self.memory.jumps || again {
             return;
         }
-        let told = self.told(host, 60);
+        let told = self.told(host, spec.pointer("/evidence/maxAgeSeconds").and_then(Value::as_i64).unwrap_or(60));
         let alive = told.iter().any(|(says, left, known)| *says == Says::Alive && *left > SKEW && *known >= self.memory.slack);
         self.check("P12 nobody is fenced whom another channel calls alive", !alive, || format!("{owner} fences {host}: {told:?}"));
+        if text(spec, "/evidence/demand") == "SecondChannelSilent" {
+            let silent = told.iter().any(|(says, left, _)| *says == Says::Silent && *left >= -self.memory.slack - SKEW);
+            self.check("P12 nobody is fenced while the silence that is asked for is missing", silent, || format!("{owner} fences {host}: {told:?}"));
+        }
     }
 }
