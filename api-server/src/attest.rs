@@ -2,7 +2,6 @@
 
 use crate::context::Context;
 use cloud::TokenInfo;
-use engine::Recorder;
 use registry::RegistryError;
 use schemas::{DynObject, kinds};
 
@@ -13,7 +12,9 @@ async fn tell(ctx: &Context, kind: &str, name: &str, note: &str) {
     let Some(kind) = kinds::find(kind) else { return };
     // An Event is about an object that is there; the log has the rest.
     if let Ok(object) = ctx.registry.find(kind, name).await {
-        Recorder::new(ctx.registry.store().clone(), ctx.clock.clone(), "api-server").record(&object, true, REASON, note).await;
+        if ctx.told.may(format!("{} {note}", object.metadata.uid)) {
+            ctx.recorder().record(&object, true, REASON, note).await;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every handler has at hand.
 
-use crate::{ApiConfig, auth::Auth, handlers::watch::Watches, paging::Pager};
+use crate::{ApiConfig, auth::Auth, handlers::watch::Watches, paging::Pager, refusals::Told};
 use async_trait::async_trait;
 use engine::{Clock, Feed, Metrics};
 use registry::Registry;
@@ -86,6 +86,8 @@ pub(crate) struct Context {
     pub clock: Arc<dyn Clock>,
     pub pager: Pager,
     pub watches: Watches,
+    /// What was told of writes that were turned down.
+    pub told: Told,
     pub stop: CancellationToken,
 }
 
@@ -100,6 +102,6 @@ impl Context {
         });
         let Backends { registry, feed, guests, health, metrics, clock, .. } = b;
         let pager = Pager::new(cluster_uuid);
-        Arc::new(Context { config, registry, feed, auth, guests, health, metrics, clock, pager, watches, stop })
+        Arc::new(Context { config, registry, feed, auth, guests, health, metrics, clock, pager, watches, told: Told::default(), stop })
     }
 }

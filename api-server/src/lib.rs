@@ -18,6 +18,7 @@ mod paging;
 mod params;
 pub mod policy;
 mod reading;
+mod refusals;
 mod request_id;
 mod router;
 mod select;

@@ -13,6 +13,7 @@ mod node_sync;
 mod others;
 mod run;
 mod sites;
+mod telling;
 mod tracker;
 mod warm;
 mod world;
@@ -26,5 +27,6 @@ mod power_link;
 mod standby;
 
 pub use run::{ControllerConfig, Running, start};
+pub use telling::{Delivery, deliver};
 pub use warm::stand_by;
 pub use world::World;

@@ -1,6 +1,6 @@
 //! A controller that leads: workers, change dispatch, singletons, shutdown.
 
-use crate::{World, act::WorldActor, controllers, gc, guest_policies, node_sync::NodeSync, tracker::Tracker};
+use crate::{World, act::WorldActor, controllers, gc, guest_policies, node_sync::NodeSync, telling, telling::Delivery, tracker::Tracker};
 use engine::{Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority};
 use schemas::v1::reasons;
 use std::{
@@ -24,11 +24,13 @@ pub struct ControllerConfig {
     pub resync: Live,
     /// Reconciles at the same time.
     pub workers: usize,
+    /// Where people are told what happened; none: nowhere but in Events.
+    pub delivery: Option<Delivery>,
 }
 
 impl Default for ControllerConfig {
     fn default() -> Self {
-        ControllerConfig { node_sync_interval: Duration::from_secs(60).into(), resync: Duration::from_secs(300).into(), workers: 16 }
+        ControllerConfig { node_sync_interval: Duration::from_secs(60).into(), resync: Duration::from_secs(300).into(), workers: 16, delivery: None }
     }
 }
 
@@ -52,6 +54,7 @@ pub struct Running {
     stop: CancellationToken,
     gate: Gate,
     tasks: JoinSet<()>,
+    metrics: Metrics,
     /// Reconciles under way, each in a task of its own.
     runs: TaskTracker,
 }
@@ -81,7 +84,7 @@ pub async fn start(
         halted: halted.clone(),
         actor: Arc::new(WorldActor(world.clone())),
         resync: config.resync,
-        recorder: Recorder::new(store.clone(), clock, "controller"),
+        recorder: Recorder::new(store.clone(), clock, "controller", metrics.clone()),
         metrics: metrics.clone(),
         stop: stop.clone(),
         gate: gate.clone(),
@@ -96,11 +99,14 @@ pub async fn start(
     tasks.spawn(dispatch(feed, from, pools, queue.clone(), table.clone(), stop.clone(), lost.clone()));
     tasks.spawn(node_sync(NodeSync::new(world.clone(), shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
     tasks.spawn(track(Tracker::new(world, shared.clone()), stop.clone()));
+    if let Some(delivery) = config.delivery {
+        tasks.spawn(telling::deliver(delivery, shared.cluster_uuid.clone(), shared.clock.clone(), metrics.clone(), stop.clone()));
+    }
     tasks.spawn(housekeeping(shared, stop.clone()));
     for _ in 0..config.workers {
         tasks.spawn(worker(queue.clone(), table.clone(), metrics.clone(), stop.clone(), lost.clone(), runs.clone()));
     }
-    Ok(Running { lost, halted, queue, stop, gate, tasks, runs })
+    Ok(Running { lost, halted, queue, stop, gate, tasks, metrics, runs })
 }
 
 impl Running {
@@ -113,6 +119,7 @@ impl Running {
             tracing::warn!("acts under way did not end in time; their intents stay open and are settled later");
             self.tasks.abort_all();
         }
+        self.metrics.end_of_term();
         drained
     }
 
@@ -124,6 +131,7 @@ impl Running {
         self.tasks.shutdown().await;
         self.runs.close();
         self.runs.wait().await;
+        self.metrics.end_of_term();
     }
 }
 

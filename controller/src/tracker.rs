@@ -3,6 +3,7 @@
 //! FailureDomains.
 
 mod begin;
+mod gauges;
 mod write;
 
 use crate::World;
@@ -119,7 +120,9 @@ impl Tracker {
             operations.entry(operation.spec.host_ref.name.clone()).or_default().push(operation);
         }
         let mut evacuations: BTreeMap<String, String> = BTreeMap::new();
-        for object in store.list("Evacuation", open()).await.map_err(text)?.items {
+        let under_way = store.list("Evacuation", open()).await.map_err(text)?.items;
+        gauges::of_evacuations(&self.shared.metrics, &under_way);
+        for object in under_way {
             if let Some(host) = object.spec["hostRef"]["name"].as_str() {
                 evacuations.insert(host.into(), object.id());
             }
@@ -235,6 +238,7 @@ impl Tracker {
             verdicts = remediation::pass(&seen.input);
         }
         let Verdicts { hosts, policies, domains } = verdicts;
+        gauges::of_hosts(&self.shared.metrics, &seen.input.hosts, &hosts);
         self.write_policies(&mut seen, &policies).await?;
         self.write_domains(&seen, &domains).await?;
         let (begin, others): (Vec<HostVerdict>, Vec<HostVerdict>) = hosts.into_iter().partition(|v| v.begin.is_some());

@@ -7,6 +7,7 @@ use crate::{
     context::Ctx,
     errors::ApiResult,
     reading::shown,
+    refusals,
 };
 use axum::{
     extract::State,
@@ -30,6 +31,7 @@ pub(crate) async fn create(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
         Ok(created) => created,
         Err(error) => {
             attest::refused(&ctx, &asked, call.user(), &error).await;
+            refusals::refused(&ctx, kind, &asked, call.user(), &error).await;
             return Err(error.into());
         }
     };

@@ -6,6 +6,7 @@ use crate::{
     context::Ctx,
     errors::ApiResult,
     reading::shown,
+    refusals,
 };
 use axum::{body::Body, extract::State, http::StatusCode, response::Response};
 use registry::{Preconditions, RegistryError};
@@ -44,7 +45,13 @@ pub(crate) async fn delete(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
     }
     // A reference by uid means this very object, not one that took its name since.
     only.uid.get_or_insert_with(|| old.metadata.uid.clone());
-    let deleted = ctx.registry.delete(kind, &old.metadata.name, only, ctx.clock.now()).await?;
+    let deleted = match ctx.registry.delete(kind, &old.metadata.name, only, ctx.clock.now()).await {
+        Ok(deleted) => deleted,
+        Err(error) => {
+            refusals::refused(&ctx, kind, &old, call.user(), &error).await;
+            return Err(error.into());
+        }
+    };
     if !deleted.gone {
         return object(StatusCode::ACCEPTED, &shown(deleted.object));
     }

@@ -6,6 +6,7 @@ use crate::{
     call::{Call, Media, base_url},
     context::Ctx,
     errors::{ApiError, ApiResult, Code, internal},
+    refusals,
 };
 use axum::{
     extract::State,
@@ -87,7 +88,14 @@ pub(crate) async fn action(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
     let host = ctx.registry.find(host_kind, call.reference()).await?.metadata.name;
     let object = DynObject::new(kind.kind, action.name(&host), action.spec(&host, &body)?);
     // The same request as one under way gives that one (and its id); another is refused.
-    let made = ctx.registry.create(kind, object, call.user(), ctx.clock.now()).await?.object;
+    let asked = object.clone();
+    let made = match ctx.registry.create(kind, object, call.user(), ctx.clock.now()).await {
+        Ok(created) => created.object,
+        Err(error) => {
+            refusals::refused(&ctx, kind, &asked, call.user(), &error).await;
+            return Err(error.into());
+        }
+    };
     let status = StatusCode::from_u16(ctx.config.legacy_action_status).unwrap_or(StatusCode::ACCEPTED);
     let mut response = json(status, &json!({"task_id": made.metadata.uid}))?;
     set(&mut response, header::LOCATION, &format!("{}/v1/tasks/{}", base_url(&ctx, &call), made.metadata.uid));

@@ -6,6 +6,7 @@ use crate::{
     context::Ctx,
     errors::{ApiError, ApiResult, Code},
     reading::shown,
+    refusals,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use registry::{RegistryError, parse_object};
@@ -30,7 +31,11 @@ pub(crate) async fn put(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Res
     if matched && new.metadata.resource_version.is_empty() {
         new.metadata.resource_version = old.metadata.resource_version.clone();
     }
+    let asked = new.clone();
     let written = ctx.registry.update(kind, &old.metadata.name, new, ctx.clock.now()).await;
+    if let Err(error) = &written {
+        refusals::refused(&ctx, kind, &asked, call.user(), error).await;
+    }
     object(StatusCode::OK, &shown(written.map_err(|e| lost(e, matched))?))
 }
 
@@ -46,9 +51,15 @@ pub(crate) async fn patch(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<R
         let old = ctx.registry.find(kind, call.reference()).await?;
         let matched = preconditions::if_match(&call, &old)?;
         let new = parse_object(kind, &patched(&old, &patch)?)?;
+        let asked = new.clone();
         match ctx.registry.update(kind, &old.metadata.name, new, ctx.clock.now()).await {
             Err(RegistryError::Store(StoreError::Conflict { .. })) if !versioned && !matched && tries < TRIES => tries += 1,
-            written => return object(StatusCode::OK, &shown(written.map_err(|e| lost(e, matched))?)),
+            written => {
+                if let Err(error) = &written {
+                    refusals::refused(&ctx, kind, &asked, call.user(), error).await;
+                }
+                return object(StatusCode::OK, &shown(written.map_err(|e| lost(e, matched))?));
+            }
         }
     }
 }

@@ -9,5 +9,6 @@ mod identity;
 mod lists;
 mod manners;
 mod objects;
+mod refusals;
 mod store;
 mod watch;

@@ -94,6 +94,9 @@ impl Tracker {
             ops.push(self.shared.recorder.op(host, !begin.is_return(), reason, &note(begin, &name, &of_policy)));
             match self.commit(ops).await {
                 Ok(done) => {
+                    if let Some(down) = decided.availability.since.filter(|_| !begin.is_return()) {
+                        self.shared.metrics.recovery("decide", (now.millis_since(down) as f64 / 1_000.0).max(0.0));
+                    }
                     seen.policies.extend(done.objects.into_iter().filter(|o| o.kind == "RemediationPolicy").map(|o| (o.metadata.name.clone(), o)));
                     return Ok(());
                 }

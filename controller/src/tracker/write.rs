@@ -18,6 +18,7 @@ impl Tracker {
             }
             let mut ops = vec![Op::Update { object: new, expected: old.metadata.revision() }];
             ops.extend(verdict.told.iter().map(|(reason, note)| self.shared.recorder.op(&old, true, reason, note)));
+            ops.extend(self.told_of_policy(&old, verdict));
             let done = self.commit(ops).await.map_err(text)?;
             if let Some(object) = done.objects.into_iter().next() {
                 seen.policies.insert(verdict.policy.clone(), object);
@@ -115,6 +116,23 @@ impl Tracker {
             }
         }
         Ok(())
+    }
+
+    /// That a policy holds, or does not hold any longer, for another reason than before: once, not at each look.
+    fn told_of_policy(&self, old: &DynObject, verdict: &PolicyVerdict) -> Option<Op> {
+        let Answer { reason, message, .. } = &verdict.allowed;
+        let before = reason_of(old);
+        // A storm tells of itself, with more words.
+        if before == *reason || verdict.told.iter().any(|(told, _)| told == reason) {
+            return None;
+        }
+        // What it was told to do, and the moment after a takeover, are nothing to warn of.
+        let as_it_should = verdict.allowed.is_yes() || matches!(*reason, reasons::QUIET_PERIOD | reasons::NEVER_EVACUATE | reasons::NOT_WATCHED);
+        // That all is well from the beginning is no news.
+        if before.is_empty() && verdict.allowed.is_yes() {
+            return None;
+        }
+        Some(self.shared.recorder.op(old, !as_it_should, reason, message))
     }
 
     /// What people should hear of: hosts that went down or came back, and why nothing is done.

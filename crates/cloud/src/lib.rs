@@ -8,6 +8,7 @@ mod error;
 pub mod openstack;
 mod traits;
 mod types;
+pub mod webhook;
 
 pub use error::{CloudError, CloudResult};
 pub use traits::{Accepted, CloudApi, Compute, Identity, Placement};

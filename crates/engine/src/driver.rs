@@ -1,7 +1,9 @@
 //! The driver loop: the only place with the order load → observe → decide → commit → act → commit.
 
 use crate::{
-    ActOutcome, Reconciler, Run, RunResult, Shared, also, chance, intents,
+    ActOutcome, Reconciler, Run, RunResult, Shared, also, chance, durations,
+    entered::Entered,
+    intents,
     metrics::{ReconcileLabels, WaitLabels},
     retry,
 };
@@ -22,6 +24,7 @@ const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
 pub struct Driver<R: Reconciler> {
     shared: Shared,
     reconciler: R,
+    entered: Entered,
 }
 
 struct Loaded<K: Kind> {
@@ -36,7 +39,7 @@ struct Loaded<K: Kind> {
 impl<R: Reconciler> Driver<R> {
     /// A driver.
     pub fn new(shared: Shared, reconciler: R) -> Self {
-        Driver { shared, reconciler }
+        Driver { shared, reconciler, entered: Entered::default() }
     }
 
     async fn load(&self, name: &str) -> Result<Option<Loaded<R::Kind>>, StoreError> {
@@ -120,7 +123,10 @@ impl<R: Reconciler> Driver<R> {
         let also = also::ops(s, &loaded.raw, &decision.also, loaded.env.now).await?;
         let ops = self.ops(&loaded, &decision, intent.as_ref(), also)?;
         match self.commit(ops).await {
-            Ok(()) => {}
+            Ok(()) => {
+                self.entered.committed(&loaded.raw, &decision.next);
+                durations::note(&s.metrics, &loaded.raw, &decision.status);
+            }
             Err(StoreError::Frozen) => {
                 let (reason, message) = planner::settle::frozen(&loaded.env, &decision.settle);
                 return self.hold(&loaded, &decision, reason, &message).await;
@@ -261,6 +267,7 @@ impl<R: Reconciler> Driver<R> {
         }
         let recorder = &self.shared.recorder;
         ops.extend(decision.events.iter().map(|e| recorder.op(raw, e.warning, e.reason, &e.note)));
+        ops.extend(self.entered.op(recorder, raw, &decision.next, |reason| decision.events.iter().any(|e| e.reason == reason)));
         Ok(ops)
     }
 
@@ -295,8 +302,10 @@ impl<R: Reconciler> Driver<R> {
         object.status = held_status(&loaded.raw, &next, loaded.env.now);
         if object != loaded.raw {
             ops.push(Op::Update { object, expected: loaded.raw.metadata.revision() });
+            ops.extend(self.entered.op(&self.shared.recorder, &loaded.raw, &next, |_| false));
         }
         self.commit(ops).await?;
+        self.entered.committed(&loaded.raw, &next);
         Ok(RunResult::Again(Duration::from_secs(5)))
     }
 

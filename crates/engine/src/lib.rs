@@ -5,6 +5,8 @@ mod also;
 pub mod chance;
 pub mod clock;
 pub mod driver;
+mod durations;
+mod entered;
 pub mod feed;
 pub mod gate;
 pub mod intents;

@@ -41,6 +41,54 @@ pub struct CallLabels {
     pub result: String,
 }
 
+/// Labels of what was told.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ToldLabels {
+    /// Kind of the object it was about.
+    pub kind: String,
+    /// `Warning` or `Normal`.
+    pub r#type: String,
+    /// Stable reason.
+    pub reason: String,
+}
+
+/// Labels of writes that were turned down.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RefusalLabels {
+    /// Kind of the object that was to be written.
+    pub kind: String,
+    /// Error code, such as `contradicts-spec`.
+    pub code: String,
+}
+
+/// Labels of hosts.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct StateLabels {
+    /// `status.availability.state`.
+    pub state: String,
+}
+
+/// Labels of evacuations that wait.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// Stable reason.
+    pub reason: String,
+}
+
+/// Labels of deliveries.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DeliveryLabels {
+    /// `delivered`, `failed`, `refused`, `given_up`, `dropped`.
+    pub result: String,
+}
+
+/// Labels of the parts of a recovery.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct PartLabels {
+    /// `decide`, `fence`, `relocate`, `total`, `return`.
+    pub part: String,
+}
+
 /// All metrics of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -65,6 +113,20 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     /// Open watches.
     pub watches: Gauge,
+    /// What was told, by kind, type and reason: each time once.
+    pub told: Family<ToldLabels, Counter>,
+    /// Writes that were turned down because of other objects.
+    pub refused_writes: Family<RefusalLabels, Counter>,
+    /// Hosts by where they stand; only of a leader.
+    pub hosts: Family<StateLabels, Gauge>,
+    /// Evacuations that wait for a person, by reason; only of a leader.
+    pub evacuations_stalled: Family<ReasonLabels, Gauge>,
+    /// Letters that wait to be delivered; only of a leader.
+    pub outbox: Gauge,
+    /// Deliveries to the webhook by result.
+    pub deliveries: Family<DeliveryLabels, Counter>,
+    /// How long the parts of recoveries took, in seconds.
+    pub recovery_seconds: Family<PartLabels, Histogram, fn() -> Histogram>,
 }
 
 /// Labels of HTTP requests.
@@ -91,6 +153,13 @@ impl Default for Metrics {
             lease_token: Gauge::default(),
             requests: Family::default(),
             watches: Gauge::default(),
+            told: Family::default(),
+            refused_writes: Family::default(),
+            hosts: Family::default(),
+            evacuations_stalled: Family::default(),
+            outbox: Gauge::default(),
+            deliveries: Family::default(),
+            recovery_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 14))),
         };
         {
             let mut r = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +173,13 @@ impl Default for Metrics {
             r.register("lease_token", "Lease token of this process", metrics.lease_token.clone());
             r.register("http_requests", "HTTP requests by method and status", metrics.requests.clone());
             r.register("watches", "Open watches", metrics.watches.clone());
+            r.register("told", "Events told by kind, type and reason", metrics.told.clone());
+            r.register("refused_writes", "Writes turned down because of other objects, by kind and code", metrics.refused_writes.clone());
+            r.register("hosts", "Hosts by availability state", metrics.hosts.clone());
+            r.register("evacuations_stalled", "Evacuations that wait for a person, by reason", metrics.evacuations_stalled.clone());
+            r.register("outbox", "Letters that wait to be delivered", metrics.outbox.clone());
+            r.register("webhook_deliveries", "Deliveries to the webhook by result", metrics.deliveries.clone());
+            r.register("recovery_seconds", "Duration of the parts of recoveries", metrics.recovery_seconds.clone());
         }
         metrics
     }
@@ -117,6 +193,28 @@ impl Metrics {
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+
+    /// Counts what was told.
+    pub fn told(&self, kind: &str, r#type: &str, reason: &str) {
+        self.told.get_or_create(&ToldLabels { kind: kind.into(), r#type: r#type.into(), reason: reason.into() }).inc();
+    }
+
+    /// Counts deliveries with this result.
+    pub fn delivery(&self, result: &str, count: u64) {
+        self.deliveries.get_or_create(&DeliveryLabels { result: result.into() }).inc_by(count);
+    }
+
+    /// Notes how long a part of a recovery took.
+    pub fn recovery(&self, part: &str, seconds: f64) {
+        self.recovery_seconds.get_or_create(&PartLabels { part: part.into() }).observe(seconds);
+    }
+
+    /// Forgets what only a leader knows.
+    pub fn end_of_term(&self) {
+        self.hosts.clear();
+        self.evacuations_stalled.clear();
+        self.outbox.set(0);
     }
 
     /// Counts an outside call.

@@ -1,6 +1,6 @@
 //! Events: told in the transaction of what they are about; each is a log line as well, and counted.
 
-use crate::Clock;
+use crate::{Clock, Metrics};
 use schemas::DynObject;
 use std::sync::Arc;
 use store::{Guard, Op, Store, Telling};
@@ -11,12 +11,13 @@ pub struct Recorder {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     reporter: String,
+    metrics: Metrics,
 }
 
 impl Recorder {
     /// A recorder that signs as `reporter`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, reporter: &str) -> Self {
-        Recorder { store, clock, reporter: reporter.into() }
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, reporter: &str, metrics: Metrics) -> Self {
+        Recorder { store, clock, reporter: reporter.into(), metrics }
     }
 
     /// What happened to an object, to be told in the transaction that writes it.
@@ -31,9 +32,11 @@ impl Recorder {
         })
     }
 
-    /// Of a transaction that was committed: what was told in it is said aloud.
+    /// Of a transaction that was committed: what was told in it is said aloud, and counted.
     pub fn committed(&self, tellings: &[Telling]) {
-        for Telling { regarding, warning, reason, note, .. } in tellings {
+        for telling in tellings {
+            let Telling { regarding, warning, reason, note, .. } = telling;
+            self.metrics.told(regarding.split('/').next().unwrap_or_default(), telling.r#type(), reason);
             if *warning {
                 tracing::warn!(regarding, reason, note, "event");
             } else {
@@ -46,10 +49,10 @@ impl Recorder {
     pub async fn record(&self, regarding: &DynObject, warning: bool, reason: &str, note: &str) {
         let op = self.op(regarding, warning, reason, note);
         let tellings = tellings(std::slice::from_ref(&op));
-        if let Err(error) = self.store.commit(Guard::Open, self.clock.now(), vec![op]).await {
-            tracing::warn!(%error, "an event was lost");
+        match self.store.commit(Guard::Open, self.clock.now(), vec![op]).await {
+            Ok(_) => self.committed(&tellings),
+            Err(error) => tracing::warn!(regarding = regarding.id(), reason, note, %error, "an event was lost"),
         }
-        self.committed(&tellings);
     }
 }
 

@@ -94,7 +94,8 @@ pub enum Op {
     },
     /// Keeps what a channel says of a host, unless what is known of that channel was seen at the same time or later.
     PutObservation(Observation),
-    /// Tells people: an event series is begun or counted on. Off the revision counter.
+    /// Tells people: an event series is begun or counted on, and a letter is written if the store's [`crate::OutboxRule`]
+    /// takes it. Off the revision counter.
     Tell(Telling),
     /// Seals and writes the data of a Credential.
     PutSecret {
@@ -335,7 +336,7 @@ pub trait Store: Send + Sync + 'static {
     /// One event series.
     async fn event(&self, name: &str) -> StoreResult<Option<DynObject>>;
 
-    /// Removes events last seen before `before`.
+    /// Removes events last seen before `before`, and letters of that time that nobody delivered; gives the number of events.
     async fn prune_events(&self, before: Time) -> StoreResult<i64>;
 
     /// What channels said last, of one host or of all, in the order of hosts and channels.

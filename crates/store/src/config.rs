@@ -1,6 +1,6 @@
 //! Which database, and how it is reached.
 
-use crate::{StoreError, StoreResult, url};
+use crate::{OutboxRule, StoreError, StoreResult, url};
 use secrecy::SecretString;
 use std::{
     fmt,
@@ -101,6 +101,8 @@ pub struct StoreConfig {
     pub deadline: Duration,
     /// Connections.
     pub connections: usize,
+    /// Which tellings are also written to the outbox; none: nobody delivers them.
+    pub outbox: Option<OutboxRule>,
 }
 
 impl fmt::Display for StoreConfig {
@@ -112,7 +114,7 @@ impl fmt::Display for StoreConfig {
 impl StoreConfig {
     /// SQLite at `path`, 5 s per call, 4 connections.
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
-        StoreConfig { place: Place(Where::File(path.into())), deadline: Duration::from_secs(5), connections: 4 }
+        StoreConfig { place: Place(Where::File(path.into())), deadline: Duration::from_secs(5), connections: 4, outbox: None }
     }
 
     /// Reads a URL: `sqlite:///path`, `postgresql://user:password@host:5432/name?sslmode=verify-full`,
@@ -127,7 +129,7 @@ impl StoreConfig {
     pub fn parse(url: &str) -> StoreResult<Self> {
         let place = url::parse(url).map_err(|why| StoreError::Config(format!("the database URL: {why}")))?;
         let connections = if matches!(place, Where::File(_)) { 4 } else { 8 };
-        Ok(StoreConfig { place: Place(place), deadline: Duration::from_secs(5), connections })
+        Ok(StoreConfig { place: Place(place), deadline: Duration::from_secs(5), connections, outbox: None })
     }
 
     /// The same database with this password instead of the URL's. Without effect on SQLite.

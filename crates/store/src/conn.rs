@@ -1,7 +1,7 @@
 //! The pool, deadlines, and the macro that compiles a call once per database.
 
 use crate::{
-    KeyRing, StoreConfig, StoreError, StoreResult,
+    KeyRing, OutboxRule, StoreConfig, StoreError, StoreResult,
     config::{Backend, Server, Where},
     connect::Purpose,
     mysql, postgres, sqlite, trouble,
@@ -117,6 +117,8 @@ pub struct SqlStore {
     /// SQLite has one writer at a time: waiting here is cheaper than in `busy_timeout`.
     writers: Arc<Semaphore>,
     pub(crate) committed: Arc<watch::Sender<i64>>,
+    /// Which tellings are also written to the outbox.
+    pub(crate) outbox: Option<Arc<OutboxRule>>,
 }
 
 /// Runs `$body` with a connection of whichever database it is; `$sql` is the module `sql` of that database.
@@ -175,6 +177,7 @@ impl SqlStore {
             place: config.describe().into(),
             writers: Arc::new(Semaphore::new(writers)),
             committed: Arc::new(watch::channel(0).0),
+            outbox: config.outbox.clone().map(Arc::new),
         };
         store.name_cluster().await?;
         Ok(store)

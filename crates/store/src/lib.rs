@@ -23,6 +23,7 @@ mod lease;
 mod lock;
 mod migrate;
 mod mysql;
+mod outbox;
 mod postgres;
 mod rekey;
 mod schema;
@@ -46,6 +47,7 @@ pub use keyfile::KeyFile;
 pub use keys::KeyRing;
 pub use lock::DataDirLock;
 pub use migrate::{MigrationStatus, migrate, migration_status};
+pub use outbox::{Fate, Letter, Outbox, OutboxRule, OutboxState};
 pub use rekey::Resealed;
 pub use telling::Telling;
 

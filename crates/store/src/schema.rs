@@ -32,4 +32,17 @@ diesel::table! {
         detail -> Text,
     }
 }
+diesel::table! { outbox (seq) { seq -> BigInt, id -> Text, created_at -> BigInt, body -> Text, } }
+diesel::table! {
+    deliveries (id) {
+        id -> BigInt,
+        delivered -> BigInt,
+        delivered_at -> BigInt,
+        failed_at -> BigInt,
+        failure -> Text,
+        given_up -> BigInt,
+        dropped -> BigInt,
+        lost_at -> BigInt,
+    }
+}
 diesel::table! { events (id) { id -> Text, regarding_uid -> Text, body -> Text, last_at -> BigInt, } }

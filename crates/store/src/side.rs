@@ -1,7 +1,8 @@
 //! The `Store` over SQL.
 
 use crate::{
-    Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, SqlStore, Store, StoreResult, TextPage,
+    Change, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery, Op, Outbox, OutboxState, Revision, SqlStore, Store,
+    StoreResult, TextPage,
     conn::{Db, with_conn},
 };
 use async_trait::async_trait;
@@ -137,6 +138,38 @@ impl Store for SqlStore {
             with_conn!(store.db, c, sql => {
                 sent.mark();
                 sql::observations::prune(c, before).await
+            })
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqlStore {
+    async fn letters(&self, limit: i64) -> StoreResult<Vec<Letter>> {
+        read!(self, outbox::letters(limit))
+    }
+
+    async fn settle_letter(&self, id: &str, fate: &Fate, now: Time) -> StoreResult<()> {
+        let (id, fate) = (id.to_string(), fate.clone());
+        self.writing_once(move |store, sent| async move {
+            with_conn!(store.db, c, sql => {
+                sent.mark();
+                sql::outbox::settle(c, id, fate, now).await
+            })
+        })
+        .await
+    }
+
+    async fn outbox(&self) -> StoreResult<OutboxState> {
+        read!(self, outbox::state())
+    }
+
+    async fn trim_outbox(&self, keep: i64, before: Time, now: Time) -> StoreResult<i64> {
+        self.writing_once(move |store, sent| async move {
+            with_conn!(store.db, c, sql => {
+                sent.mark();
+                sql::outbox::trim(c, keep, before, now).await
             })
         })
         .await

@@ -159,6 +159,8 @@ reasons! {
     STANDBY_LEASED = "StandbyLeased";
     /// The host is no member of a StandbyPool.
     NO_STANDBY_MEMBER = "NoStandbyMember";
+    /// A write was turned down because of other objects.
+    WRITE_REFUSED = "WriteRefused";
     /// Something failed and will be tried again.
     RETRYING = "Retrying";
 }

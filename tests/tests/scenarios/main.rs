@@ -33,4 +33,5 @@ mod s12_power;
 mod s13_disks;
 mod s14_two_brains;
 mod standby;
+mod telling;
 mod twice;

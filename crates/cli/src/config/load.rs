@@ -153,7 +153,7 @@ impl Loaded {
         if !matches!(openstack.interface.as_str(), "public" | "internal" | "admin") {
             return fail("openstack.interface", format!("'{}' is not known; use public, internal or admin.", openstack.interface));
         }
-        if let Some((key, message)) = self.config.policy.wrong().or_else(|| self.config.remediation.wrong()) {
+        if let Some((key, message)) = self.config.policy.wrong().or_else(|| self.config.remediation.wrong()).or_else(|| self.config.webhook.wrong()) {
             return fail(key, message);
         }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&log.level) {
@@ -170,6 +170,7 @@ impl Loaded {
         let shown = serde_json::to_value(&self.config).unwrap_or(Value::Null);
         let secret_set = |key: &str| match key {
             "openstack.password" => self.config.openstack.password.is_some(),
+            "webhook.secret" => self.config.webhook.secret.is_some(),
             _ => self.config.openstack.application_credential_secret.is_some(),
         };
         let mut out = String::new();

@@ -12,11 +12,13 @@ mod product;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 pub use load::{ConfigError, Loaded, Sources};
 pub use policy::{Policy, Remediation};
 pub use product::told;
 pub use reload::Changes;
+pub use webhook::Webhook;
 
 use crate::args::ServerArgs;
 use secrecy::SecretString;
@@ -44,6 +46,8 @@ pub struct Config {
     pub remediation: Remediation,
     /// The OpenStack cloud that is controlled.
     pub openstack: OpenStack,
+    /// Where else people are told what happened.
+    pub webhook: Webhook,
     /// Keys for secrets at rest.
     pub keys: Keys,
     /// The log.
@@ -232,7 +236,7 @@ pub enum LogFormat {
 }
 
 /// Keys whose value is never shown.
-pub(crate) const SECRETS: [&str; 2] = ["openstack.password", "openstack.application_credential_secret"];
+pub(crate) const SECRETS: [&str; 3] = ["openstack.password", "openstack.application_credential_secret", "webhook.secret"];
 
 /// Loads the configuration of this process.
 ///

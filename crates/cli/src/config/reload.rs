@@ -68,8 +68,9 @@ fn values(config: &Config) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = sections
         .flat_map(|(section, keys)| keys.as_object().into_iter().flatten().map(move |(key, value)| (format!("{section}.{key}"), value.to_string())))
         .collect();
+    let (openstack, webhook) = (&config.openstack, &config.webhook);
     let secret = |value: &Option<secrecy::SecretString>| value.as_ref().map(|s| s.expose_secret().to_string()).unwrap_or_default();
-    for (key, value) in SECRETS.into_iter().zip([&config.openstack.password, &config.openstack.application_credential_secret]) {
+    for (key, value) in SECRETS.into_iter().zip([&openstack.password, &openstack.application_credential_secret, &webhook.secret]) {
         all.insert(key.into(), secret(value));
     }
     all

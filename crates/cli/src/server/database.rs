@@ -14,7 +14,8 @@ const STATE_DIR: &str = "/var/lib/cloud-manager";
 
 /// How to reach the database.
 pub(super) fn store_config(config: &Config) -> anyhow::Result<StoreConfig> {
-    StoreConfig::parse(&config.database.url).context("database.url")
+    let place = StoreConfig::parse(&config.database.url).context("database.url")?;
+    Ok(StoreConfig { outbox: config.webhook.rule(), ..place })
 }
 
 pub(super) fn directory_of(path: &Path) -> PathBuf {

@@ -7,6 +7,7 @@ mod lease;
 mod power;
 mod report;
 mod state;
+mod webhook;
 
 use super::database;
 use crate::{
@@ -65,6 +66,7 @@ pub(super) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
         if let Some(store) = &store {
             keys::sealed(store, &key_file, &mut report).await;
             lease::check(store, &mut report).await;
+            webhook::check(store, &config.webhook, &mut report).await;
         }
         cloud::check(config, cluster.as_deref(), &mut report).await;
         if let Some(store) = store.as_ref().filter(|_| !args.no_bmc) {

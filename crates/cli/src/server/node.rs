@@ -11,7 +11,7 @@ use crate::config::Config;
 use anyhow::Context;
 use api_server::{ApiConfig, Backends};
 use cloud::CloudApi;
-use controller::{ControllerConfig, World};
+use controller::{ControllerConfig, Delivery, World};
 use engine::{Clock, Feed, LeaseTiming, Metrics, Standing, SystemClock};
 use registry::Registry;
 use std::{
@@ -129,7 +129,8 @@ impl Node {
         }
         node.servers.push(tokio::spawn(keep_state(state, store.clone(), halted.clone(), stop.clone())));
         if roles.controller {
-            let settings = ControllerConfig { node_sync_interval: pace.node_sync, resync: pace.resync, ..ControllerConfig::default() };
+            let delivery = delivery(config, store.clone())?;
+            let settings = ControllerConfig { node_sync_interval: pace.node_sync, resync: pace.resync, delivery, ..ControllerConfig::default() };
             let parts = Parts { store, clock, feed, metrics, halted, timing, settings, alone, outlives: roles.api, told };
             node.controller = Some(tokio::spawn(lead::lead(parts, world, stop)));
         }
@@ -153,6 +154,13 @@ impl Node {
         let feed = self.feed_task.await.context("the change feed died")?;
         outcome.and(feed.map_err(Into::into))
     }
+}
+
+/// Where what is told is delivered, if that is configured.
+fn delivery(config: &Config, store: Arc<SqlStore>) -> anyhow::Result<Option<Delivery>> {
+    let Some(receiver) = config.webhook.receiver() else { return Ok(None) };
+    let webhook = cloud::webhook::Webhook::new(receiver).map_err(|why| anyhow::anyhow!("[webhook]: {why}"))?;
+    Ok(Some(Delivery { outbox: store, receiver: Arc::new(webhook) }))
 }
 
 /// Writes down how far history went, and freezes all acts if it ever goes back (S14).

@@ -11,7 +11,10 @@ use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use store::{Change, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, Store, StoreError, StoreResult};
+use store::{
+    Change, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery, Op, Outbox, OutboxRule, OutboxState, Revision, Store,
+    StoreError, StoreResult,
+};
 use tokio::sync::watch;
 
 /// A database in memory. Calls take no time and never fail by themselves.
@@ -31,6 +34,13 @@ impl ModelStore {
     /// has to notice.
     pub fn without_token_check(cluster_uuid: &str) -> Self {
         ModelStore { state: Mutex::new(State::new(cluster_uuid, false)), committed: watch::channel(0).0 }
+    }
+
+    /// The same, and what the rule takes is written to the outbox.
+    #[must_use]
+    pub fn with_outbox(self, rule: OutboxRule) -> Self {
+        self.lock().outbox_rule = Some(rule);
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -133,5 +143,25 @@ impl Store for ModelStore {
 
     async fn prune_observations(&self, before: Time) -> StoreResult<i64> {
         Ok(self.lock().prune_observations(before))
+    }
+}
+
+#[async_trait]
+impl Outbox for ModelStore {
+    async fn letters(&self, limit: i64) -> StoreResult<Vec<Letter>> {
+        Ok(self.lock().letters(limit))
+    }
+
+    async fn settle_letter(&self, id: &str, fate: &Fate, now: Time) -> StoreResult<()> {
+        self.lock().settle_letter(id, fate, now);
+        Ok(())
+    }
+
+    async fn outbox(&self) -> StoreResult<OutboxState> {
+        Ok(self.lock().outbox())
+    }
+
+    async fn trim_outbox(&self, keep: i64, before: Time, now: Time) -> StoreResult<i64> {
+        Ok(self.lock().trim_outbox(keep, before, now))
     }
 }

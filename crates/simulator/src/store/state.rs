@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use store::{
-    CONTROLLER_LEASE, Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, Op, Revision, StoreError,
-    StoreResult, Telling,
+    CONTROLLER_LEASE, Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery, Op,
+    OutboxRule, OutboxState, Revision, StoreError, StoreResult, Telling,
 };
 
 /// Rows of history removed at once.
@@ -48,6 +48,7 @@ enum Undo {
     Secret(String, Option<BTreeMap<String, SecretString>>),
     Observation((String, String), Option<Observation>),
     Event(String, Option<Told>),
+    Letter,
 }
 
 /// When an event was last seen, the uid it is about, and the event.
@@ -68,6 +69,11 @@ pub(super) struct State {
     pub observations: BTreeMap<(String, String), Observation>,
     /// By series.
     events: BTreeMap<String, Told>,
+    /// Which tellings become letters.
+    pub outbox_rule: Option<OutboxRule>,
+    letters: VecDeque<Letter>,
+    /// What became of letters; its length is not kept up.
+    deliveries: OutboxState,
 }
 
 fn id(kind: &str, name: &str) -> String {
@@ -91,6 +97,9 @@ impl State {
             leases: BTreeMap::from([(CONTROLLER_LEASE.to_string(), LeaseRow::default())]),
             observations: BTreeMap::new(),
             events: BTreeMap::new(),
+            outbox_rule: None,
+            letters: VecDeque::new(),
+            deliveries: OutboxState::default(),
         }
     }
 
@@ -168,7 +177,7 @@ impl State {
                         undo.push(Undo::Observation(place, old));
                     }
                 }
-                Op::Tell(telling) => self.tell(&telling, now, undo),
+                Op::Tell(telling) => self.tell(&telling, now, undo)?,
                 Op::PutSecret { name, data } => {
                     let old = self.secrets.insert(name.clone(), data);
                     undo.push(Undo::Secret(name, old));
@@ -196,6 +205,7 @@ impl State {
             Undo::Secret(name, old) => put(&mut self.secrets, name, old),
             Undo::Observation(place, old) => put(&mut self.observations, place, old),
             Undo::Event(name, old) => put(&mut self.events, name, old),
+            Undo::Letter => drop(self.letters.pop_back()),
         }
     }
 
@@ -345,11 +355,59 @@ impl State {
 
     // ---- events -------------------------------------------------------------------------
 
-    fn tell(&mut self, telling: &Telling, now: Time, undo: &mut Vec<Undo>) {
+    fn tell(&mut self, telling: &Telling, now: Time, undo: &mut Vec<Undo>) -> StoreResult<()> {
         let name = telling.series();
         let event = telling.event(self.event(&name), now);
+        if self.outbox_rule.as_ref().is_some_and(|rule| rule.takes(telling)) {
+            self.letters.push_back(telling.letter(&event, now)?);
+            undo.push(Undo::Letter);
+        }
         let old = self.events.insert(name.clone(), (now, telling.regarding_uid.clone(), event));
         undo.push(Undo::Event(name, old));
+        Ok(())
+    }
+
+    pub fn letters(&self, limit: i64) -> Vec<Letter> {
+        self.letters.iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect()
+    }
+
+    pub fn settle_letter(&mut self, id: &str, fate: &Fate, now: Time) {
+        let sums = &mut self.deliveries;
+        if *fate == Fate::Delivered {
+            sums.delivered += 1;
+            sums.delivered_at = Some(now);
+        } else {
+            sums.failed_at = Some(now);
+            sums.failure = fate.failure();
+        }
+        if matches!(fate, Fate::GivenUp(_)) {
+            sums.given_up += 1;
+            sums.lost_at = Some(now);
+        }
+        if !matches!(fate, Fate::Failed(_)) {
+            // Hardly ever any other than the first.
+            match self.letters.front() {
+                Some(first) if first.id == id => drop(self.letters.pop_front()),
+                _ => self.letters.retain(|letter| letter.id != id),
+            }
+        }
+    }
+
+    pub fn outbox(&self) -> OutboxState {
+        OutboxState { length: count(self.letters.len()), oldest: self.letters.front().map(|l| l.created_at), ..self.deliveries.clone() }
+    }
+
+    pub fn trim_outbox(&mut self, keep: i64, before: Time, now: Time) -> i64 {
+        let all = self.letters.len();
+        let surplus = all.saturating_sub(usize::try_from(keep).unwrap_or(0));
+        self.letters.drain(..surplus);
+        self.letters.retain(|letter| letter.created_at >= before);
+        let gone = count(all - self.letters.len());
+        if gone > 0 {
+            self.deliveries.dropped += gone;
+            self.deliveries.lost_at = Some(now);
+        }
+        gone
     }
 
     pub fn events(&self, regarding_uid: Option<&str>, limit: i64) -> Vec<DynObject> {
@@ -372,6 +430,7 @@ impl State {
     pub fn prune_events(&mut self, before: Time) -> i64 {
         let all = self.events.len();
         self.events.retain(|_, (at, ..)| *at >= before);
+        self.letters.retain(|letter| letter.created_at >= before);
         count(all - self.events.len())
     }
 }

@@ -8,7 +8,7 @@ use schemas::Time;
 use secrecy::ExposeSecret;
 use simulator::ModelStore;
 use std::{collections::BTreeMap, time::Duration};
-use store::{CONTROLLER_LEASE, Change, Evidence, Guard, KeyRing, LeaseRow, ListQuery, SqlStore, Store, StoreConfig, StoreError};
+use store::{CONTROLLER_LEASE, Change, Evidence, Guard, KeyRing, LeaseRow, ListQuery, Outbox, SqlStore, Store, StoreConfig, StoreError};
 use test_databases::Kind;
 use work::{CONTROLLERS, Command, HOSTS, KINDS, Wish};
 
@@ -39,7 +39,7 @@ struct Controllers {
 /// Does the same work on an empty database and on a new model; every answer and everything that can be read must agree.
 async fn against(config: &StoreConfig, commands: &[Command]) -> Result<(), TestCaseError> {
     let mut store = open(config).await;
-    let model = ModelStore::new(&store.revision().await.unwrap().cluster_uuid);
+    let model = ModelStore::new(&store.revision().await.unwrap().cluster_uuid).with_outbox(work::rule());
     let (mut told, mut controllers) = (store.commits(), Controllers::default());
     for (n, command) in commands.iter().enumerate() {
         let now = at(i64::try_from(n).unwrap());
@@ -57,7 +57,7 @@ async fn against(config: &StoreConfig, commands: &[Command]) -> Result<(), TestC
     Ok(())
 }
 
-async fn step(store: &impl Store, model: &ModelStore, controllers: &mut Controllers, command: &Command, now: Time) -> Result<(), TestCaseError> {
+async fn step(store: &SqlStore, model: &ModelStore, controllers: &mut Controllers, command: &Command, now: Time) -> Result<(), TestCaseError> {
     let holder = |who: usize| format!("controller-{who}");
     match command {
         Command::Commit(who, wishes) => {
@@ -108,6 +108,15 @@ async fn step(store: &impl Store, model: &ModelStore, controllers: &mut Controll
         }
         // Whoever works on: it has nothing but what is kept.
         Command::Restart => {}
+        Command::Settle(n, fate) => {
+            let id = model.letters(100).await.unwrap().get(*n).map_or("no letter".into(), |l| l.id.clone());
+            store.settle_letter(&id, fate, now).await.unwrap();
+            model.settle_letter(&id, fate, now).await.unwrap();
+        }
+        Command::Trim(keep, back) => {
+            let before = now.plus_seconds(-back);
+            prop_assert_eq!(store.trim_outbox(*keep, before, now).await.unwrap(), model.trim_outbox(*keep, before, now).await.unwrap());
+        }
         Command::Prune(back) => {
             let before = now.plus_seconds(-back);
             prop_assert_eq!(store.prune_events(before).await.unwrap(), model.prune_events(before).await.unwrap());
@@ -118,7 +127,7 @@ async fn step(store: &impl Store, model: &ModelStore, controllers: &mut Controll
 }
 
 /// Everything that can be read is the same on both.
-async fn compare(store: &impl Store, model: &ModelStore) -> Result<(), TestCaseError> {
+async fn compare(store: &SqlStore, model: &ModelStore) -> Result<(), TestCaseError> {
     let row = model.revision().await.unwrap();
     prop_assert_eq!(&store.revision().await.unwrap(), &row);
     let history: Vec<Change> = store.changes(row.compacted, 10_000).await.unwrap();
@@ -148,6 +157,10 @@ async fn compare(store: &impl Store, model: &ModelStore) -> Result<(), TestCaseE
         prop_assert_eq!(store.events(uid, 2).await.unwrap(), model.events(uid, 2).await.unwrap());
         prop_assert_eq!(store.events(uid, 100).await.unwrap(), model.events(uid, 100).await.unwrap());
     }
+    for limit in [1, 100] {
+        prop_assert_eq!(store.letters(limit).await.unwrap(), model.letters(limit).await.unwrap());
+    }
+    prop_assert_eq!(store.outbox().await.unwrap(), model.outbox().await.unwrap());
     let series = work::telling(0, 0).series();
     prop_assert_eq!(store.event(&series).await.unwrap(), model.event(&series).await.unwrap());
     Ok(())
@@ -160,7 +173,7 @@ async fn secret(store: &impl Store, name: &str) -> Option<BTreeMap<String, Strin
 
 async fn open(config: &StoreConfig) -> SqlStore {
     // A busy machine may take its time.
-    let config = StoreConfig { deadline: Duration::from_secs(60), ..config.clone() };
+    let config = StoreConfig { deadline: Duration::from_secs(60), outbox: Some(work::rule()), ..config.clone() };
     store::migrate(&config, None).await.unwrap();
     SqlStore::open(&config, KeyRing::parse(&format!("k:{}", "07".repeat(32))).unwrap()).await.unwrap()
 }

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde_json::json;
 use simulator::ModelStore;
 use std::collections::BTreeMap;
-use store::{ClaimRequest, ListQuery, Op, Store, Telling};
+use store::{ClaimRequest, Fate, ListQuery, Op, OutboxRule, Store, Telling};
 
 pub const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 pub const KINDS: [&str; 5] = ["Host", "HostOperation", "Operation", "ClusterPolicy", "Evacuation"];
@@ -74,6 +74,10 @@ pub enum Command {
     Changes(i64, i64),
     List(&'static str, ListQuery),
     Prune(i64),
+    /// What became of the n-th oldest letter.
+    Settle(usize, Fate),
+    /// All but so many letters are thrown away, and those older than so many seconds.
+    Trim(i64, i64),
     Restart,
 }
 
@@ -119,6 +123,10 @@ fn query() -> impl Strategy<Value = ListQuery> {
     })
 }
 
+fn fate() -> impl Strategy<Value = Fate> {
+    select(vec![Fate::Delivered, Fate::GivenUp("410 Gone".into()), Fate::Failed("no answer".into())])
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let who = || 0..CONTROLLERS;
     prop_oneof![
@@ -131,6 +139,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (0..30i64, 1..6i64).prop_map(|(after, limit)| Command::Changes(after, limit)),
         2 => (kind(), query()).prop_map(|(kind, query)| Command::List(kind, query)),
         1 => (0..10i64).prop_map(Command::Prune),
+        2 => (0..3usize, fate()).prop_map(|(n, fate)| Command::Settle(n, fate)),
+        1 => (0..4i64, 0..30i64).prop_map(|(keep, back)| Command::Trim(keep, back)),
         1 => Just(Command::Restart),
     ]
 }
@@ -165,6 +175,11 @@ fn made(kind: &str, n: usize, x: u8) -> DynObject {
         _ => json!({"x": x}),
     };
     object
+}
+
+/// What both stores write to their outbox: some of what [`telling`] tells, not all.
+pub fn rule() -> OutboxRule {
+    OutboxRule { warnings_only: true, reasons: vec!["Seen".into()] }
 }
 
 pub fn telling(n: usize, x: u8) -> Telling {

@@ -2,6 +2,7 @@
 
 pub(crate) mod lease;
 pub(crate) mod observations;
+pub(crate) mod outbox;
 pub(crate) mod read;
 pub(crate) mod rekey;
 pub(crate) mod require;

@@ -1,10 +1,10 @@
 //! What stays off the revision counter: claims, evidence, secrets, events.
 
-use super::Conn;
+use super::{Conn, outbox::post};
 use crate::{
-    ClaimRow, Evidence, StoreError, StoreResult, Telling,
+    ClaimRow, Evidence, OutboxRule, StoreError, StoreResult, Telling,
     keys::Sealed,
-    schema::{events, evidence, host_claims, revision, secrets},
+    schema::{events, evidence, host_claims, outbox, revision, secrets},
     write::{json, parse},
 };
 use diesel::prelude::*;
@@ -53,16 +53,20 @@ pub(crate) async fn secret(c: &mut Conn, name: &str) -> StoreResult<Option<Seale
     Ok(row.map(|(key_id, nonce, ciphertext)| Sealed { key_id, nonce, ciphertext }))
 }
 
-/// Begins an event series, or counts on it. To be called in a transaction: writers come one after the other.
-pub(crate) async fn tell(c: &mut Conn, telling: &Telling, now: Time) -> StoreResult<()> {
+/// Begins an event series, or counts on it, and writes the letter that tells of it if the rule takes it. To be called in a transaction: writers come one after the other.
+pub(crate) async fn tell(c: &mut Conn, telling: &Telling, rule: Option<&OutboxRule>, now: Time) -> StoreResult<()> {
     let name = telling.series();
     let known = event(c, &name).await?;
-    let body = json(&telling.event(known.as_ref(), now))?;
+    let event = telling.event(known.as_ref(), now);
+    let body = json(&event)?;
     if known.is_some() {
         diesel::update(events::table.find(&name)).set((events::body.eq(&body), events::last_at.eq(now.0))).execute(c).await?;
     } else {
         let row = (events::id.eq(&name), events::regarding_uid.eq(&telling.regarding_uid), events::body.eq(&body), events::last_at.eq(now.0));
         diesel::insert_into(events::table).values(row).execute(c).await?;
+    }
+    if rule.is_some_and(|rule| rule.takes(telling)) {
+        post(c, &telling.letter(&event, now)?).await?;
     }
     Ok(())
 }
@@ -83,8 +87,9 @@ pub(crate) async fn event(c: &mut Conn, name: &str) -> StoreResult<Option<DynObj
     row.as_deref().map(parse).transpose()
 }
 
-/// Removes events last seen before `before`.
+/// Removes events last seen before `before`, and letters of that time: nobody delivers here any longer.
 pub(crate) async fn prune_events(c: &mut Conn, before: Time) -> StoreResult<i64> {
+    diesel::delete(outbox::table.filter(outbox::created_at.lt(before.0))).execute(c).await?;
     Ok(diesel::delete(events::table.filter(events::last_at.lt(before.0))).execute(c).await? as i64)
 }
 

@@ -8,7 +8,7 @@ use super::{
     side::{put_evidence, put_secret, tell},
 };
 use crate::{
-    Change, ChangeOp, Committed, Guard, Op, StoreError, StoreResult,
+    Change, ChangeOp, Committed, Guard, Op, OutboxRule, StoreError, StoreResult,
     api::id,
     keys::KeyRing,
     schema::{changes, host_claims, leases, resources, revision, secrets},
@@ -30,8 +30,8 @@ pub(crate) async fn commit(c: &mut Conn, order: Order, sent: &Sent) -> StoreResu
 
 /// The body of every write: counter first, then the token, then the operations.
 async fn transaction(c: &mut Conn, order: Order) -> StoreResult<Committed> {
-    let Order { guard, now, ops, keys } = order;
-    let mut tx = Tx { spare: Some(bump(c).await?), revision: 0, now, keys };
+    let Order { guard, now, ops, keys, outbox } = order;
+    let mut tx = Tx { spare: Some(bump(c).await?), revision: 0, now, keys, outbox };
     if let Guard::Lease(mine) = guard {
         let current: i64 = leases::table.find(crate::CONTROLLER_LEASE).select(leases::token).first(c).await?;
         if current != mine {
@@ -83,6 +83,7 @@ struct Tx {
     revision: i64,
     now: Time,
     keys: Arc<KeyRing>,
+    outbox: Option<Arc<OutboxRule>>,
 }
 
 impl Tx {
@@ -115,7 +116,7 @@ impl Tx {
             Op::LimitOpen { step_prefix, host, max } => limit_open(c, &step_prefix, host.as_deref(), max).await?,
             Op::PutEvidence { host, expected, body } => put_evidence(c, &host, expected, &body).await?,
             Op::PutObservation(observation) => put_observation(c, observation).await?,
-            Op::Tell(telling) => tell(c, &telling, self.now).await?,
+            Op::Tell(telling) => tell(c, &telling, self.outbox.as_deref(), self.now).await?,
             Op::PutSecret { name, data } => put_secret(c, &name, self.keys.seal(&name, &data)?).await?,
             Op::DeleteSecret { name } => {
                 diesel::delete(secrets::table.find(name)).execute(c).await?;

@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod deadlines;
+mod outbox;
 mod rekey;
 mod schema;
 mod secrets;
