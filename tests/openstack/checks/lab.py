@@ -245,6 +245,7 @@ def restore(cloud, hosts):
     run("conductor-start")
     run("keystone-start")
     run("behave", "normal")
+    run("service-continue", *hosts)
     run("bmc-start", *hosts)
     for host in hosts:
         run("bmc-lie", host, "honest")

@@ -14,6 +14,7 @@ KINDS = {"Evacuation": "evacuations", "HostOperation": "hostoperations", "FenceA
          "RemediationPolicy": "remediationpolicies", "StandbyPool": "standbypools"}
 # States of the watch that pass by themselves.
 SOON = {"Recovering": "Recovered"}
+GUEST = re.compile(r"guest (\S+): (\S+) on (\S+(?: host)?), runs (nowhere|on .+?)(?:; (.*))?$")
 COUNTS = re.compile(r"\d+ of \d+ moved(?:, \d+ \w+)*")
 
 
@@ -31,8 +32,17 @@ def expected(trace):
 
 def compare(stage, lines):
     """Waits until the lab shows the same; else tells every difference."""
+    guests, rest = {}, []
+    for line in lines:
+        if match := GUEST.match(line):
+            # Those of one `guests` line are alike: which of them goes first is chance.
+            guests.setdefault(re.sub(r"-\d+$", "", match.group(1)), []).append(match)
+        else:
+            rest.append(line)
+
     def same():
-        wrong = [difference for line in lines for difference in [_line(stage, line)] if difference]
+        wrong = [difference for line in rest for difference in [_line(stage, line)] if difference]
+        wrong += [difference for alike in guests.values() for difference in [_guests(stage, alike)] if difference]
         wrong += _others(stage, lines)
         return not wrong, "\n  ".join(["", *wrong])
     until("the outcome is that of the simulator", 90, same, 3)
@@ -47,10 +57,6 @@ def _line(stage, line):
         return None
     if match := re.match(r"host (\S+): (.*)", line):
         wanted, there = _host_wanted(match.group(2)), _host(stage, match.group(1))
-        differs = {k: (v, there[k]) for k, v in wanted.items() if there[k] != v}
-    elif match := re.match(r"guest (\S+): (\S+) on (\S+(?: host)?), runs (nowhere|on .+?)(?:; (.*))?$", line):
-        name = match.group(1)
-        wanted, there = _guest_wanted(stage, *match.groups()), _guest(stage, name)
         differs = {k: (v, there[k]) for k, v in wanted.items() if there[k] != v}
     else:
         name, _, told = line.partition(": ")
@@ -81,6 +87,13 @@ def _host(stage, name):
     state, fence = (status.get("availability") or {}).get("state"), (status.get("fence") or {}).get("by")
     return {"power": "on" if stage.is_on(name) else "off", "forced down": service["forced_down"], "enabled": service["status"] == "enabled",
             "up": service["state"] == "up", "fenced by": stage.back(fence) if fence else None, "state": SOON.get(state, state)}
+
+
+def _guests(stage, alike):
+    wanted = sorted((_guest_wanted(stage, *match.groups()) for match in alike), key=str)
+    there = sorted((_guest(stage, match.group(1)) for match in alike), key=str)
+    differs = [(w, t) for w, t in zip(wanted, there) if w != t]
+    return f"guests {', '.join(m.group(1) for m in alike)}: " + "; ".join(f"the simulator {w}, the lab {t}" for w, t in differs) if differs else None
 
 
 def _guest_wanted(stage, name, status, home, runs, records):

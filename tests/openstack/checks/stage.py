@@ -74,7 +74,7 @@ class Stage:
 
     # ---- the scene ------------------------------------------------------------------------
 
-    def begin(self, policy, links):
+    def begin(self, policy, verified, cables):
         """The program runs behind its proxy and knows the hosts of the story; the others of the lab take no guests."""
         for host in self.spare:
             self.cloud.put_service(host, status="disabled", disabled_reason="not in this story")
@@ -82,8 +82,7 @@ class Stage:
         self.cloud.second_region(REGION, self.through.url)
         self.program.env["OS_REGION_NAME"] = REGION
         self.program.start()
-        verified = [] if links == "unverified" or "unverified" in links else None
-        self.program.set_up(self.ctx.hosts, verified, policy, {self.hosts[h]: self.hosts[m] for h, m in links if h in self.hosts})
+        self.program.set_up(self.ctx.hosts, None if verified else [], policy, {self.host(h): self.host(m) for h, m in cables.items()})
         self.restart()
 
     def restart(self):
@@ -132,9 +131,8 @@ class Stage:
     def apply(self, kind, name, spec, refused=False, labels=None):
         """Makes an object, or lays fields over the spec of one that is there. Gives why it was refused, if it should be."""
         known = self.object(kind, name)
-        metadata = {"name": self.there(name)}
-        if labels:
-            metadata["labels"] = {**((known or {}).get("metadata", {}).get("labels") or {}), **labels}
+        kept = ((known or {}).get("metadata") or {}).get("labels") or {}
+        metadata = {"name": self.there(name), "labels": {**kept, **(labels or {})}}
         spec = _laid_over(known["spec"], self.placed(spec)) if known else self.placed(spec)
         items = {"kind": "List", "items": [{"apiVersion": "cloud-manager/v1", "kind": kind, "metadata": metadata, "spec": spec}]}
         done = self.program.cli("apply", "-f", "-", stdin=json.dumps(items), fails=True)
