@@ -247,8 +247,6 @@ def restore(cloud, hosts):
     run("behave", "normal")
     run("service-continue", *hosts)
     run("bmc-start", *hosts)
-    for host in hosts:
-        run("bmc-lie", host, "honest")
     down = [h for h, s in cloud.services().items() if h in hosts and (s["state"] != "up" or s["forced_down"])]
     before = {h: s["updated_at"] for h, s in cloud.services().items()}
     run("host-start", *hosts)

@@ -130,9 +130,8 @@ def controller(stage, line):
 def watch(stage, line):
     detection = {"intervalSeconds": 10, "downConfirmations": 2, "quietSeconds": 20}
     stage.apply("RemediationPolicy", "default", {"limits": line.yaml or {"maxDownHosts": 1}, "detection": detection})
-    for host in stage.ctx.hosts:
-        seen = lambda: ((stage.program.get("host", host).get("status") or {}).get("availability") or {}).get("state")
-        until(f"{host} is judged", 90, lambda: ((s := seen()) in ("Up", "Off"), s))
+    seen = lambda: {o["metadata"]["name"]: ((o.get("status") or {}).get("availability") or {}).get("state") for o in stage.objects("hosts")}
+    until("every host is judged", 120, lambda: (all(v in ("Up", "Off") for v in (s := seen()).values()), s))
     ready = lambda: stage.program.condition("remediationpolicy", "default", "RemediationAllowed")
     until("the policy is past its quiet period", 90, lambda: ((r := ready())[1] not in (None, "", "QuietPeriod"), r))
 
