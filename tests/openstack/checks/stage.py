@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import threading
 import time
 
 from . import lab
@@ -41,6 +42,7 @@ class Stage:
         self.guests, self.first, self.groups, self.stopped, self.late = {}, {}, {}, [], {}
         self.channels, self._spoke, self._settled, self.ahead = {}, 0.0, set(), []
         self.mark = self.through = None
+        self.died = threading.Event()
 
     # ---- names ----------------------------------------------------------------------------
 

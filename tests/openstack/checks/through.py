@@ -41,6 +41,8 @@ class Through:
         parts = urlsplit(target)
         self._address, self._lock = (parts.hostname, parts.port), threading.Lock()
         self.calls, self._faults = [], {}
+        # Called before a changing call is sent on; gives what to call in place of its answer, after it or before, or None.
+        self.death = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}{parts.path}"
@@ -62,6 +64,11 @@ class Through:
     def count(self, kind):
         """Changing calls of this kind that were sent so far."""
         return self.calls.count(kind)
+
+    def _dies(self, kind):
+        """("before" or "after", what to do) if the program's life ends with this call."""
+        with self._lock:
+            return self.death(kind) if self.death and kind in CHANGES else None
 
     def _fault(self, kind, path):
         with self._lock:
@@ -98,13 +105,23 @@ class Through:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 # With the host that was asked for: Nova's links to itself come through here as well.
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "content-length", "accept-encoding")}
-                how, value = through._fault(kind_of(self.command, self.path, body), self.path)
+                kind = kind_of(self.command, self.path, body)
+                dies = through._dies(kind)
+                how, value = through._fault(kind, self.path)
                 ask = lambda: through._ask(self.command, self.path, body, headers)
 
                 def later(word):
                     timer = threading.Timer(int(word.rstrip("s")), ask)
                     timer.daemon = True
                     timer.start()
+                if dies:
+                    if dies[0] == "after":
+                        ask()
+                    else:
+                        through.calls.remove(kind)
+                    dies[1]()
+                    self.close_connection = True
+                    return None
                 if how == "status":
                     return self._answer(int(value), [("Content-Type", "application/json")], b'{"error": {"message": "a story wants it so"}}')
                 if how == "nonsense":

@@ -118,10 +118,32 @@ def someone(stage, line):
         cloud.act(stage.guest(what), "os-start" if does == "starts" else "os-stop")
 
 
+def dies(stage, when, number):
+    """The program is killed before or after its n-th changing call from now on, be it to a BMC or to Nova; to Nova it is."""
+    mark, sent, dead = stage.ctx.mark(), len(stage.through.calls), stage.died
+    powered = lambda: sum(len(mark.power(host)) for host in stage.ctx.hosts)
+
+    def death(_):
+        if dead.is_set() or powered() + len(stage.through.calls) - sent + 1 < number:
+            return None
+
+        def kill():
+            stage.program.kill()
+            dead.set()
+        stage.through.death = None
+        return when, kill
+    stage.through.death = death
+
+
 def controller(stage, line):
     does = line.words[1]
     if does == "crashes":
         stage.program.kill()
+    elif does == "dies":
+        stage.died.clear()
+        dies(stage, line.words[2], int(line.words[3]))
+    elif does == "is-dead":
+        check(stage.died.wait(180), "the controller lives on: it never came to that call")
     else:
         check(does == "takes-over", f"the lab's controller never `{does}`")
         stage.program.start()
@@ -131,7 +153,7 @@ def watch(stage, line):
     detection = {"intervalSeconds": 10, "downConfirmations": 2, "quietSeconds": 20}
     stage.apply("RemediationPolicy", "default", {"limits": line.yaml or {"maxDownHosts": 1}, "detection": detection})
     seen = lambda: {o["metadata"]["name"]: ((o.get("status") or {}).get("availability") or {}).get("state") for o in stage.objects("hosts")}
-    until("every host is judged", 120, lambda: (all(v in ("Up", "Off") for v in (s := seen()).values()), s))
+    until("every host is judged", 120, lambda: (set((s := seen()).values()) <= {"Up", "Off"}, s))
     ready = lambda: stage.program.condition("remediationpolicy", "default", "RemediationAllowed")
     until("the policy is past its quiet period", 90, lambda: ((r := ready())[1] not in (None, "", "QuietPeriod"), r))
 
