@@ -52,7 +52,7 @@ smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8
 
 NOVA ?= $(CURDIR)/target/nova-2025.2
 
-lab: peers ## The matrix on a real OpenStack with 5 hosts, on Nova 26.2 and on 2025.2 (installed from PyPI into NOVA)
+lab: peers ## The matrix and the stories on a real OpenStack with 5 hosts, on Nova 26.2 and on 2025.2 (installed from PyPI into NOVA)
 	tests/openstack/e2e --runs 3 all
 	tests/openstack/e2e --nova $(NOVA) --runs 3 all
 

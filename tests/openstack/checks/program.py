@@ -109,12 +109,12 @@ class Program:
         spec = {"novaReportIntervalSeconds": int(os.environ.get("LAB_REPORT", "3")), "guestDisks": "Shared", **more}
         return {"kind": "ClusterPolicy", "metadata": {"name": "default"}, "spec": spec}
 
-    def set_up(self, hosts, verified=None):
-        """Declares the lab, with a BMC per host; verifies the links."""
-        objects = [self.cluster_policy(),
+    def set_up(self, hosts, verified=None, policy=None, wrong_cables=None):
+        """Declares the lab, with a BMC per host, or with that of another one as `wrong_cables` has it; verifies the links."""
+        objects = [self.cluster_policy(**(policy or {})),
                    {"kind": "Credential", "metadata": {"name": "lab"}, "spec": {"data": {"username": "admin", "password": "labpass"}}}]
         for host in hosts:
-            ip, port = lab.bmc(host)
+            ip, port = lab.bmc((wrong_cables or {}).get(host, host))
             device = {"type": "BMC", "protocol": "IPMI", "endpoint": {"host": ip, "port": port}, "credentialRef": {"name": "lab"}}
             objects.append({"kind": "PowerDevice", "metadata": {"name": f"bmc-{host}"}, "spec": device})
             link = {"hostRef": {"name": host}, "deviceRef": {"name": f"bmc-{host}"}}

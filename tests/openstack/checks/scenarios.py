@@ -2,7 +2,7 @@
 import statistics
 import time
 
-from . import affinity, automatic, lab, pairs, standby
+from . import affinity, automatic, lab, pairs, standby, stopped, stories
 from .access import roles
 from .common import (HOST, REBUILT, all_elsewhere, back_in_service, by_hand, drained_and_off, evacuated, nobody_ran_twice, nova_shows_down,
                      rebuilt_elsewhere, returned, wait_off)
@@ -189,5 +189,9 @@ SCENARIOS = {
     **automatic.SCENARIOS,
     **affinity.SCENARIOS,
     **standby.SCENARIOS,
+    **stopped.SCENARIOS,
     **pairs.SCENARIOS,
+    **stories.SCENARIOS,
 }
+# Words that stand for several.
+GROUPS = {"all": list(SCENARIOS), "stories": list(stories.SCENARIOS)}
