@@ -155,6 +155,14 @@ impl Laws {
                 Some(_) => {}
             }
         }
+        let acknowledged = |o: &DynObject| {
+            o.kind == "ClusterPolicy" && frozen && crate::condition(o, "Paused") == "True" && o.status["observedGeneration"] == o.metadata.generation
+        };
+        if done.objects.iter().any(acknowledged) {
+            let open: Vec<String> =
+                self.mirror.open().filter(|(_, i)| i.step.is_disruptive()).map(|(n, i)| format!("{n} {}", i.step.name())).collect();
+            self.check("P10 nothing disruptive is under way once a freeze is acknowledged", open.is_empty(), || open.join(", "));
+        }
         let draining = self.mirror.claims.values().filter(|c| c.purpose == "drain").count() as i64;
         let most = self.mirror.limit("maxHostsDraining");
         self.check("P3 no more hosts are drained than may be", draining <= most, || format!("{draining} of {most}"));
