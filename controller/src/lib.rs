@@ -26,5 +26,6 @@ mod power_link;
 mod standby;
 
 pub use run::{ControllerConfig, Running, start};
+pub use tracker::Recording;
 pub use warm::stand_by;
 pub use world::World;

@@ -1,6 +1,12 @@
 //! A controller that leads: workers, change dispatch, singletons, shutdown.
 
-use crate::{World, act::WorldActor, controllers, gc, guest_policies, node_sync::NodeSync, tracker::Tracker};
+use crate::{
+    World,
+    act::WorldActor,
+    controllers, gc, guest_policies,
+    node_sync::NodeSync,
+    tracker::{Recording, Tracker},
+};
 use engine::{Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority};
 use schemas::v1::reasons;
 use std::{
@@ -24,11 +30,13 @@ pub struct ControllerConfig {
     pub resync: Live,
     /// Reconciles at the same time.
     pub workers: usize,
+    /// Where the passes over all hosts are recorded; `None`: nowhere.
+    pub recording: Option<Recording>,
 }
 
 impl Default for ControllerConfig {
     fn default() -> Self {
-        ControllerConfig { node_sync_interval: Duration::from_secs(60).into(), resync: Duration::from_secs(300).into(), workers: 16 }
+        ControllerConfig { node_sync_interval: Duration::from_secs(60).into(), resync: Duration::from_secs(300).into(), workers: 16, recording: None }
     }
 }
 
@@ -95,7 +103,7 @@ pub async fn start(
     let pools = enqueue_all(store.as_ref(), &queue, &table).await?;
     tasks.spawn(dispatch(feed, from, pools, queue.clone(), table.clone(), stop.clone(), lost.clone()));
     tasks.spawn(node_sync(NodeSync::new(world.clone(), shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
-    tasks.spawn(track(Tracker::new(world, shared.clone()), stop.clone()));
+    tasks.spawn(track(Tracker::new(world, shared.clone()).recorded(config.recording), stop.clone()));
     tasks.spawn(housekeeping(shared, stop.clone()));
     for _ in 0..config.workers {
         tasks.spawn(worker(queue.clone(), table.clone(), metrics.clone(), stop.clone(), lost.clone(), runs.clone()));

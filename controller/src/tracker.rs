@@ -3,13 +3,16 @@
 //! FailureDomains.
 
 mod begin;
+mod record;
 mod write;
+
+pub use record::Recording;
 
 use crate::World;
 use engine::Shared;
 use planner::{
     Fact,
-    remediation::{self, HostRow, HostVerdict, Input, Observer, PolicyRow, Verdicts},
+    remediation::{self, HostRow, HostVerdict, Input, Looked, Observer, PolicyRow, Verdicts},
 };
 use schemas::{
     Conditions, DynObject, Object, Time,
@@ -27,6 +30,8 @@ use store::{ListQuery, Op};
 const PAUSE: Duration = Duration::from_secs(5);
 /// Tries of a status write that others were in the way of.
 const TRIES: usize = 5;
+/// Shortest time between two times that a look is kept for others, in seconds.
+const KEPT_SECONDS: i64 = 5;
 /// Hosts written in one transaction.
 const BATCH: usize = 100;
 
@@ -35,6 +40,9 @@ pub(crate) struct Tracker {
     shared: Shared,
     /// When the hosts of each policy were last looked at.
     looked: HashMap<String, Time>,
+    /// When a look was last kept for others.
+    kept: Option<Time>,
+    recorder: Option<record::Recorder>,
 }
 
 /// Everything of one pass.
@@ -52,7 +60,13 @@ fn text(error: impl std::fmt::Display) -> String {
 
 impl Tracker {
     pub(crate) fn new(world: Arc<World>, shared: Shared) -> Self {
-        Tracker { world, shared, looked: HashMap::new() }
+        Tracker { world, shared, looked: HashMap::new(), kept: None, recorder: None }
+    }
+
+    /// What it goes by and decides is recorded.
+    pub(crate) fn recorded(self, recording: Option<Recording>) -> Self {
+        let recorder = recording.map(|r| record::Recorder::start(r, self.shared.metrics.clone()));
+        Tracker { recorder, ..self }
     }
 
     /// Looks at the hosts of the policies that are due, and gives the pause until the next look.
@@ -75,7 +89,8 @@ impl Tracker {
             let seen = self.look(rows, policies, now).await?;
             self.looked.retain(|name, _| seen.policies.contains_key(name));
             self.looked.extend(due.into_iter().map(|name| (name, now)));
-            self.carry_out(seen).await?;
+            let looked = self.carry_out(seen).await?;
+            self.keep(&looked).await;
         }
         Ok(pause)
     }
@@ -191,7 +206,7 @@ impl Tracker {
         Ok(Some(conditions.find("Succeeded").map(|c| c.reason.clone()).unwrap_or_default()))
     }
 
-    async fn carry_out(&self, mut seen: Seen) -> Result<(), String> {
+    async fn carry_out(&self, mut seen: Seen) -> Result<Looked, String> {
         let mut verdicts = remediation::pass(&seen.input);
         if verdicts.hosts.iter().any(|v| v.count_guests) {
             for verdict in verdicts.hosts.iter().filter(|v| v.count_guests) {
@@ -205,6 +220,10 @@ impl Tracker {
             }
             verdicts = remediation::pass(&seen.input);
         }
+        if let Some(recorder) = &self.recorder {
+            recorder.take(&seen.input, &verdicts);
+        }
+        let looked = Looked::of(&seen.input);
         let Verdicts { hosts, policies, domains } = verdicts;
         self.write_policies(&mut seen, &policies).await?;
         self.write_domains(&seen, &domains).await?;
@@ -216,7 +235,20 @@ impl Tracker {
         for verdict in begin {
             self.begin(&mut seen, verdict).await?;
         }
-        Ok(())
+        Ok(looked)
+    }
+
+    /// Keeps a look for those who ask what would be decided now. Nothing depends on it.
+    async fn keep(&mut self, looked: &Looked) {
+        let now = self.shared.clock.now();
+        if self.kept.is_some_and(|at| (0..KEPT_SECONDS).contains(&now.seconds_since(at))) {
+            return;
+        }
+        let Some(observation) = looked.observation(now) else { return };
+        match self.commit(vec![Op::PutObservation(observation)]).await {
+            Ok(_) => self.kept = Some(now),
+            Err(error) => tracing::warn!(%error, "what was seen could not be kept for dry runs; nothing else is held up by that"),
+        }
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<store::Committed, store::StoreError> {

@@ -41,6 +41,13 @@ pub struct CallLabels {
     pub result: String,
 }
 
+/// Labels of recorded passes over all hosts.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RecordLabels {
+    /// `written`, `dropped` (the disk is too slow), `failed`.
+    pub result: String,
+}
+
 /// All metrics of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -65,6 +72,8 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     /// Open watches.
     pub watches: Gauge,
+    /// Passes over all hosts that were to be recorded, by result.
+    pub recorded: Family<RecordLabels, Counter>,
 }
 
 /// Labels of HTTP requests.
@@ -91,6 +100,7 @@ impl Default for Metrics {
             lease_token: Gauge::default(),
             requests: Family::default(),
             watches: Gauge::default(),
+            recorded: Family::default(),
         };
         {
             let mut r = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +114,7 @@ impl Default for Metrics {
             r.register("lease_token", "Lease token of this process", metrics.lease_token.clone());
             r.register("http_requests", "HTTP requests by method and status", metrics.requests.clone());
             r.register("watches", "Open watches", metrics.watches.clone());
+            r.register("decisions_recorded", "Passes over all hosts that were to be recorded, by result", metrics.recorded.clone());
         }
         metrics
     }
