@@ -6,7 +6,7 @@ use crate::{
     context::Ctx,
     envelope::envelope,
     errors::{ApiError, ApiResult, Code},
-    handlers::{create, delete, discovery, evidence, get, guests, health, legacy, list, schemas, status, tasks, update},
+    handlers::{create, decisions, delete, discovery, evidence, get, guests, health, legacy, list, schemas, status, tasks, update},
     params::Params,
     policy::{self, Access},
 };
@@ -41,6 +41,7 @@ const LIST: &[&str] = &[
 ];
 const TASKS: &[&str] = &["limit", "continue", "marker"];
 const ONE: &[&str] = &["resourceVersion"];
+const HOST: &[&str] = &["host"];
 
 /// Path, what it asks of the caller, the query parameters it knows, and who answers.
 struct Route {
@@ -76,6 +77,8 @@ fn routes() -> Vec<Route> {
         route(GET,    "/v1/hosts/{ref}/guests",           Read,  NONE,  guests::guests),
         route(GET,    "/v1/hosts/{ref}/evacuation-plan",  Read,  NONE,  guests::evacuation_plan),
         route(POST,   "/v1/hosts/{ref}/actions/{verb}",   Write, NONE,  legacy::action),
+        route(GET,    "/v1/decisions",                    Read,  HOST,  decisions::now),
+        route(POST,   "/v1/decisions",                    Read,  HOST,  decisions::under),
         route(GET,    "/v1/hosts/{ref}/evidence",         Read,  NONE,  evidence::of_host),
         route(POST,   "/v1/evidence",                     Observe, NONE, evidence::take),
         route(GET,    "/v1/{plural}",                     Read,  LIST,  list::list_or_watch),

@@ -28,5 +28,6 @@ mod standby;
 
 pub use run::{ControllerConfig, Running, start};
 pub use telling::{Delivery, deliver};
+pub use tracker::Recording;
 pub use warm::stand_by;
 pub use world::World;

@@ -1,6 +1,13 @@
 //! A controller that leads: workers, change dispatch, singletons, shutdown.
 
-use crate::{World, act::WorldActor, controllers, gc, guest_policies, node_sync::NodeSync, telling, telling::Delivery, tracker::Tracker};
+use crate::{
+    World,
+    act::WorldActor,
+    controllers, gc, guest_policies,
+    node_sync::NodeSync,
+    telling::{self, Delivery},
+    tracker::{Recording, Tracker},
+};
 use engine::{Feed, Gate, Key, Live, Metrics, Queue, Recorder, Run, RunResult, Shared, queue::priority};
 use schemas::v1::reasons;
 use std::{
@@ -26,11 +33,19 @@ pub struct ControllerConfig {
     pub workers: usize,
     /// Where people are told what happened; none: nowhere but in Events.
     pub delivery: Option<Delivery>,
+    /// Where the passes over all hosts are recorded; `None`: nowhere.
+    pub recording: Option<Recording>,
 }
 
 impl Default for ControllerConfig {
     fn default() -> Self {
-        ControllerConfig { node_sync_interval: Duration::from_secs(60).into(), resync: Duration::from_secs(300).into(), workers: 16, delivery: None }
+        ControllerConfig {
+            node_sync_interval: Duration::from_secs(60).into(),
+            resync: Duration::from_secs(300).into(),
+            workers: 16,
+            delivery: None,
+            recording: None,
+        }
     }
 }
 
@@ -98,7 +113,7 @@ pub async fn start(
     let pools = enqueue_all(store.as_ref(), &queue, &table).await?;
     tasks.spawn(dispatch(feed, from, pools, queue.clone(), table.clone(), stop.clone(), lost.clone()));
     tasks.spawn(node_sync(NodeSync::new(world.clone(), shared.clone(), queue.clone()), config.node_sync_interval, stop.clone()));
-    tasks.spawn(track(Tracker::new(world, shared.clone()), stop.clone()));
+    tasks.spawn(track(Tracker::new(world, shared.clone()).recorded(config.recording), stop.clone()));
     if let Some(delivery) = config.delivery {
         tasks.spawn(telling::deliver(delivery, shared.cluster_uuid.clone(), shared.clock.clone(), metrics.clone(), stop.clone()));
     }

@@ -4,13 +4,16 @@
 
 mod begin;
 mod gauges;
+mod record;
 mod write;
+
+pub use record::Recording;
 
 use crate::World;
 use engine::Shared;
 use planner::{
     Fact,
-    remediation::{self, HostRow, HostVerdict, Input, Observer, PolicyRow, Verdicts},
+    remediation::{self, HostRow, HostVerdict, Input, Looked, Observer, PolicyRow, Verdicts},
 };
 use schemas::{
     Conditions, DynObject, Object, Time,
@@ -30,6 +33,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 const TRIES: usize = 5;
 /// Looks in a row that Nova did not answer, after which it is told that nothing is begun: a single one is soon made good.
 const BLIND_LOOKS: usize = 2;
+/// Shortest time between two times that a look is kept for others, in seconds.
+const KEPT_SECONDS: i64 = 5;
 /// Hosts written in one transaction.
 const BATCH: usize = 100;
 
@@ -40,6 +45,9 @@ pub(crate) struct Tracker {
     looked: HashMap<String, Time>,
     /// Looks in a row that Nova did not answer.
     blind: usize,
+    /// When a look was last kept for others.
+    kept: Option<Time>,
+    recorder: Option<record::Recorder>,
 }
 
 /// Everything of one pass.
@@ -73,7 +81,13 @@ fn observer(read: &Read, hosts: &[DynObject]) -> Observer {
 
 impl Tracker {
     pub(crate) fn new(world: Arc<World>, shared: Shared) -> Self {
-        Tracker { world, shared, looked: HashMap::new(), blind: 0 }
+        Tracker { world, shared, looked: HashMap::new(), blind: 0, kept: None, recorder: None }
+    }
+
+    /// What it goes by and decides is recorded.
+    pub(crate) fn recorded(self, recording: Option<Recording>) -> Self {
+        let recorder = recording.map(|r| record::Recorder::start(r, self.shared.metrics.clone()));
+        Tracker { recorder, ..self }
     }
 
     /// Looks at the hosts of the policies that are due, and gives the pause until the next look.
@@ -102,7 +116,8 @@ impl Tracker {
                     self.looked.retain(|name, _| seen.policies.contains_key(name));
                     self.looked.extend(due.into_iter().map(|name| (name, now)));
                 }
-                self.carry_out(seen).await?;
+                let looked = self.carry_out(seen).await?;
+                self.keep(&looked).await;
             }
             // Nobody was looked at: the next look comes soon.
             unread.map_or(Ok(()), Err)?;
@@ -223,7 +238,7 @@ impl Tracker {
         Ok(Some(conditions.find("Succeeded").map(|c| c.reason.clone()).unwrap_or_default()))
     }
 
-    async fn carry_out(&self, mut seen: Seen) -> Result<(), String> {
+    async fn carry_out(&self, mut seen: Seen) -> Result<Looked, String> {
         let mut verdicts = remediation::pass(&seen.input);
         if verdicts.hosts.iter().any(|v| v.count_guests) {
             for verdict in verdicts.hosts.iter().filter(|v| v.count_guests) {
@@ -237,6 +252,10 @@ impl Tracker {
             }
             verdicts = remediation::pass(&seen.input);
         }
+        if let Some(recorder) = &self.recorder {
+            recorder.take(&seen.input, &verdicts);
+        }
+        let looked = Looked::of(&seen.input);
         let Verdicts { hosts, policies, domains } = verdicts;
         gauges::of_hosts(&self.shared.metrics, &seen.input.hosts, &hosts);
         self.write_policies(&mut seen, &policies).await?;
@@ -249,7 +268,20 @@ impl Tracker {
         for verdict in begin {
             self.begin(&mut seen, verdict).await?;
         }
-        Ok(())
+        Ok(looked)
+    }
+
+    /// Keeps a look for those who ask what would be decided now. Nothing depends on it.
+    async fn keep(&mut self, looked: &Looked) {
+        let now = self.shared.clock.now();
+        if self.kept.is_some_and(|at| (0..KEPT_SECONDS).contains(&now.seconds_since(at))) {
+            return;
+        }
+        let Some(observation) = looked.observation(now) else { return };
+        match self.commit(vec![Op::PutObservation(observation)]).await {
+            Ok(_) => self.kept = Some(now),
+            Err(error) => tracing::warn!(%error, "what was seen could not be kept for dry runs; nothing else is held up by that"),
+        }
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<store::Committed, store::StoreError> {

@@ -5,7 +5,7 @@ pub mod schedule;
 pub mod stage;
 
 use cloud::CloudApi;
-use controller::{ControllerConfig, Running, World};
+use controller::{ControllerConfig, Recording, Running, World};
 use engine::{Clock, Elders, Feed, Gate, Metrics};
 use power::PowerDriver;
 use registry::{Registry, parse_object};
@@ -75,6 +75,11 @@ impl Rig {
         rig.registry.ensure_defaults(&Default::default(), rig.clock.now()).await.expect("the default policy");
         rig.lead().await;
         rig
+    }
+
+    /// Where the next controller records what it decides over all hosts.
+    pub fn record(&mut self, recording: Recording) {
+        self.config.recording = Some(recording);
     }
 
     /// Takes the lease and starts a controller.

@@ -1,6 +1,7 @@
 //! One file per verb. A handler decodes, calls `registry` or `reading`, and answers.
 
 pub(crate) mod create;
+pub(crate) mod decisions;
 pub(crate) mod delete;
 pub(crate) mod discovery;
 pub(crate) mod evidence;

@@ -2,6 +2,7 @@
 
 mod actions;
 mod clients;
+mod decisions;
 mod discovery;
 mod evidence;
 mod fixture;

@@ -21,15 +21,17 @@ macro_rules! words {
 }
 
 mod attest;
+mod decide;
 mod server;
 
 pub use attest::AttestArgs;
+pub use decide::{DecideArgs, ReplayArgs, Shape};
 pub use server::{BackupArgs, DbCommand, DoctorArgs, DoctorFormat, FaultArgs, KeysCommand, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
 
 /// Controls compute hosts of an OpenStack cloud: power, scheduling, draining, evacuation.
 ///
 /// Data goes to standard output, words for people to standard error.
-/// Exit codes: 0 done, 1 a condition is false, 2 usage, 3 not found, 4 not authenticated or not
+/// Exit codes: 0 done, 1 a condition is false or something differs, 2 usage, 3 not found, 4 not authenticated or not
 /// allowed, 5 conflict, 6 timed out, 7 refused because it is not safe, 10 anything else.
 #[derive(Debug, Parser)]
 #[command(name = "cloud-manager", version, verbatim_doc_comment)]
@@ -82,6 +84,10 @@ pub enum Command {
     Describe(ObjectArgs),
     /// Tell why nothing is happening, and what to do: of one host, or of the whole cloud
     Why(WhyArgs),
+    /// Tell what would be begun without a person now, and why not more: for one host, or for the whole cloud. Does nothing
+    Decide(DecideArgs),
+    /// Run the decisions over what a controller recorded, and tell where they differ. Needs no server
+    Replay(ReplayArgs),
     /// Make objects as files declare them
     Apply(ApplyArgs),
     /// Delete objects

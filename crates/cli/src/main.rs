@@ -45,6 +45,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             output::data(config::load(&args)?.dump().trim_end());
             return Ok(Exit::Ok);
         }
+        Command::Replay(args) => return client::replay::replay(&args),
         command => return client::dispatch(cli.access, command).await,
     };
     served.map(|()| Exit::Ok).map_err(Failure::from)

@@ -142,3 +142,25 @@ fn logins_and_keys_are_readable_by_their_owner_alone() {
     let shown = sandbox.ok(&["get", "credential", "bmc", "-o", "yaml"]);
     assert!(!shown.contains("password: "), "{shown}");
 }
+
+#[test]
+fn what_would_be_begun_is_told_and_what_was_decided_can_be_replayed() {
+    let sandbox = Sandbox::start();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let shown = |args: &[&str], what: &str| loop {
+        let out = sandbox.run(args);
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        if out.status.success() && text.contains(what) {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "{args:?} never showed {what:?}; the last: {text}{}", String::from_utf8_lossy(&out.stderr));
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    let cloud = shown(&["decide"], "5 hosts are up, or off as they should be");
+    assert!(cloud.contains("RemediationPolicy default: begins nothing (NeverEvacuate)"), "{cloud}");
+    let host = shown(&["decide", "compute-01"], "If it were evacuated now");
+    assert!(host.contains("service Up, power On"), "{host}");
+    let dir = sandbox.dir.path().to_str().unwrap();
+    shown(&["replay", dir, "--host", "compute-01"], "Host compute-01 (default): Unknown -> Up");
+    assert!(sandbox.ok(&["get", "evacuations", "-o", "name"]).is_empty());
+}

@@ -214,6 +214,16 @@ impl Client {
         self.get_raw(&format!("{}/evacuation-plan", object_path("hosts", host)?)).await
     }
 
+    /// What would be decided now, of one host or of the whole cloud, and why not more; under the policies that there are, or with
+    /// `policies` laid over them. Nothing is written.
+    pub async fn decisions(&self, host: Option<&str>, policies: &[Value]) -> Result<Value, Error> {
+        let parameters: Vec<(&str, String)> = host.map(|h| ("host", h.to_string())).into_iter().collect();
+        match policies {
+            [] => self.json(Method::GET, "/v1/decisions", &parameters, None).await,
+            some => self.json(Method::POST, "/v1/decisions", &parameters, Some(&json!({"policies": some}))).await,
+        }
+    }
+
     /// Reads any path below the endpoint as JSON.
     pub async fn get_raw(&self, path: &str) -> Result<Value, Error> {
         self.json(Method::GET, path, &[], None).await

@@ -3,12 +3,13 @@
 //! It knows the kinds (`schemas`) and HTTP, and no server crate: what it cannot ask the API for, it
 //! does not know. [`Client`] speaks with the API, [`auth`] gets Keystone tokens, [`Watch`] follows
 //! a list of objects, [`merge`] overlays a manifest on a live object, [`why`]
-//! tells why an object stands where it stands.
+//! tells why an object stands where it stands, [`held`] what else may hold a host up.
 #![warn(missing_docs)]
 
 mod address;
 pub mod auth;
 mod error;
+pub mod held;
 mod http;
 pub mod merge;
 pub mod object;

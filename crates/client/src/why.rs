@@ -214,6 +214,11 @@ fn told_guests(why: &mut Why, object: &DynObject) {
 }
 
 impl Why {
+    /// Whether anything holds the object up, or is not as it should be.
+    pub fn holds(&self) -> bool {
+        !self.reasons.is_empty()
+    }
+
     /// Adds a sentence unless its reason was told already with the same message.
     fn say(&mut self, what: &str, reason: &str, message: &str) {
         let repeated =

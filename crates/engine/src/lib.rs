@@ -24,7 +24,7 @@ pub use feed::{Feed, FeedChange};
 pub use gate::{Elders, Gate, LeaseTime};
 pub use lease::{Leadership, LeaseTiming, Standing};
 pub use live::Live;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, RecordLabels};
 pub use queue::{Key, Queue};
 pub use reconciler::{ActOutcome, Actor, Reconciler, Run, RunResult, Shared};
 pub use recorder::Recorder;

@@ -89,6 +89,13 @@ pub struct PartLabels {
     pub part: String,
 }
 
+/// Labels of recorded passes over all hosts.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RecordLabels {
+    /// `written`, `dropped` (the disk is too slow), `failed`.
+    pub result: String,
+}
+
 /// All metrics of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -127,6 +134,8 @@ pub struct Metrics {
     pub deliveries: Family<DeliveryLabels, Counter>,
     /// How long the parts of recoveries took, in seconds.
     pub recovery_seconds: Family<PartLabels, Histogram, fn() -> Histogram>,
+    /// Passes over all hosts that were to be recorded, by result.
+    pub recorded: Family<RecordLabels, Counter>,
 }
 
 /// Labels of HTTP requests.
@@ -160,6 +169,7 @@ impl Default for Metrics {
             outbox: Gauge::default(),
             deliveries: Family::default(),
             recovery_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 14))),
+            recorded: Family::default(),
         };
         {
             let mut r = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +190,7 @@ impl Default for Metrics {
             r.register("outbox", "Letters that wait to be delivered", metrics.outbox.clone());
             r.register("webhook_deliveries", "Deliveries to the webhook by result", metrics.deliveries.clone());
             r.register("recovery_seconds", "Duration of the parts of recoveries", metrics.recovery_seconds.clone());
+            r.register("decisions_recorded", "Passes over all hosts that were to be recorded, by result", metrics.recorded.clone());
         }
         metrics
     }

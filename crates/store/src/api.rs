@@ -92,7 +92,8 @@ pub enum Op {
         /// New body.
         body: Value,
     },
-    /// Keeps what a channel says of a host, unless what is known of that channel was seen at the same time or later.
+    /// Keeps what a channel says of a host, unless what is known of that channel was seen at the same time or later. What is
+    /// said of [`NO_HOST`](schemas::v1::NO_HOST) comes from the leader alone, under its lease: the last written is the newest.
     PutObservation(Observation),
     /// Tells people: an event series is begun or counted on, and a letter is written if the store's [`crate::OutboxRule`]
     /// takes it. Off the revision counter.
@@ -339,7 +340,8 @@ pub trait Store: Send + Sync + 'static {
     /// Removes events last seen before `before`, and letters of that time that nobody delivered; gives the number of events.
     async fn prune_events(&self, before: Time) -> StoreResult<i64>;
 
-    /// What channels said last, of one host or of all, in the order of hosts and channels.
+    /// What channels said last, of one host (or of [`NO_HOST`](schemas::v1::NO_HOST)) or of all hosts, in the order of hosts
+    /// and channels.
     async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>>;
 
     /// Removes what came in before `before`.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Longest time that an observation may count, in seconds.
 pub const LONGEST_TTL_SECONDS: i64 = 3_600;
 
+/// In place of a host's name: what is kept under it is evidence about no host. The leader keeps its latest look there.
+pub const NO_HOST: &str = "";
+
 /// What a channel says of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Says {

@@ -29,7 +29,7 @@ pub use evacuation::{
 };
 pub use evacuation_plan::{EvacuationPlan, EvacuationPlanSpec, EvacuationPlanStatus, PlanItem};
 pub use event::{Event, EventSpec, EventStatus};
-pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, Observation, Says};
+pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, NO_HOST, Observation, Says};
 pub use failure_domain::{FailureDomain, FailureDomainSpec, FailureDomainStatus, FailureDomainType};
 pub use fence_attestation::{FenceAttestation, FenceAttestationSpec, FenceAttestationStatus, LONGEST_ATTESTATION_SECONDS};
 pub use fence_drill::{DrillDepth, DrillHost, DrillOutcome, DrillStep, FenceDrill, FenceDrillSpec, FenceDrillStatus};

@@ -5,7 +5,7 @@ use crate::{
     script::{self, Line, seconds},
     trace::Trace,
 };
-use client::why::why;
+use client::{held, why::why};
 use registry::RegistryError;
 use schemas::{DynObject, Time, v1::Says};
 use std::{
@@ -292,14 +292,14 @@ impl Story {
     /// What `cloud-manager why HOST` answers now.
     async fn why(&self, host: &str) -> Vec<String> {
         let rig = &self.stage.rig;
-        let mut objects = vec![rig.get("Host", host).await];
-        for kind in ["HostOperation", "Evacuation"] {
-            let of_host = |o: &DynObject| o.spec["hostRef"]["name"] == host && !matches!(condition(o, "Succeeded"), "True" | "False");
-            objects.extend(rig.list(kind).await.into_iter().filter(of_host));
+        let (of, now) = (rig.get("Host", host).await, self.stage.now());
+        let mut all = Vec::new();
+        for kind in held::KINDS {
+            all.extend(rig.list(kind).await);
         }
         let mut lines = Vec::new();
-        for object in &objects {
-            let why = why(object, self.stage.now());
+        for object in std::iter::once(&of).chain(held::of_host(&of, all.iter(), now)) {
+            let why = why(object, now);
             lines.push(format!("{}:", object.id()));
             lines.extend(why.lines.iter().map(|l| format!("  {}", without_age(&self.clean(l)))));
             lines.extend(why.advice.iter().map(|l| format!("  -> {}", self.clean(l))));

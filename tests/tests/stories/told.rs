@@ -149,6 +149,26 @@ fn members(before: Option<&DynObject>, next: &DynObject, say: &mut impl FnMut(St
     }
 }
 
+/// The hosts that a hold of an object is about, as they are known.
+pub fn hosts<'a>(object: &DynObject, hold: &str, all: impl Iterator<Item = &'a DynObject>) -> Vec<String> {
+    let listed = |list: &str| -> Vec<String> {
+        let entries = || object.status[list].as_array().into_iter().flatten();
+        let by_reason: Vec<String> = entries().filter(|e| e["reason"] == hold).map(|e| text(&e["host"]).into()).collect();
+        // A hold of all of it is about each of them.
+        if by_reason.is_empty() { entries().map(|e| text(&e["host"]).into()).collect() } else { by_reason }
+    };
+    match object.kind.as_str() {
+        "StandbyPool" => listed("members"),
+        "FenceDrill" => listed("hosts"),
+        // It holds those that are down and say that it does.
+        "RemediationPolicy" => {
+            let down = all.filter(|o| o.kind == "Host" && o.status["availability"]["state"] == "Down");
+            down.filter(|o| reason(o, "RemediationAllowed") == hold).map(|o| o.metadata.name.clone()).collect()
+        }
+        _ => vec![subject(object)].into_iter().filter(|name| !name.is_empty()).collect(),
+    }
+}
+
 /// What `cloud-manager why` answers about this object: its advice; or why that is no answer.
 pub fn answer(object: &DynObject, hold: &str, now: Time) -> Result<Vec<String>, String> {
     let why = why(object, now);

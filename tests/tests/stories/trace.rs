@@ -1,6 +1,7 @@
 //! The trace: what was done and what was told, by host, without times and ids.
 
 use crate::told;
+use client::held;
 use schemas::{DynObject, Time};
 use simulator::{Call, CallRecord};
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,18 +113,41 @@ impl Trace {
     pub fn changed(&mut self, change: &Change, at: Time, clean: &impl Fn(&str) -> String) {
         let object = &change.object;
         let id = object.id();
-        let before = self.objects.get(&id);
-        for told in told::changes(before, object) {
+        let before = self.objects.insert(id.clone(), object.clone());
+        for told in told::changes(before.as_ref(), object) {
             if let Some(hold) = &told.hold {
-                let answer = told::answer(object, hold, at).map(|advice| advice.iter().map(|a| clean(a)).collect());
-                self.answers.insert((id.clone(), hold.clone()), answer);
+                let answer = told::answer(object, hold, at).and_then(|advice| self.told_of_hosts(object, hold, at).map(|()| advice));
+                let answer = answer.map(|advice| advice.iter().map(|a| clean(a)).collect());
+                self.answers
+                    .entry((id.clone(), hold.clone()))
+                    .and_modify(|known| {
+                        if known.is_ok() {
+                            known.clone_from(&answer)
+                        }
+                    })
+                    .or_insert(answer);
             }
             let text = clean(&told.text);
             if self.said.insert(text.clone()) {
                 self.items.entry(told::subject(object)).or_default().push(Item { at: at.0 / 1_000, text });
             }
         }
-        self.objects.insert(id, object.clone());
+    }
+
+    /// Whether `why HOST` tells of a hold, for each host that it is about.
+    fn told_of_hosts(&self, object: &DynObject, hold: &str, at: Time) -> Result<(), String> {
+        for name in told::hosts(object, hold, self.objects.values()) {
+            let Some(host) = self.objects.get(&format!("Host/{name}")) else { continue };
+            let told: Vec<String> = held::of_host(host, self.objects.values(), at).iter().map(|o| o.id()).collect();
+            if object.id() != host.id() && !told.contains(&object.id()) {
+                return Err(format!(
+                    "`why {name}` leaves out {}, which has {hold}; it tells of the host and {told:?}: {:#}",
+                    object.id(),
+                    object.status
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// People were told.

@@ -1,8 +1,8 @@
 //! `describe`: first why nothing is happening, then everything else.
 
-use super::{find_kind, get::open_of_host, own_kind, text};
+use super::{find_kind, own_kind, text};
 use crate::output::{self, Failure, Table, table::now};
-use ::client::{Client, Exit, Query, why::why};
+use ::client::{Client, Exit, Query, held, why::why};
 use schemas::{DynObject, Time, kinds};
 use serde_json::Value;
 
@@ -18,16 +18,17 @@ pub async fn describe(client: &Client, kind: &str, name: &str) -> Result<Exit, F
     page.why(&object, now);
     let mut related = Vec::new();
     if kind.kind == "Host" {
-        for kind in ["HostOperation", "Evacuation", "FenceAttestation"] {
-            // What cannot be read must not hide what can.
-            match open_of_host(client, kind, name).await {
-                Ok(open) => related.extend(open),
-                Err(e) => page.line(format!("\n{kind}s of this host could not be read: {}", e.message)),
+        // What cannot be read must not hide what can.
+        let (all, unread) = around(client, name).await;
+        unread.iter().for_each(|line| page.line(format!("\n{line}")));
+        for other in held::of_host(&object, all.iter(), now) {
+            let open = kinds::find(&other.kind).is_some_and(|k| k.one_shot) && !super::ended(other);
+            let word = if open { "Open on this host" } else { "May hold this host up" };
+            page.line(format!("\n{word}: {} {}", other.kind, other.metadata.name));
+            page.told(other, now);
+            if open {
+                related.push(other.clone());
             }
-        }
-        for open in &related {
-            page.line(format!("\nOpen on this host: {} {}", open.kind, open.metadata.name));
-            page.told(open, now);
         }
     }
     page.object(&object, now);
@@ -48,30 +49,38 @@ pub async fn why_host(client: &Client, name: &str) -> Result<Exit, Failure> {
     let mut page = Page::default();
     page.line(format!("Host {name}:"));
     page.told(&host, now);
-    for kind in ["HostOperation", "Evacuation"] {
-        for open in open_of_host(client, kind, name).await? {
-            page.line(format!("{}/{}:", open.kind, open.metadata.name));
-            page.told(&open, now);
-        }
+    let (all, unread) = around(client, name).await;
+    for other in held::of_host(&host, all.iter(), now) {
+        page.line(format!("{}:", other.id()));
+        page.told(other, now);
     }
-    let mut links = client.list(own_kind("PowerLink")?.plural, &Query::default()).await?;
-    links.items.retain(|l| l.spec["hostRef"]["name"] == name);
-    let in_doubt = super::condition(&host, "RemediationAllowed").is_some_and(|c| c.reason == schemas::v1::reasons::OBSERVER_IN_DOUBT);
-    let closed = in_doubt || host.status["availability"]["state"].as_str().is_some_and(|s| s != "Up" && s != "Off");
-    let policies = client.list(own_kind("RemediationPolicy")?.plural, &Query::default()).await?.items;
-    for object in links.items.iter().chain(policies.iter().filter(|_| closed)).filter(|o| is_held(o)) {
-        page.line(format!("{}/{}:", object.kind, object.metadata.name));
-        page.told(object, now);
-    }
+    unread.iter().for_each(|line| page.line(line));
     output::data(page.text.trim_end());
     Ok(Exit::Ok)
+}
+
+/// All objects that may hold a host up, and sentences about what could not be read.
+async fn around(client: &Client, host: &str) -> (Vec<DynObject>, Vec<String>) {
+    let (mut all, mut unread) = (Vec::new(), Vec::new());
+    for (n, kind) in held::KINDS.into_iter().enumerate() {
+        let query = if n < held::OF_ONE_HOST { Query::all().field("spec.hostRef.name", host) } else { Query::default() };
+        let listed = match own_kind(kind) {
+            Ok(kind) => client.list(kind.plural, &query).await.map_err(Failure::from),
+            Err(e) => Err(e),
+        };
+        match listed {
+            Ok(list) => all.extend(list.items),
+            Err(e) => unread.push(format!("{kind}s could not be read, and may hold it up as well: {}", e.message)),
+        }
+    }
+    (all, unread)
 }
 
 /// `why`: everything in the cloud that waits or is held.
 pub async fn why_cloud(client: &Client) -> Result<Exit, Failure> {
     let (mut page, now) = (Page::default(), now());
     for kind in kinds::KINDS.iter().filter(|k| !k.read_only) {
-        for object in client.list(kind.plural, &Query::default()).await?.items.iter().filter(|o| is_held(o)) {
+        for object in client.list(kind.plural, &Query::default()).await?.items.iter().filter(|o| is_held(o, now)) {
             page.line(format!("{}/{}:", object.kind, object.metadata.name));
             page.told(object, now);
         }
@@ -84,15 +93,9 @@ pub async fn why_cloud(client: &Client) -> Result<Exit, Failure> {
 }
 
 /// Whether something about an object waits, is held, or is not as it should be.
-fn is_held(object: &DynObject) -> bool {
-    if kinds::find(&object.kind).is_some_and(|k| k.one_shot) && super::ended(object) {
-        return false;
-    }
-    let wanted = ["Ready", "Verified", "Reachable", "CredentialsValid", "Available"];
-    let wrong = |c: &super::Condition<'_>| c.status == "False";
-    // Of this one, unknown holds as much as false: nothing is begun.
-    let not_allowed = super::condition(object, "RemediationAllowed").is_some_and(|c| c.status != "True");
-    object.status["waiting"].is_object() || not_allowed || wanted.iter().any(|kind| super::condition(object, kind).as_ref().is_some_and(wrong))
+fn is_held(object: &DynObject, now: Time) -> bool {
+    let over = kinds::find(&object.kind).is_some_and(|k| k.one_shot) && super::ended(object);
+    !over && why(object, now).holds()
 }
 
 #[derive(Default)]

@@ -4,6 +4,7 @@ mod apply;
 mod attest;
 mod cancel;
 mod confirm;
+mod decide;
 mod delete;
 mod describe;
 mod explain;
@@ -15,6 +16,7 @@ mod manifest;
 mod operate;
 mod policy;
 mod power;
+pub mod replay;
 pub mod sandbox;
 mod wait;
 
@@ -24,7 +26,7 @@ use crate::{
 };
 use ::client::{
     AuthOptions, Client, Environment, Error, Exit, Options,
-    object::{Condition, condition, ended, text},
+    object::{condition, ended, text},
 };
 use schemas::{DynObject, KindInfo, kinds};
 use serde_json::Value;
@@ -39,6 +41,7 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
             Some(host) => describe::why_host(&client, &host).await,
             None => describe::why_cloud(&client).await,
         },
+        Command::Decide(args) => decide::decide(&client, args).await,
         Command::Apply(args) => apply::apply(&client, &args.files).await,
         Command::Delete(args) => delete::delete(&client, args).await,
         Command::Watch(WatchArgs { kind, name, output, selector }) => {
@@ -63,6 +66,7 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
         | Command::Controller(_)
         | Command::Sandbox(_)
         | Command::Config(_)
+        | Command::Replay(_)
         | Command::Db(_)
         | Command::Keys(_)
         | Command::Doctor(_)

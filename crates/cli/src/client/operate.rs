@@ -34,19 +34,25 @@ pub async fn evacuate(client: &Client, args: EvacuateArgs) -> Result<Exit, Failu
 /// Where the guests would go. Nothing is done.
 async fn preview(client: &Client, host: &str) -> Result<Exit, Failure> {
     let plan = client.evacuation_plan(host).await?;
+    let table = plan_table(&plan);
+    output::note(&format!("If host {host} were dead now, of {} hosts that could take guests (nothing is done):", plan["hosts"]));
+    if table.is_empty() {
+        output::note(&format!("Nova shows no guest on host {host}."));
+    } else {
+        output::data(&table.render());
+    }
+    Ok(Exit::Ok)
+}
+
+/// Where each guest of a plan goes, or why it stays.
+pub fn plan_table(plan: &Value) -> Table {
     let mut table = Table::new(["GUEST", "PRIORITY", "DESTINATION", "WHY NOT"]);
     let word = |value: &Value| value.as_str().filter(|t| !t.is_empty()).unwrap_or("-").to_string();
     let items = plan["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     for item in items {
         table.row([word(&item["name"]), item["priority"].to_string(), word(&item["destination"]), word(&item["why"])]);
     }
-    output::note(&format!("If host {host} were dead now, of {} hosts that could take guests (nothing is done):", plan["hosts"]));
-    if items.is_empty() {
-        output::note(&format!("Nova shows no guest on host {host}."));
-    } else {
-        output::data(&table.render());
-    }
-    Ok(Exit::Ok)
+    table
 }
 
 fn plan_evacuation(host: &DynObject, guests: &Guests, args: &EvacuateArgs) -> String {

@@ -142,6 +142,10 @@ impl Loaded {
                 return fail(key, "0 would never rest; use 1 or more.".into());
             }
         }
+        if controller.record_decisions_mb > 100_000 {
+            let message = format!("{} is out of range; use 0 (nothing is recorded) to 100000.", controller.record_decisions_mb);
+            return fail("controller.record_decisions_mb", message);
+        }
         if controller.renew_deadline_millis >= controller.lease_millis {
             let limit = controller.lease_millis;
             return fail("controller.renew_deadline_millis", format!("it must be less than controller.lease_millis ({limit}), or two could lead."));

@@ -121,6 +121,10 @@ pub struct Controller {
     /// empty: beside the SQLite file, with another database /var/lib/cloud-manager.
     #[serde(deserialize_with = "optional")]
     pub state_dir: Option<String>,
+    /// How much of what was decided over all hosts, and on what, is kept for `replay` in `controller.state_dir`, in megabytes;
+    /// 0: nothing.
+    #[serde(deserialize_with = "number")]
+    pub record_decisions_mb: u64,
 }
 
 impl Default for Controller {
@@ -132,6 +136,7 @@ impl Default for Controller {
             renew_deadline_millis: 4_000,
             retry_millis: 1_000,
             state_dir: None,
+            record_decisions_mb: 64,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 use anyhow::Context;
 use api_server::{ApiConfig, Backends};
 use cloud::CloudApi;
-use controller::{ControllerConfig, Delivery, World};
+use controller::{ControllerConfig, Delivery, Recording, World};
 use engine::{Clock, Feed, LeaseTiming, Metrics, Standing, SystemClock};
 use registry::Registry;
 use std::{
@@ -129,8 +129,15 @@ impl Node {
         }
         node.servers.push(tokio::spawn(keep_state(state, store.clone(), halted.clone(), stop.clone())));
         if roles.controller {
-            let delivery = delivery(config, store.clone())?;
-            let settings = ControllerConfig { node_sync_interval: pace.node_sync, resync: pace.resync, delivery, ..ControllerConfig::default() };
+            let most_bytes = config.controller.record_decisions_mb * 1_000_000;
+            let recording = (most_bytes > 0).then_some(Recording { dir: database::state_dir(config)?, most_bytes });
+            let settings = ControllerConfig {
+                node_sync_interval: pace.node_sync,
+                resync: pace.resync,
+                delivery: delivery(config, store.clone())?,
+                recording,
+                ..ControllerConfig::default()
+            };
             let parts = Parts { store, clock, feed, metrics, halted, timing, settings, alone, outlives: roles.api, told };
             node.controller = Some(tokio::spawn(lead::lead(parts, world, stop)));
         }

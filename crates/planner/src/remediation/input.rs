@@ -34,6 +34,22 @@ pub struct HostRow {
 }
 
 impl HostRow {
+    /// Of a host of which nothing else is known than what Nova says of its service.
+    pub fn plain(host: Object<Host>, up: Fact<bool>) -> HostRow {
+        HostRow {
+            host,
+            up,
+            open_operations: Vec::new(),
+            open_evacuation: None,
+            last_operation: None,
+            ended: None,
+            last_evacuation: None,
+            operation_ended: None,
+            guests: Fact::not_asked(),
+            heard: Heard::default(),
+        }
+    }
+
     /// The StandbyPool that has it in reserve, if it takes no guests now.
     pub(super) fn spare(&self) -> Option<&str> {
         self.host.status.standby.as_ref().filter(|s| !s.in_service).map(|s| s.pool.as_str())

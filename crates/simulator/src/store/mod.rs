@@ -4,7 +4,10 @@
 mod state;
 
 use async_trait::async_trait;
-use schemas::{DynObject, Time, v1::Observation};
+use schemas::{
+    DynObject, Time,
+    v1::{NO_HOST, Observation},
+};
 use secrecy::SecretString;
 use state::State;
 use std::{
@@ -138,7 +141,7 @@ impl Store for ModelStore {
     }
 
     async fn observations(&self, host: Option<&str>) -> StoreResult<Vec<Observation>> {
-        Ok(self.lock().observations.values().filter(|o| host.is_none_or(|h| h == o.host)).cloned().collect())
+        Ok(self.lock().observations.values().filter(|o| host.map_or(o.host != NO_HOST, |h| h == o.host)).cloned().collect())
     }
 
     async fn prune_observations(&self, before: Time) -> StoreResult<i64> {

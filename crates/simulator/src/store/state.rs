@@ -2,7 +2,7 @@
 
 use schemas::{
     DynObject, Time,
-    v1::{Observation, OperationState, Operations},
+    v1::{NO_HOST, Observation, OperationState, Operations},
 };
 use secrecy::SecretString;
 use serde_json::Value;
@@ -172,7 +172,7 @@ impl State {
                 }
                 Op::PutObservation(o) => {
                     let place = (o.host.clone(), o.channel.clone());
-                    if self.observations.get(&place).is_none_or(|known| known.observed_at < o.observed_at) {
+                    if o.host == NO_HOST || self.observations.get(&place).is_none_or(|known| known.observed_at < o.observed_at) {
                         let old = self.observations.insert(place.clone(), o);
                         undo.push(Undo::Observation(place, old));
                     }

@@ -4,7 +4,7 @@
 mod work;
 
 use proptest::prelude::*;
-use schemas::Time;
+use schemas::{Time, v1::NO_HOST};
 use secrecy::ExposeSecret;
 use simulator::ModelStore;
 use std::{collections::BTreeMap, time::Duration};
@@ -146,6 +146,7 @@ async fn compare(store: &SqlStore, model: &ModelStore) -> Result<(), TestCaseErr
     prop_assert_eq!(store.lease(CONTROLLER_LEASE).await.unwrap(), model.lease(CONTROLLER_LEASE).await.unwrap());
     prop_assert_eq!(store.lease("nothing").await.map_err(bare), model.lease("nothing").await.map_err(bare));
     prop_assert_eq!(store.observations(None).await.unwrap(), model.observations(None).await.unwrap());
+    prop_assert_eq!(store.observations(Some(NO_HOST)).await.unwrap(), model.observations(Some(NO_HOST)).await.unwrap());
     for host in HOSTS {
         prop_assert_eq!(store.observations(Some(host)).await.unwrap(), model.observations(Some(host)).await.unwrap());
         prop_assert_eq!(store.claim(host).await.unwrap(), model.claim(host).await.unwrap());

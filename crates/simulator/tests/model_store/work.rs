@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 use schemas::{
     DynObject, Time,
-    v1::{Observation, Says},
+    v1::{NO_HOST, Observation, Says},
 };
 use secrecy::SecretString;
 use serde_json::json;
@@ -105,7 +105,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => (kind(), host(), version()).prop_map(|(k, n, v)| Wish::AtVersion(k, n, v)),
         1 => (proptest::option::of(host()), 0..4i64).prop_map(|(h, m)| Wish::Limit(h, m)),
         2 => (host(), any::<u8>(), version()).prop_map(|(h, x, v)| Wish::Evidence(h, x, v)),
-        2 => (host(), 0..2usize, 0..20i64).prop_map(|(h, c, at)| Wish::Observe(h, c, at)),
+        2 => (0..=HOSTS.len(), 0..2usize, 0..20i64).prop_map(|(h, c, at)| Wish::Observe(h, c, at)),
         2 => (0..3usize, any::<u8>()).prop_map(|(n, x)| Wish::Tell(n, x)),
         1 => (host(), any::<u8>()).prop_map(|(h, x)| Wish::Secret(h, x)),
         1 => host().prop_map(Wish::NoSecret),
@@ -231,7 +231,8 @@ impl Wish {
                 Op::PutEvidence { host: HOSTS[*host].into(), expected: v.of(present), body: json!({"x": x}) }
             }
             Wish::Observe(host, channel, seconds) => Op::PutObservation(Observation {
-                host: HOSTS[*host].into(),
+                // Past the last: what is kept of no host.
+                host: HOSTS.get(*host).copied().unwrap_or(NO_HOST).into(),
                 channel: format!("channel-{channel}"),
                 says: if seconds % 2 == 0 { Says::Alive } else { Says::Silent },
                 observed_at: Time(1_800_000_000_000_000).plus_seconds(*seconds),

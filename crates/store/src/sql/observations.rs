@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use schemas::{
     Time,
-    v1::{Observation, Says},
+    v1::{NO_HOST, Observation, Says},
 };
 
 type Row = (String, String, String, i64, i64, i64, String, String);
@@ -19,9 +19,10 @@ fn observation((host, channel, says, observed_at, received_at, ttl_seconds, by, 
 /// What channels said last, in the order of hosts and channels.
 pub(crate) async fn list(c: &mut Conn, host: Option<&str>) -> StoreResult<Vec<Observation>> {
     let mut query = observations::table.order((observations::host, observations::channel)).into_boxed();
-    if let Some(host) = host {
-        query = query.filter(observations::host.eq(host.to_string()));
-    }
+    query = match host {
+        Some(host) => query.filter(observations::host.eq(host.to_string())),
+        None => query.filter(observations::host.ne(NO_HOST)),
+    };
     let rows: Vec<Row> = query.load(c).await?;
     rows.into_iter().map(observation).collect()
 }
@@ -30,7 +31,7 @@ pub(crate) async fn list(c: &mut Conn, host: Option<&str>) -> StoreResult<Vec<Ob
 pub(crate) async fn put_observation(c: &mut Conn, o: Observation) -> StoreResult<()> {
     let place = || observations::table.find((&o.host, &o.channel));
     let known: Option<i64> = place().select(observations::observed_at).first(c).await.optional()?;
-    if known.is_some_and(|at| at >= o.observed_at.0) {
+    if o.host != NO_HOST && known.is_some_and(|at| at >= o.observed_at.0) {
         return Ok(());
     }
     diesel::delete(place()).execute(c).await?;
