@@ -1,5 +1,5 @@
 """What a story waits for and expects (tests/tests/stories/check.rs), looked up in Nova, the program and the machines."""
-from . import script
+from . import lab, script
 from .wait import check
 
 # Steps of the program that a story counts as calls of this kind; those to Nova are counted on their way.
@@ -41,8 +41,6 @@ def _calls(stage, wants, waiting):
 
 
 def _host(stage, name, wants):
-    from . import lab
-
     there = stage.host(name)
     service = stage.cloud.service(there)
     now = {"on": stage.is_on(name), "up": service["state"] == "up", "enabled": service["status"] == "enabled", "forced-down": service["forced_down"],
