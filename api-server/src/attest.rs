@@ -11,10 +11,10 @@ const REASON: &str = "AttestationRefused";
 async fn tell(ctx: &Context, kind: &str, name: &str, note: &str) {
     let Some(kind) = kinds::find(kind) else { return };
     // An Event is about an object that is there; the log has the rest.
-    if let Ok(object) = ctx.registry.find(kind, name).await {
-        if ctx.told.may(format!("{} {note}", object.metadata.uid)) {
-            ctx.recorder().record(&object, true, REASON, note).await;
-        }
+    if let Ok(object) = ctx.registry.find(kind, name).await
+        && ctx.told.may(format!("{} {note}", object.metadata.uid))
+    {
+        ctx.recorder().record(&object, true, REASON, note).await;
     }
 }
 

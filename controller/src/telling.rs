@@ -19,8 +19,8 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(2);
 const BATCH: i64 = 100;
 /// Letters that are kept; of more the oldest are thrown away, loudly.
 const MOST: i64 = 10_000;
-/// Seconds that a letter is kept.
-const KEPT_SECONDS: i64 = 7 * 86_400;
+/// Seconds that a letter is kept: less than housekeeping leaves those that nobody delivers, so that none goes without a word.
+const KEPT_SECONDS: i64 = 5 * 86_400;
 /// Tries of a letter that the receiver refuses for good.
 const REFUSALS: i64 = 8;
 

@@ -16,8 +16,8 @@ const AGAIN: Duration = Duration::from_secs(300);
 /// Memories that are kept before old ones are thrown away.
 const MANY: usize = 1_000;
 
-/// What was told within the last minutes, by uid and reason. Only a damper: what an object waits for stands in its status,
-/// and a new leader, which remembers nothing, tells nothing of a wait that lasts.
+/// What was told within the last minutes, by uid and reason. Only a damper: what an object waits for stands in its status.
+/// A new leader remembers nothing: of a wait that it enters anew it tells once more.
 #[derive(Default)]
 pub(crate) struct Entered(Mutex<HashMap<(String, &'static str), Instant>>);
 

@@ -5,7 +5,7 @@ mod receiver;
 use async_trait::async_trait;
 use cloud::webhook::{self, Webhook, WebhookConfig};
 use controller::{Delivery, deliver};
-use engine::{Metrics, SystemClock};
+use engine::{Clock, Metrics, SystemClock};
 use receiver::{Does, Receiver, Request};
 use schemas::Time;
 use secrecy::SecretString;
@@ -62,7 +62,7 @@ impl Site {
                 reporter: "controller".into(),
             };
             let normal = Telling { warning: false, ..telling.clone() };
-            self.store.commit(Guard::Open, Time(1_800_000_000_000_000), vec![Op::Tell(normal), Op::Tell(telling)]).await.unwrap();
+            self.store.commit(Guard::Open, SystemClock.now(), vec![Op::Tell(normal), Op::Tell(telling)]).await.unwrap();
         }
     }
 

@@ -98,10 +98,7 @@ impl Webhook {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{ConfigError, Loaded, Sources},
-        Webhook,
-    };
+    use crate::config::{ConfigError, Loaded, Sources, Webhook};
 
     fn load(text: &str) -> Result<Loaded, ConfigError> {
         let dir = tempfile::tempdir().unwrap();
@@ -124,14 +121,17 @@ mod tests {
         let plain = Webhook::default();
         assert!(plain.rule().is_none() && plain.receiver().is_none(), "as it comes nobody is told");
         for (text, error) in [
-            ("[webhook]\nurl = \"https://hook.example/\"\n", "default: webhook.secret: it has 0 characters"),
-            ("[webhook]\nurl = \"https://hook.example/\"\nsecret = \"short\"\n", "c.toml:3: webhook.secret: it has 5 characters"),
-            ("[webhook]\nurl = \"hook.example\"\nsecret = \"hunter2-hunter2-hunter2\"\n", "c.toml:2: webhook.url: the URL cannot be read"),
-            (&section("min_type = \"Bad\"\n"), "c.toml:4: webhook.min_type: 'Bad' is not known; use Normal or Warning"),
-            (&section("reasons = \"host down\"\n"), "c.toml:4: webhook.reasons: 'host down' is no reason"),
-            (&section("timeout_seconds = 0\n"), "c.toml:4: webhook.timeout_seconds: 0 is not between 1 and 60"),
+            ("[webhook]\nurl = \"https://hook.example/\"\n".to_string(), "default: webhook.secret: it has 0 characters"),
+            ("[webhook]\nurl = \"https://hook.example/\"\nsecret = \"short\"\n".to_string(), "c.toml:3: webhook.secret: it has 5 characters"),
+            (
+                "[webhook]\nurl = \"hook.example\"\nsecret = \"hunter2-hunter2-hunter2\"\n".to_string(),
+                "c.toml:2: webhook.url: the URL cannot be read",
+            ),
+            (section("min_type = \"Bad\"\n"), "c.toml:4: webhook.min_type: 'Bad' is not known; use Normal or Warning"),
+            (section("reasons = \"host down\"\n"), "c.toml:4: webhook.reasons: 'host down' is no reason"),
+            (section("timeout_seconds = 0\n"), "c.toml:4: webhook.timeout_seconds: 0 is not between 1 and 60"),
         ] {
-            let found = load(text).unwrap_err().to_string();
+            let found = load(&text).unwrap_err().to_string();
             let found = found.find("c.toml").map_or(found.as_str(), |at| &found[at..]);
             assert!(found.starts_with(error) && !found.contains("hunter"), "{found}");
         }

@@ -57,10 +57,8 @@ fn judge(place: Option<&str>, state: &OutboxState, now: Time, report: &mut Repor
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::report::{Level, Report},
-        *,
-    };
+    use super::*;
+    use crate::server::doctor::report::Level;
 
     fn at(seconds: i64) -> Time {
         Time(1_800_000_000_000_000).plus_seconds(seconds)
