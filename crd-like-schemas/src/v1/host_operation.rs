@@ -2,6 +2,7 @@
 
 use super::{
     evacuation::Cause,
+    fencing::{FenceProgress, Fencing},
     host::{Retry, StoppedGuests, Waiting},
 };
 use crate::{Condition, FieldError, Kind, Time, field::check_range, meta::Ref};
@@ -104,6 +105,9 @@ pub struct HostOperationSpec {
     /// Drain, Shutdown: what about stopped guests.
     #[serde(default, skip_serializing_if = "StoppedGuests::are_left")]
     pub stopped_guests: StoppedGuests,
+    /// PowerCycle: how it is switched off; by default by a hard power-off through one link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<Fencing>,
     /// Initialise: how.
     #[serde(default)]
     pub method: InitialiseMethod,
@@ -165,6 +169,9 @@ pub struct HostOperationStatus {
     /// When the soft power-off was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soft_off_at: Option<Time>,
+    /// How far switching it off has come, where `spec.fencing` says how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<FenceProgress>,
     /// PowerOn, Enable: since when Nova has called its service up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_since: Option<Time>,
@@ -205,6 +212,12 @@ impl Kind for HostOperation {
         }
         if spec.returns_from.is_some() && (spec.cause == Cause::Manual || !matches!(spec.r#type, PowerOn | Enable)) {
             errors.push(FieldError::invalid("spec.returnsFrom", "is the controller's own word; leave it out."));
+        }
+        if let Some(fencing) = &spec.fencing {
+            if spec.r#type != PowerCycle {
+                errors.push(FieldError::invalid("spec.fencing", "applies to PowerCycle only; an Evacuation has such a field as well."));
+            }
+            fencing.check("spec.fencing", &mut errors);
         }
         if spec.link_ref.is_some() && spec.r#type != Initialise {
             errors.push(FieldError::invalid("spec.linkRef", "applies to Initialise only."));

@@ -7,6 +7,7 @@ use workspace_tests::{life, stage};
 mod attestation;
 mod drills;
 mod evidence;
+mod fencing;
 mod limits;
 mod node_sync;
 mod pairs;

@@ -5,6 +5,7 @@ mod channels;
 #[path = "../common/mod.rs"]
 mod common;
 mod drills;
+mod fencing;
 mod guest_policy;
 mod placement;
 mod plans;
