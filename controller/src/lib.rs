@@ -6,6 +6,7 @@ mod attestation;
 mod beats;
 mod cache;
 mod controllers;
+mod fencing;
 mod gc;
 mod guest_policies;
 mod links;

@@ -1,6 +1,6 @@
 //! Power links of a host: who they are, and what they read.
 
-use crate::World;
+use crate::{World, world::OLD_READING_MS};
 use futures::future::join_all;
 use planner::{
     Fact,
@@ -10,7 +10,7 @@ use planner::{
 use power::{Power, PowerError, Target};
 use schemas::{
     Object, Time,
-    v1::{self, Binding, DeviceType, LinkRole, PowerState, Protocol},
+    v1::{self, Binding, LinkRole, PowerState, Protocol},
 };
 use secrecy::SecretString;
 use std::{
@@ -154,6 +154,11 @@ impl World {
             Ok(target) => target,
             Err(why) => return Fact::Unknown(why.clone()),
         };
+        if target.spec.r#type.is_supply() {
+            let why =
+                format!("{} switches an outlet, which cannot tell whose machine it powers; use another method of initialise", target.device_name);
+            return Fact::Seen(Err(why), self.clock.now());
+        }
         match self.power.identify(target).await {
             Ok(id) => Fact::Seen(identity_matches(want, id.system_uuid.as_deref(), id.serial_number.as_deref()), self.clock.now()),
             Err(error) => Fact::Unknown(error.to_string()),
@@ -180,6 +185,26 @@ impl World {
         join_all(wired.iter().map(|w| self.link_fact(w, service_id, with_identity))).await
     }
 
+    /// Reads those links again whose readings have grown old while others were read: a device that does not answer takes its
+    /// time, and must not make what the others say too old for a proof for ever (S5).
+    pub(crate) async fn read_again(&self, host: &str, links: &mut [LinkFacts]) {
+        let now = self.clock.now();
+        let old = |l: &LinkFacts| matches!(l.state, Fact::Seen(_, at) if now.millis_since(at) > OLD_READING_MS);
+        if !links.iter().any(old) {
+            return;
+        }
+        let Ok(wired) = self.wired(host).await else { return };
+        let again = links.iter_mut().filter(|l| old(l)).map(|link| {
+            let target = wired.iter().find(|w| w.link.metadata.uid == link.uid).map(|w| &w.target);
+            async move {
+                if let Some(target) = target {
+                    link.state = self.read_power(target).await;
+                }
+            }
+        });
+        join_all(again).await;
+    }
+
     async fn link_fact(&self, wired: &Wired, service_id: Option<&str>, with_identity: bool) -> LinkFacts {
         let state = self.read_power(&wired.target).await;
         let identity = if with_identity { self.read_identity(wired).await } else { Fact::not_asked() };
@@ -188,9 +213,9 @@ impl World {
         let stored = link.status.verification.as_ref().map(|v| v.binding.service_id.clone());
         let service = service_id.map(String::from).or(stored).unwrap_or_default();
         let binding = Binding { service_id: service, ..wired.binding.clone() };
-        let class = match wired.target.as_ref().map(|t| t.spec.r#type) {
-            Ok(DeviceType::BMC) | Err(_) => LinkClass::Chassis,
-        };
+        // Of a link whose device is not there nobody knows what it switches. It may be an outlet that has power, so the others
+        // prove nothing without it (S4).
+        let class = wired.target.as_ref().map_or(LinkClass::Supply, |t| t.spec.r#type.into());
         LinkFacts {
             name: link.metadata.name.clone(),
             uid: link.metadata.uid.clone(),

@@ -42,6 +42,7 @@ impl World {
         facts.service = Self::service_fact(&services, host, at);
         let Some(service_id) = facts.service.seen().map(|s| s.id.clone()) else { return false };
         facts.links = self.link_facts(host, Some(&service_id), false).await;
+        self.read_again(host, &mut facts.links).await;
         proof::proven_off_elsewhere(&evidence, &facts, &Env { now: self.clock.now(), ..env.clone() })
     }
 }

@@ -295,10 +295,7 @@ impl World {
                     facts.microversion = self.microversion().await;
                 }
                 // A proof must be young when something is sent on it (S5): a slow Nova must not make it too old for ever.
-                let now = self.clock.now();
-                if facts.links.iter().any(|l| matches!(l.state, Fact::Seen(_, at) if now.millis_since(at) > OLD_READING_MS)) {
-                    facts.links = self.link_facts(host, service_id, identity).await;
-                }
+                self.read_again(host, &mut facts.links).await;
             }
         }
         self.what_people_say(&mut facts).await;

@@ -3,6 +3,7 @@
 pub mod life;
 pub mod schedule;
 pub mod stage;
+mod wiring;
 
 use cloud::CloudApi;
 use controller::{ControllerConfig, Recording, Running, World};

@@ -1,6 +1,6 @@
 //! The words that scenarios are written in.
 
-use crate::{Rig, condition, life::Life, waits_for};
+use crate::{Rig, condition, life::Life, waits_for, wiring::Wired};
 use engine::{Clock, TokioClock};
 use schemas::{
     DynObject, Time,
@@ -26,6 +26,7 @@ pub struct Given {
     verified: bool,
     cables: Vec<(String, String)>,
     special: Vec<HostSpec>,
+    devices: Vec<Wired>,
 }
 
 /// A cloud of these hosts, each with a verified BMC; guests' disks are on shared storage.
@@ -36,6 +37,7 @@ pub fn given(hosts: &[&str]) -> Given {
         verified: true,
         cables: Vec::new(),
         special: Vec::new(),
+        devices: Vec::new(),
     }
 }
 
@@ -49,6 +51,18 @@ impl Given {
     /// With one more host, unlike the others.
     pub fn host(mut self, host: HostSpec) -> Self {
         self.special.push(host);
+        self
+    }
+
+    /// With a second BMC on a host, `HOST.bmc2`, with the link `link-HOST.bmc2`.
+    pub fn second_bmc(mut self, host: &str) -> Self {
+        self.devices.push(Wired::second_bmc(host));
+        self
+    }
+
+    /// With that many outlets that a host is plugged into, `HOST.outlet1` and so on, with links `link-HOST.outlet1` and so on.
+    pub fn outlets(mut self, host: &str, count: usize) -> Self {
+        self.devices.extend(Wired::outlets(host, count));
         self
     }
 
@@ -77,6 +91,7 @@ impl Given {
         let clock = TokioClock::starting_at(Time::parse("2026-01-01T00:00:00Z").expect("a time"));
         let mut world = self.topology.build(millis(&clock));
         self.special.into_iter().for_each(|host| world.add_host(host));
+        self.devices.iter().for_each(|device| device.plug_in(&mut world));
         let world = Arc::new(Mutex::new(world));
         let life = Arc::new(Life::default());
         let (cloud, power) = fronts(&world, clock, &life, &self.cables);
@@ -89,10 +104,14 @@ impl Given {
             stage.wire(host).await;
         }
         if self.verified {
-            for host in &hosts {
+            for device in &self.devices {
+                stage.wire_further(device).await;
+            }
+            let simple = |h: &&String| !self.devices.iter().any(|d| d.is_of(h));
+            for host in hosts.iter().filter(simple) {
                 stage.operate(host, "Initialise", json!({"method": "Attestation"})).await;
             }
-            for host in &hosts {
+            for host in hosts.iter().filter(simple) {
                 stage.succeeds("HostOperation", &format!("initialise-{host}")).await;
                 stage.rig.wait("PowerLink", &link(host), "verified", Duration::from_secs(60), |o| condition(o, "Verified") == "True").await;
             }

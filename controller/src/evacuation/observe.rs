@@ -34,7 +34,10 @@ impl Reconciler for EvacuationReconciler {
             _ => false,
         };
         let named: Vec<String> = object.status.guests.iter().filter(wanted).map(|g| g.id.clone()).collect();
-        let facts = self.0.evacuation_facts(host, env, &named).await;
+        let mut facts = self.0.evacuation_facts(host, env, &named).await;
+        if object.spec.fencing.is_none() {
+            facts.fencing = self.0.fencing_of(host).await;
+        }
         self.0.with_standby_hosts(facts, &object.metadata.uid).await
     }
 

@@ -19,10 +19,12 @@ fn spec_of(begin: Begin, verdict: &HostVerdict, policy: &Object<v1::RemediationP
     let returned = |r#type: HostOperationType| json!({"hostRef": host, "type": r#type, "cause": Cause::Automatic, "returnsFrom": returns_from, "steadySeconds": steady.min(86_400)});
     match begin {
         Begin::Evacuate => {
-            json!({"hostRef": host, "cause": Cause::Automatic, "localDisks": policy.spec.evacuation.local_disks, "evidence": policy.spec.evidence})
+            json!({"hostRef": host, "cause": Cause::Automatic, "localDisks": policy.spec.evacuation.local_disks, "evidence": policy.spec.evidence,
+                "fencing": policy.spec.fencing})
         }
         Begin::Restart => {
-            json!({"hostRef": host, "type": HostOperationType::PowerCycle, "runningGuests": RunningGuests::Kill, "cause": Cause::Automatic, "evidence": policy.spec.evidence})
+            json!({"hostRef": host, "type": HostOperationType::PowerCycle, "runningGuests": RunningGuests::Kill, "cause": Cause::Automatic,
+                "evidence": policy.spec.evidence, "fencing": policy.spec.fencing})
         }
         Begin::PowerOn => returned(HostOperationType::PowerOn),
         Begin::Enable => returned(HostOperationType::Enable),

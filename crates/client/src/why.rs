@@ -117,6 +117,7 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
         let next = next.map(|s| format!(" The next try is in {}.", kinds::age(s))).unwrap_or_default();
         why.lines.push(format!("It failed {failures} times in a row, last with: {}{next}", stop(text(&retry["lastError"]))));
     }
+    told_fencing(why, object);
     if let Some(pool) = object.status["standby"]["pool"].as_str() {
         let serves = match object.status["standby"]["evacuation"].as_str() {
             Some(evacuation) => format!("serves Evacuation/{evacuation}"),
@@ -136,6 +137,24 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
         let purpose = if purpose.is_empty() { String::new() } else { format!(" ({purpose})") };
         why.lines.push(format!("{owner} has the host{purpose}; nothing else disrupts it meanwhile."));
         why.reasons.push(r::CLAIMED.into());
+    }
+}
+
+/// What was done to switch a host off, as long as it is not known to be off.
+fn told_fencing(why: &mut Why, object: &DynObject) {
+    let held = [r::NEEDS_HUMAN, r::WAITING_FOR_POWER, r::POWER_UNREADABLE].contains(&text(&object.status["waiting"]["reason"]));
+    let tried = object.status["fencing"]["tried"].as_array().filter(|_| held);
+    let words = |t: &Value| match (text(&t["act"]), text(&t["link"])) {
+        ("SoftOff", link) => format!("it was asked to shut down through {link}"),
+        ("ForceOff", link) => format!("it was powered off through {link}"),
+        (_, link) => format!("{link} could not be read"),
+    };
+    let tried: Vec<String> = tried.into_iter().flatten().map(words).collect();
+    if !tried.is_empty() {
+        why.lines.push(format!("To switch the host off, in this order: {}.", tried.join("; ")));
+    }
+    if object.status["fencing"]["failedAt"].is_string() && held {
+        why.reasons.push(r::FENCE_FAILED.into());
     }
 }
 
@@ -282,6 +301,10 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         r::ALIVE_ELSEWHERE => format!("Look at the machine: its nova-compute may have died alone. If the channel is wrong, stop it; by hand: cloud-manager evacuate {host}"),
         r::EVIDENCE_MISSING => "See whether the channels that send to POST /v1/evidence work, or set spec.evidence.demand of the remediationpolicy to ServiceSilent".into(),
         r::FENCE_FORBIDDEN => format!("Power the host off yourself, or allow it: cloud-manager evacuate {host} --fence IfNeeded"),
+        r::FENCE_FAILED => format!(
+            "See what each power device says: cloud-manager power status {host}. Mend one, or cut the host's power by hand; once it reads off it goes on. {}",
+            attest(object, host)
+        ),
         r::STORM_LIMIT => "Find out what the hosts that are down have in common: cloud-manager get hosts -o wide. To go on: raise spec.limits of the remediationpolicy, or evacuate them one by one".into(),
         r::DOMAIN_LIMIT => "Find out what the hosts of that failure domain have in common: cloud-manager get failuredomains. To go on: raise spec.limits.perFailureDomain of the remediationpolicy, or evacuate them one by one".into(),
         r::COOLDOWN => "Wait, or, to go on at once, set spec.limits.cooldownSeconds of the remediationpolicy to 0".into(),
@@ -414,6 +437,22 @@ mod tests {
     }
 
     #[test]
+    fn a_fence_that_no_device_shows_tells_what_was_tried_and_what_to_do() {
+        let mut evacuation = DynObject::new("Evacuation", "e", json!({"hostRef": {"name": "c1"}}));
+        evacuation.metadata.generation = 1;
+        let tried =
+            json!([{"link": "l1", "act": "SoftOff"}, {"link": "l1", "act": "ForceOff"}, {"link": "l1", "act": "Unreadable"}, {"link": "p1", "act": "ForceOff"}]);
+        let waiting = json!({"reason": "NeedsHuman", "message": "c1 cannot be switched off."});
+        evacuation.status = json!({"observedGeneration": 1, "waiting": waiting, "fencing": {"epoch": 1, "tried": tried, "failedAt": NOW}});
+        let told = why(&evacuation, NOW);
+        let order = "To switch the host off, in this order: it was asked to shut down through l1; it was powered off through l1; l1 could not be read; it was powered off through p1.";
+        assert!(told.lines.iter().any(|l| l == order), "{told:?}");
+        assert!(told.advice.iter().any(|a| a.contains("cloud-manager power status c1")), "{told:?}");
+        evacuation.status["waiting"]["reason"] = json!("WaitingForMoves");
+        assert!(!why(&evacuation, NOW).lines.iter().any(|l| l.contains("in this order")), "it is off since");
+    }
+
+    #[test]
     fn when_all_is_well_it_says_so() {
         let well = host(json!({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True", "reason": "AsDesired"}]}));
         assert_eq!(why(&well, NOW).lines, ["Nothing is waiting: Ready is True (AsDesired)."]);
@@ -450,6 +489,7 @@ mod tests {
             r::GUEST_CANNOT_MOVE,
             r::MOVE_IN_FLIGHT,
             r::FENCE_FORBIDDEN,
+            r::FENCE_FAILED,
             r::EVACUATION_DENIED,
             r::STORM_LIMIT,
             r::NEVER_EVACUATE,

@@ -3,7 +3,7 @@
 use crate::{Fact, attestation::Attestation, guest_policy::Rules};
 use schemas::{
     Time,
-    v1::{Binding, GuestDisks, Observation, PowerState},
+    v1::{Binding, DeviceType, Fencing, GuestDisks, Observation, PowerState},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -109,6 +109,12 @@ pub enum LinkClass {
     Chassis,
     /// An outlet or relay.
     Supply,
+}
+
+impl From<DeviceType> for LinkClass {
+    fn from(device: DeviceType) -> Self {
+        if device.is_supply() { LinkClass::Supply } else { LinkClass::Chassis }
+    }
 }
 
 /// One power link of the host.
@@ -234,6 +240,8 @@ pub struct HostFacts {
     pub attestation: Fact<Attestation>,
     /// What other channels say of it.
     pub channels: Fact<Vec<Observation>>,
+    /// How the RemediationPolicy that holds for it has it switched off; read only for an evacuation that does not say.
+    pub fencing: Fact<Fencing>,
     /// The standby host that was chosen for this evacuation, and where it stands; for people.
     pub standby: Option<String>,
 }
@@ -260,6 +268,7 @@ impl HostFacts {
             microversion: Fact::Unknown(why.into()),
             attestation: Fact::Unknown(why.into()),
             channels: Fact::Unknown(why.into()),
+            fencing: Fact::Unknown(why.into()),
             standby: None,
         }
     }

@@ -12,6 +12,7 @@ pub mod evacuation;
 pub mod fact;
 pub mod facts;
 pub mod fence_attestation;
+pub mod fencing;
 pub mod flavor;
 pub mod guest_policy;
 pub mod hold;

@@ -3,7 +3,7 @@
 use crate::{
     Env, Next, Step,
     contract::{PowerCommand, wait},
-    facts::{HostFacts, LinkFacts},
+    facts::{HostFacts, LinkClass, LinkFacts},
     proof::{self, Gap},
 };
 use schemas::{
@@ -14,7 +14,7 @@ use schemas::{
 /// As a soft time-out: no hard power-off follows.
 pub const NEVER: i64 = i64::MAX;
 /// Seconds between readings while something is expected to change.
-const LOOK_AGAIN: i64 = 2;
+pub(crate) const LOOK_AGAIN: i64 = 2;
 
 /// Where a change of power stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,15 @@ pub fn off(facts: &HostFacts, env: &Env, soft_since: Option<Option<Time>>, soft_
 
 fn switch_off(link: &LinkFacts, env: &Env, soft_since: Option<Option<Time>>, soft_timeout: i64) -> Next {
     let step = |command| Next::Step(Step::Power { link: link.name.clone(), command });
+    // An outlet knows no operating system that it could ask.
+    let soft_since = match (link.class, soft_since) {
+        (LinkClass::Supply, Some(_)) if soft_timeout == NEVER => {
+            let message = format!("{} is an outlet, through which no operating system can be asked to shut down; use PowerOff", link.name);
+            return wait(reasons::REFUSED, message, 60);
+        }
+        (LinkClass::Supply, _) => None,
+        (LinkClass::Chassis, soft) => soft,
+    };
     match soft_since {
         None => resend(link, env, PowerCommand::ForceOff),
         Some(None) => step(PowerCommand::SoftOff),
@@ -109,8 +118,13 @@ pub(crate) fn resend(link: &LinkFacts, env: &Env, command: PowerCommand) -> Next
     }
 }
 
-/// On, and read as on.
+/// On, and read as on. Outlets that were cut come first, all of them: a machine has no power of its own.
 pub fn on(facts: &HostFacts, env: &Env) -> Verdict {
+    let cut = |l: &&LinkFacts| l.class == LinkClass::Supply && l.verified && l.state.seen() == Some(&PowerState::Off);
+    let chassis_on = facts.links.iter().any(|l| l.class == LinkClass::Chassis && l.state.seen() == Some(&PowerState::On));
+    if let Some(outlet) = facts.links.iter().find(cut).filter(|_| !chassis_on) {
+        return Verdict::Next(resend(outlet, env, PowerCommand::On));
+    }
     match proof::state_of(&facts.links) {
         PowerState::On => Verdict::There,
         PowerState::Off => Verdict::Next(match command_link(facts) {

@@ -187,3 +187,36 @@ fn a_sandbox_has_all_its_guests_unevenly_spread_with_room_to_spare() {
     let mut w = simulator::Topology::scenario(1).build(0);
     assert!(w.add_guest(GuestSpec::new("g", "nowhere")).is_err());
 }
+
+#[test]
+fn a_second_bmc_switches_the_same_machine_and_fails_by_itself() {
+    let mut s = Scene::new();
+    s.world.add_bmc("a", "bmc2");
+    s.world.set_bmc_lie("a", Lie::NoEffect);
+    s.power("a", Command::ForceOff).unwrap();
+    assert_eq!((s.world.bmc_power("a"), s.world.bmc_power("a.bmc2")), (Ok(true), Ok(true)));
+    s.power("a.bmc2", Command::ForceOff).unwrap();
+    assert_eq!((s.world.bmc_power("a"), s.world.bmc_power("a.bmc2")), (Ok(false), Ok(false)));
+    s.world.set_bmc_reachable("a.bmc2", false);
+    assert_eq!((s.world.bmc_power("a"), s.world.bmc_power("a.bmc2")), (Ok(false), Err(Unreachable)));
+    assert_eq!(s.world.bmc_power("a.bmc3"), Err(BmcFailure::NoSuchSystem));
+}
+
+#[test]
+fn a_machine_runs_on_with_one_of_its_outlets_and_its_bmc_dies_with_the_last() {
+    let mut s = Scene::new();
+    let g = s.guest("g");
+    s.world.add_outlet("a", "outlet1");
+    s.world.add_outlet("a", "outlet2");
+    s.power("a.outlet1", Command::ForceOff).unwrap();
+    assert_eq!((s.world.bmc_power("a.outlet1"), s.world.bmc_power("a"), s.runs_on(&g)), (Ok(false), Ok(true), vec!["a".to_string()]));
+    s.power("a.outlet2", Command::SoftOff).unwrap();
+    assert_eq!(s.world.outlet_is_on("a.outlet2"), Some(true), "an outlet asks nobody");
+    s.power("a.outlet2", Command::ForceOff).unwrap();
+    assert!(!s.world.power_is_on("a") && s.runs_on(&g).is_empty());
+    assert_eq!((s.world.bmc_power("a"), s.world.bmc_power("a.outlet2")), (Err(Unreachable), Ok(false)));
+    s.power("a.outlet2", Command::On).unwrap();
+    assert_eq!((s.world.bmc_power("a"), s.world.power_is_on("a")), (Ok(false), false));
+    s.power("a", Command::On).unwrap();
+    assert!(s.world.power_is_on("a"));
+}

@@ -2,6 +2,7 @@
 
 use super::{
     evidence::EvidenceRule,
+    fencing::{FenceProgress, Fencing},
     host::{Retry, Waiting},
     host_operation::{Cancel, one_shot_update},
 };
@@ -76,6 +77,9 @@ pub struct EvacuationSpec {
     /// What happens to guests with local disks.
     #[serde(default)]
     pub local_disks: LocalDisks,
+    /// How the host is switched off; by default as the RemediationPolicy says that holds for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<Fencing>,
     /// Who asked for it; clients leave it out.
     #[serde(default)]
     pub cause: Cause,
@@ -203,6 +207,9 @@ pub struct EvacuationStatus {
     /// Power epoch in which it was last fenced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fence_epoch: Option<i64>,
+    /// How far the fence has come in the present epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<FenceProgress>,
     /// The plan in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanInForce>,
@@ -229,6 +236,9 @@ impl Kind for EvacuationKind {
         let mut errors = Vec::new();
         if spec.host_ref.name.is_empty() {
             errors.push(FieldError::new("spec.hostRef.name", "Required", "must be given."));
+        }
+        if let Some(fencing) = &spec.fencing {
+            fencing.check("spec.fencing", &mut errors);
         }
         errors
     }

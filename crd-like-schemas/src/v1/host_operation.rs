@@ -3,6 +3,7 @@
 use super::{
     evacuation::Cause,
     evidence::EvidenceRule,
+    fencing::{FenceProgress, Fencing},
     host::{Retry, StoppedGuests, Waiting},
 };
 use crate::{Condition, FieldError, Kind, Time, field::check_range, meta::Ref};
@@ -105,6 +106,9 @@ pub struct HostOperationSpec {
     /// Drain, Shutdown: what about stopped guests.
     #[serde(default, skip_serializing_if = "StoppedGuests::are_left")]
     pub stopped_guests: StoppedGuests,
+    /// PowerCycle: how it is switched off; by default by a hard power-off through one link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<Fencing>,
     /// Initialise: how.
     #[serde(default)]
     pub method: InitialiseMethod,
@@ -169,6 +173,9 @@ pub struct HostOperationStatus {
     /// When the soft power-off was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soft_off_at: Option<Time>,
+    /// How far switching it off has come, where `spec.fencing` says how.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<FenceProgress>,
     /// PowerOn, Enable: since when Nova has called its service up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up_since: Option<Time>,
@@ -215,6 +222,12 @@ impl Kind for HostOperation {
                 errors.push(FieldError::invalid("spec.evidence", "is the controller's own word; leave it out."));
             }
             rule.check("spec.evidence", &mut errors);
+        }
+        if let Some(fencing) = &spec.fencing {
+            if spec.r#type != PowerCycle {
+                errors.push(FieldError::invalid("spec.fencing", "applies to PowerCycle only; an Evacuation has such a field as well."));
+            }
+            fencing.check("spec.fencing", &mut errors);
         }
         if spec.link_ref.is_some() && spec.r#type != Initialise {
             errors.push(FieldError::invalid("spec.linkRef", "applies to Initialise only."));

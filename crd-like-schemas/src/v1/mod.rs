@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod failure_domain;
 pub mod fence_attestation;
 pub mod fence_drill;
+pub mod fencing;
 pub mod guest_policy;
 pub mod host;
 pub mod host_operation;
@@ -33,6 +34,7 @@ pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, N
 pub use failure_domain::{FailureDomain, FailureDomainSpec, FailureDomainStatus, FailureDomainType};
 pub use fence_attestation::{FenceAttestation, FenceAttestationSpec, FenceAttestationStatus, LONGEST_ATTESTATION_SECONDS};
 pub use fence_drill::{DrillDepth, DrillHost, DrillOutcome, DrillStep, FenceDrill, FenceDrillSpec, FenceDrillStatus};
+pub use fencing::{FenceAct, FenceProgress, FenceStage, FenceTry, Fencing};
 pub use guest_policy::{GuestPolicy, GuestPolicySpec, GuestPolicyStatus, GuestSelector, TargetState};
 pub use host::{
     Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStandby, HostStatus,

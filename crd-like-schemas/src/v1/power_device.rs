@@ -10,10 +10,22 @@ use serde::{Deserialize, Serialize};
 pub struct PowerDevice;
 
 /// What sort of device it is; decides whether its links are Chassis or Supply (S3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeviceType {
     /// A baseboard management controller: its links are Chassis links.
+    #[default]
     BMC,
+    /// An outlet of a power distribution unit: its links are Supply links.
+    PDU,
+    /// A relay that a machine's feed runs through: its links are Supply links.
+    RelayBoard,
+}
+
+impl DeviceType {
+    /// Whether it switches the current that a machine gets, and knows nothing of the machine.
+    pub fn is_supply(self) -> bool {
+        self != DeviceType::BMC
+    }
 }
 
 /// How to talk to it.
@@ -63,6 +75,7 @@ pub struct PowerDeviceSpec {
     #[serde(default)]
     pub title: String,
     /// Sort of device; cannot change.
+    #[serde(default)]
     pub r#type: DeviceType,
     /// Protocol; cannot change.
     pub protocol: Protocol,
@@ -71,7 +84,7 @@ pub struct PowerDeviceSpec {
     /// User and password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_ref: Option<Ref>,
-    /// Number of ports; a BMC has one.
+    /// Number of ports. A BMC has one, and so has each outlet that IPMI or Redfish switches: it is a PowerDevice of its own.
     #[serde(default = "one")]
     pub ports: i64,
 }
@@ -125,7 +138,10 @@ impl Kind for PowerDevice {
             check_range(&mut errors, "spec.endpoint.port", port, 1, 65_535);
         }
         if spec.ports != 1 {
-            errors.push(FieldError::invalid("spec.ports", "a BMC has exactly 1 port."));
+            errors.push(FieldError::invalid(
+                "spec.ports",
+                "a BMC has exactly 1 port, and so has an outlet behind IPMI or Redfish: make a PowerDevice of each.",
+            ));
         }
         if let Some(pin) = &spec.endpoint.certificate_sha256 {
             let digits: String = pin.chars().filter(|c| *c != ':').collect();
@@ -156,5 +172,22 @@ impl Kind for PowerDevice {
             errors.push(immutable("spec.protocol"));
         }
         errors
+    }
+}
+
+#[test]
+fn a_device_that_does_not_say_its_type_is_a_bmc_and_every_other_type_switches_a_supply() {
+    let spec = |more: serde_json::Value| -> PowerDeviceSpec {
+        let mut spec = serde_json::json!({"protocol": "IPMI", "endpoint": {"host": "10.0.0.1"}});
+        spec.as_object_mut().into_iter().zip(more.as_object().cloned()).for_each(|(spec, more)| spec.extend(more));
+        serde_json::from_value(spec).expect("a spec")
+    };
+    let old = spec(serde_json::json!({}));
+    assert_eq!((old.r#type, old.r#type.is_supply()), (DeviceType::BMC, false));
+    for name in ["PDU", "RelayBoard"] {
+        let outlet = spec(serde_json::json!({"type": name}));
+        assert!(outlet.r#type.is_supply() && PowerDevice::validate("d", &outlet).is_empty());
+        let many = PowerDevice::validate("d", &PowerDeviceSpec { ports: 8, ..outlet });
+        assert!(many.iter().any(|e| e.field == "spec.ports" && e.message.contains("a PowerDevice of each")), "{many:?}");
     }
 }

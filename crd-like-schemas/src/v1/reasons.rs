@@ -53,6 +53,8 @@ reasons! {
     NEEDS_HUMAN = "NeedsHuman";
     /// Fencing is needed and forbidden by the spec.
     FENCE_FORBIDDEN = "FenceForbidden";
+    /// No power device of a host showed it to be off in its time.
+    FENCE_FAILED = "FenceFailed";
     /// The host's `evacuation` is Denied.
     EVACUATION_DENIED = "EvacuationDenied";
     /// The disk would be lost (S13).

@@ -1,6 +1,6 @@
 //! RemediationPolicy: when a silent host is taken for dead, and how many may be recovered without a person.
 
-use super::{evacuation::LocalDisks, evidence::EvidenceRule, failure_domain::FailureDomainType};
+use super::{evacuation::LocalDisks, evidence::EvidenceRule, failure_domain::FailureDomainType, fencing::Fencing};
 use crate::{Condition, FieldError, Kind, Time, field::check_range, selector::Selector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -183,6 +183,8 @@ pub struct RemediationPolicySpec {
     pub evacuation: Recovery,
     /// What evidence counts, and how much of it is asked for.
     pub evidence: EvidenceRule,
+    /// How a host is switched off that has to be.
+    pub fencing: Fencing,
     /// Whether the host is switched off and on before that.
     pub restart: Restart,
     /// How long it may take from then on until it reports, in seconds; then its guests are evacuated.
@@ -199,6 +201,7 @@ impl Default for RemediationPolicySpec {
             limits: StormLimits::default(),
             evacuation: Recovery::default(),
             evidence: EvidenceRule::default(),
+            fencing: Fencing::default(),
             restart: Restart::Forbid,
             restart_timeout_seconds: 600,
             return_to_service: ReturnToService::default(),
@@ -288,6 +291,7 @@ impl Kind for RemediationPolicy {
             check_range(&mut errors, &format!("spec.{field}"), value, min, max);
         }
         spec.evidence.check("spec.evidence", &mut errors);
+        spec.fencing.check("spec.fencing", &mut errors);
         errors.extend(contradictions(spec));
         errors
     }

@@ -293,6 +293,26 @@ impl Operator {
         }
     }
 
+    /// Declares and verifies the further devices of the first host.
+    async fn wire_second(&self) {
+        let (second, host) = (self.stage.plan.second, HOSTS[0]);
+        for address in second.addresses() {
+            let link = format!("link-{address}");
+            let spec = json!({"type": second.device_type(), "protocol": "IPMI", "endpoint": {"host": address}});
+            self.create("PowerDevice", address, spec).await.unwrap_or_else(|e| panic!("{address}: {e}"));
+            let spec = json!({"hostRef": {"name": host}, "deviceRef": {"name": address}, "role": "Redundant"});
+            self.create("PowerLink", &link, spec).await.unwrap_or_else(|e| panic!("{link}: {e}"));
+            let (name, spec) = (
+                format!("initialise-{address}"),
+                json!({"hostRef": {"name": host}, "type": "Initialise", "method": "Attestation", "linkRef": {"name": link}}),
+            );
+            self.create("HostOperation", &name, spec).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+            let verified = async || self.get("PowerLink", &link).await.is_some_and(|o| crate::condition(&o, "Verified") == "True");
+            let done = async || self.get("HostOperation", &name).await.is_some_and(|o| ended(&o)) && verified().await;
+            assert!(self.until(0, done).await, "{address} was not verified");
+        }
+    }
+
     /// Declares and verifies the BMC of every host.
     pub async fn wire(&self) {
         for host in HOSTS {
@@ -304,8 +324,10 @@ impl Operator {
                 self.create(kind, &name, spec).await.unwrap_or_else(|e| panic!("{kind}/{name}: {e}"));
             }
         }
+        self.wire_second().await;
         for host in HOSTS {
-            let spec = json!({"hostRef": {"name": host}, "type": "Initialise", "method": "Attestation"});
+            let link = format!("link-{host}");
+            let spec = json!({"hostRef": {"name": host}, "type": "Initialise", "method": "Attestation", "linkRef": {"name": link}});
             let name = format!("initialise-{host}");
             self.create("HostOperation", &name, spec).await.unwrap_or_else(|e| panic!("{name}: {e}"));
         }

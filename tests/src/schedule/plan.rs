@@ -3,6 +3,7 @@
 use super::{
     draw::{fault, part, pick},
     recovery::{self, Deed, Watch},
+    second::{self, Second},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use simulator::{CallFault, HostFault, Lie};
@@ -196,6 +197,8 @@ pub struct Plan {
     pub seed: u64,
     pub parts: Vec<Part>,
     pub faults: Vec<Fault>,
+    /// What the first host has beside its BMC.
+    pub second: Second,
     /// On SQLite instead of the store in memory.
     pub sqlite: bool,
     pub sabotage: Sabotage,
@@ -217,6 +220,7 @@ impl Plan {
             seed,
             parts: vec![Part { host: HOSTS[0], job, start: 0, guests: 2, stopped: 0, cancel: None }],
             faults: Vec::new(),
+            second: Second::None,
             sqlite: false,
             sabotage: Sabotage::None,
             rebuild_ms: 4_000,
@@ -268,6 +272,7 @@ impl Plan {
         let burnt: Vec<&str> = plan.parts.iter().filter(|p| p.job == Job::Burnt).map(|p| p.host).collect();
         faults.retain(|f| !matches!(f, Fault::Weather { weather: Weather::PowerOn(host), .. } if burnt.contains(host)));
         plan.faults = faults;
+        second::draw(&mut plan);
         plan
     }
 
@@ -357,6 +362,9 @@ impl fmt::Display for Plan {
         )?;
         if let Some(watch) = &self.watch {
             writeln!(f, "  {watch}")?;
+        }
+        if self.second != Second::None {
+            writeln!(f, "  {} has {}", HOSTS[0], self.second.addresses().join(" and "))?;
         }
         for p in &self.parts {
             let cancel = p.cancel.map(|s| format!(", cancelled after {s} s")).unwrap_or_default();

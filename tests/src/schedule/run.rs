@@ -68,11 +68,12 @@ pub fn run(plan: &Plan, loud: bool) -> Outcome {
 async fn play(plan: Plan, loud: bool) -> Outcome {
     let clock = TokioClock::starting_at(Time::parse("2026-01-01T00:00:00Z").expect("a time"));
     let millis = clock.now().0.div_euclid(1_000);
-    let world = Topology::scenario(HOSTS.len())
+    let mut world = Topology::scenario(HOSTS.len())
         .named(&HOSTS)
         .with_seed(plan.seed)
         .with(|s| (s.rebuild_ms, s.live_migration_ms) = (plan.rebuild_ms, plan.live_migration_ms))
         .build(millis);
+    plan.second.plug_in(&mut world);
     let seed = plan.seed;
     let inner: Arc<dyn Store> = match (plan.sqlite, plan.sabotage) {
         (_, Sabotage::TokenCheck) => Arc::new(ModelStore::without_token_check(&chance::uuid(seed, 0))),

@@ -106,6 +106,7 @@ pub async fn heal(stage: &Arc<Stage>) {
     let dead: Vec<&str> = stage.with(|w| {
         w.set_control_plane(true);
         w.set_cell("cell1", true);
+        stage.plan.second.addresses().iter().for_each(|address| heal_bmc(w, address));
         if stage.plan.watch.is_some() {
             // Whoever is dead is for the watch.
             HOSTS.into_iter().for_each(|host| heal_bmc(w, host));

@@ -8,6 +8,7 @@ mod attestation;
 mod decisions;
 mod drills;
 mod evidence;
+mod fencing;
 mod limits;
 mod node_sync;
 mod observer;

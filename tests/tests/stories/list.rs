@@ -9,12 +9,14 @@ stories! {
     c1_a_late_request_cannot_start_a_second_copy
     c1_a_restart_is_tried_first
     c1_a_restart_that_does_not_help
+    c1_a_soft_power_off_that_is_not_heeded_is_followed_by_a_hard_one
     c1_a_stopped_guest_stays_stopped_on_its_new_host
     c1_a_wrong_cable_is_found_before_it_kills
     c1_cancelled_in_the_middle
     c1_no_room_is_said_and_room_is_used
     c1_order_by_priority_with_pauses
     c1_power_is_not_taken_from_running_guests
+    c1_the_second_bmc_is_used_when_the_first_one_only_says_done
     c1_two_policies_for_one_host
     c1_zones_and_traits_bind_the_plan
     c3_a_drill_finds_the_bmc_that_would_not_fence
@@ -33,6 +35,7 @@ stories! {
     i02_bmc_switches_off_late
     i03_already_off_is_success
     i03_bmc_falls_silent_in_the_middle
+    i03_outlets_behind_a_bmc_that_fell_silent
     i03_unreachable_is_not_off
     i04_an_attestation_is_bound_to_its_epoch
     i04_bmc_died_with_its_host

@@ -6,7 +6,7 @@ use simulator::{HostSpec, Settings};
 use workspace_tests::stage::{Given, given};
 
 /// Verbs that set the scene. They stand before all others.
-pub const VERBS: [&str; 5] = ["hosts", "host", "cloud", "cluster", "links"];
+pub const VERBS: [&str; 6] = ["hosts", "host", "cloud", "cluster", "links", "devices"];
 
 /// Reads the lines that set the scene.
 #[derive(Default)]
@@ -17,6 +17,9 @@ pub struct Scene {
     policy: Value,
     unverified: bool,
     miswired: Vec<(String, String)>,
+    /// Hosts with a second BMC, and hosts with that many outlets.
+    second_bmcs: Vec<String>,
+    outlets: Vec<(String, usize)>,
 }
 
 impl Scene {
@@ -52,6 +55,16 @@ impl Scene {
                 ["miswired", host, machine] => self.miswired.push((host.into(), machine.into())),
                 _ => return Err("it is `links unverified` or `links miswired HOST MACHINE`".into()),
             },
+            "devices" => {
+                let host = line.word(1, "a host")?;
+                for word in line.after(1) {
+                    match (word.as_str(), pair(word)) {
+                        ("second-bmc", _) => self.second_bmcs.push(host.into()),
+                        (_, Some(("outlets", count))) => self.outlets.push((host.into(), number(count)?)),
+                        _ => return Err(format!("`{word}` is none of second-bmc, outlets=")),
+                    }
+                }
+            }
             other => return Err(format!("`{other}` sets no scene")),
         }
         Ok(())
@@ -69,6 +82,8 @@ impl Scene {
         given = self.special.into_iter().fold(given, Given::host);
         given = given.policy(if self.policy.is_object() { self.policy } else { json!({}) });
         given = self.miswired.iter().fold(given, |g, (host, machine)| g.miswired(host, machine));
+        given = self.second_bmcs.iter().fold(given, |g, host| g.second_bmc(host));
+        given = self.outlets.iter().fold(given, |g, (host, count)| g.outlets(host, *count));
         if self.unverified { given.unverified() } else { given }
     }
 }

@@ -166,8 +166,12 @@ impl Story {
         Ok(())
     }
 
+    /// `bmc HOST …`, and `bmc HOST.bmc2 …`, `bmc HOST.outlet1 …` for its further devices.
     fn bmc(&mut self, line: &Line) -> Result<(), String> {
-        let host = self.host(line, 1)?;
+        let host = line.word(1, "a host, or a device such as a.bmc2")?.to_string();
+        if !self.stage.with(|w| w.has_power_device(&host)) {
+            return Err(format!("there is no power device `{host}`"));
+        }
         let what = line.word(2, "a host and what its BMC does")?;
         let late = if what == "late" { millis(line.word(3, "a time")?)? } else { 0 };
         self.stage.with(|w| {

@@ -7,10 +7,10 @@ use super::{guests, path, sending};
 use crate::{
     Also, ClaimWish, Decision, Env, EventDraft, Fact, Intent, Next, Rank, Step,
     attestation::{self, Attested},
-    contract::{Limit, wait},
+    contract::{Limit, PowerCommand, wait},
     drain::{self, How},
     facts::{HostFacts, ServiceFacts},
-    power,
+    fencing, power,
     proof::{self, Latch},
     service,
     settle::{Settled, Standing, settle_all},
@@ -18,7 +18,9 @@ use crate::{
 };
 use schemas::{
     ConditionStatus, Conditions, Object,
-    v1::{self, Cancel, Cause, EvacuationPath, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, OperationState, StoppedGuests, reasons},
+    v1::{
+        self, Cancel, Cause, EvacuationPath, EvacuationStatus, FencePolicy, Fencing, GuestMove, GuestOutcome, OperationState, StoppedGuests, reasons,
+    },
 };
 
 /// Times a host is fenced for one evacuation (S5).
@@ -58,6 +60,7 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
     env.evidence = proof::take_in(&env, facts);
     let settled = settle_all(&env, facts);
     status.started_at = status.started_at.or(Some(env.now));
+    fencing::refresh(&mut status.fencing, facts, env.evidence.epoch);
     let mut run = Run {
         ev,
         facts,
@@ -319,14 +322,17 @@ impl Run<'_> {
             );
             return Turn::Next(wait(reasons::NEEDS_HUMAN, message, 30));
         }
-        let verdict = match link {
-            Some(_) => power::off(self.facts, self.env, None, 0),
-            None => power::Verdict::Next(power::force_off(self.facts, self.env)),
+        let (verdict, told) = match (link, self.fencing()) {
+            (Some(_), Ok(rule)) => fencing::off(&rule, self.facts, self.env, &mut self.status.fencing),
+            (Some(_), Err(next)) => (power::Verdict::Next(next), None),
+            (None, _) => (power::Verdict::Next(power::force_off(self.facts, self.env)), None),
         };
+        self.events.extend(told);
         match verdict {
             power::Verdict::There => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; it is read again", 1)),
             power::Verdict::Next(next) => {
-                if matches!(next, Next::Step(_)) && new_epoch {
+                // Asking the operating system is no fence.
+                if matches!(next, Next::Step(Step::Power { command: PowerCommand::ForceOff, .. })) && new_epoch {
                     self.status.fences += 1;
                     self.status.fence_epoch = Some(self.evidence.epoch);
                     self.events.push(EventDraft { warning: true, reason: "Fencing", note: format!("{host} is powered off to prove it dead") });
@@ -334,6 +340,15 @@ impl Run<'_> {
                 Turn::Next(next)
             }
         }
+    }
+
+    /// How it is switched off.
+    fn fencing(&self) -> Result<Fencing, Next> {
+        let holds = || match &self.facts.fencing {
+            Fact::Unknown(why) => Err(wait(reasons::RETRYING, format!("the RemediationPolicy that holds for the host cannot be read: {why}"), 3)),
+            other => Ok(other.seen().cloned().unwrap_or_default()),
+        };
+        self.ev.spec.fencing.clone().map_or_else(holds, Ok)
     }
 
     /// The latch is written down before the PUT that it stands for (S10, I21).

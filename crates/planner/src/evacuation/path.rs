@@ -1,8 +1,8 @@
 //! Which way: drain, rebuild, or wait and say what is missing.
 
 use crate::{
-    Env, Next, attestation,
-    contract::wait,
+    Env, Intent, Next, Step, attestation,
+    contract::{PowerCommand, wait},
     facts::{HostFacts, ServiceFacts},
     liveness::{Liveness, but_for_power, liveness},
     proof::{self, Gap},
@@ -12,7 +12,10 @@ use schemas::v1::{Cause, EvacuationMode, EvacuationPath, EvacuationSpec, Evacuat
 
 /// From the power-off on, "up but power off" and "forced down" are of our making.
 fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
-    status.fences > 0 || env.evidence.latch.as_ref().is_some_and(|l| l.by_uid == env.owner_uid)
+    // Also one that was only asked to shut down is not left alone any more, in whatever epoch it is.
+    let asked = |i: &Intent| matches!(i.action, Step::Power { command: PowerCommand::SoftOff, .. }) && !i.never_left();
+    let begun = status.fences > 0 || env.intents.iter().any(|i| i.owner_uid == env.owner_uid && asked(i));
+    begun || env.evidence.latch.as_ref().is_some_and(|l| l.by_uid == env.owner_uid)
 }
 
 /// Whether a host reports again before anything was done to it. Less is asked than for [`Liveness::Alive`]: what follows is

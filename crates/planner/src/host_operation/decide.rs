@@ -7,7 +7,7 @@ use crate::{
     drain::{self, How},
     empty::{self, Gate},
     facts::{HostFacts, ServiceFacts},
-    hold, power, proof, service,
+    fencing, hold, power, proof, service,
     settle::{Settled, Standing, settle_all},
     status,
 };
@@ -26,6 +26,7 @@ pub(super) struct Run<'a> {
     pub evidence: proof::EvidenceBody,
     pub also: Vec<Also>,
     pub claim: ClaimWish,
+    pub events: Vec<EventDraft>,
 }
 
 /// Where an operation stands.
@@ -50,13 +51,23 @@ pub fn decide(op: &Object<v1::HostOperation>, facts: &HostFacts, env: &Env) -> D
     }
     let settled = settle_all(&env, facts);
     status.started_at = status.started_at.or(Some(env.now));
+    fencing::refresh(&mut status.fencing, facts, env.evidence.epoch);
     // Only a pass that comes to the gate keeps the memory of the first one (S9).
     let empty_since = status.empty_since.take();
-    let mut run = Run { op, facts, env: &env, status, empty_since, evidence: env.evidence.clone(), also: Vec::new(), claim: ClaimWish::Keep };
+    let mut run = Run {
+        op,
+        facts,
+        env: &env,
+        status,
+        empty_since,
+        evidence: env.evidence.clone(),
+        also: Vec::new(),
+        claim: ClaimWish::Keep,
+        events: Vec::new(),
+    };
     let turn = run.turn(&settled);
-    let Run { mut status, mut evidence, also, mut claim, .. } = run;
+    let Run { mut status, mut evidence, also, mut claim, mut events, .. } = run;
     let generation = op.metadata.generation;
-    let mut events = Vec::new();
     let mut end = |status: &mut HostOperationStatus, ok: bool, reason: &'static str, message: &str| {
         status.finished_at = Some(env.now);
         status.progress = message.into();
@@ -232,7 +243,16 @@ impl Run<'_> {
             return Turn::Failed(reasons::FAILED, format!("the operating system did not shut down within {timeout} s; use PowerOff"));
         }
         // Whoever asks for a soft power-off never gets a hard one.
-        match power::off(self.facts, self.env, soft, power::NEVER) {
+        let op = self.op;
+        let verdict = match op.spec.fencing.as_ref().filter(|_| op.spec.r#type == HostOperationType::PowerCycle) {
+            Some(rule) => {
+                let (verdict, told) = fencing::off(rule, self.facts, self.env, &mut self.status.fencing);
+                self.events.extend(told);
+                verdict
+            }
+            None => power::off(self.facts, self.env, soft, power::NEVER),
+        };
+        match verdict {
             power::Verdict::There => Turn::Succeeded("power is proven off".into()),
             power::Verdict::Next(next) => {
                 self.note_soft_off(&next);

@@ -1,10 +1,20 @@
 //! Which policy holds for a host.
 
 use super::input::PolicyRow;
-use schemas::{Object, selector::Selector, v1::Host};
+use schemas::{
+    Object,
+    selector::Selector,
+    v1::{Host, RemediationPolicy},
+};
 
 /// Name of the policy that holds for every host that no other claims.
 const DEFAULT: &str = "default";
+
+/// The policy that holds for a host, if one clearly does.
+pub fn policy_of(host: &Object<Host>, policies: Vec<Object<RemediationPolicy>>) -> Option<Object<RemediationPolicy>> {
+    let rows: Vec<PolicyRow> = policies.into_iter().map(|policy| PolicyRow { policy, due: false }).collect();
+    Choice::of(&rows).for_host(host).ok().map(|row| row.policy.clone())
+}
 
 /// Why nobody can tell which policy holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

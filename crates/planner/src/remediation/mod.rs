@@ -23,6 +23,7 @@ mod returning;
 mod states;
 mod verdict;
 
+pub use choice::policy_of;
 pub use diagram::document;
 pub use input::{HostRow, Input, Observer, PolicyRow};
 pub use laid_over::{LaidOver, lay_over, policy_from};

@@ -113,6 +113,7 @@ pub fn facts() -> HostFacts {
         microversion: Fact::Seen((2, 93), at(0)),
         attestation: Fact::Absent(at(0)),
         channels: Fact::Seen(Vec::new(), at(0)),
+        fencing: Fact::Seen(v1::Fencing::default(), at(0)),
         standby: None,
     }
 }
@@ -208,6 +209,7 @@ pub fn evacuation(mode: v1::EvacuationMode) -> Object<v1::EvacuationKind> {
         mode,
         fence: Default::default(),
         local_disks: Default::default(),
+        fencing: None,
         cause: Default::default(),
         evidence: None,
         cancel: Default::default(),
@@ -221,6 +223,7 @@ pub fn operation(kind: v1::HostOperationType) -> Object<v1::HostOperation> {
         running_guests: Default::default(),
         allow_off_vm: Default::default(),
         method: Default::default(),
+        fencing: None,
         link_ref: None,
         former_leader: Default::default(),
         stopped_guests: Default::default(),
@@ -370,6 +373,7 @@ pub fn restamp(facts: &mut HostFacts, now: Time) {
     touch(&mut facts.microversion, now);
     touch(&mut facts.attestation, now);
     touch(&mut facts.channels, now);
+    touch(&mut facts.fencing, now);
     facts.links.iter_mut().for_each(|l| touch(&mut l.state, now));
     facts.elsewhere.values_mut().for_each(|g| touch(g, now));
     if let (Fact::Seen(service, _), Some(last)) = (&facts.service, facts.beats.last().cloned()) {

@@ -11,7 +11,10 @@ use planner::{
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use schemas::{
     Object,
-    v1::{self, AttestationRule, Demand, EvacuationMode, EvidenceRule, GuestDisks, GuestMove, HostOperationType, Observation, PowerState, PowerWish},
+    v1::{
+        self, AttestationRule, Demand, EvacuationMode, EvidenceRule, FenceAct, FenceProgress, FenceStage, FenceTry, Fencing, GuestDisks, GuestMove,
+        HostOperationType, Observation, PowerState, PowerWish,
+    },
 };
 
 /// So many cases, or as many as `PROPTEST_CASES` says.
@@ -69,6 +72,10 @@ enum Twist {
     EmptySince(i64),
     SoftOff(i64),
     Fences(i64),
+    /// An order, and what was tried in it.
+    Fencing(Vec<FenceStage>, Vec<FenceTry>),
+    /// Outlets beside what there is, one of them perhaps off.
+    Outlets(bool),
     OpenOnHost,
     Notes(Vec<String>),
     Cancelled,
@@ -114,11 +121,27 @@ fn a_twist() -> impl Strategy<Value = Twist> {
         1 => select(vec![-3600i64, -30, -29, 5]).prop_map(Twist::EmptySince),
         1 => select(vec![-3600i64, -301, -100, 5]).prop_map(Twist::SoftOff),
         1 => (0..3i64).prop_map(Twist::Fences),
+        3 => (an_order(), vec(a_try(), 0..3)).prop_map(|(order, tried)| Twist::Fencing(order, tried)),
+        2 => any::<bool>().prop_map(Twist::Outlets),
         1 => Just(Twist::OpenOnHost),
         1 => vec(notes, 0..4).prop_map(Twist::Notes),
         1 => Just(Twist::Cancelled),
         1 => Just(Twist::Foreign),
     ]
+}
+
+fn an_order() -> impl Strategy<Value = Vec<FenceStage>> {
+    use FenceStage::*;
+    select(vec![vec![Hard], vec![Soft, Hard], vec![Hard, SecondDevice], vec![Soft, Hard, SecondDevice]])
+}
+
+fn a_try() -> impl Strategy<Value = FenceTry> {
+    let act = select(vec![FenceAct::SoftOff, FenceAct::ForceOff, FenceAct::ForceOff, FenceAct::Unreadable]);
+    (select(vec!["l1", "l2", "p1", "p2"]), act, select(vec![-500i64, -61, -60, -59, -10])).prop_map(|(link, act, since)| FenceTry {
+        link: link.into(),
+        act,
+        since: at(since),
+    })
 }
 
 fn apply(case: &mut Case, twist: Twist) {
@@ -201,6 +224,21 @@ fn apply(case: &mut Case, twist: Twist) {
             if let Subject::Evacuation(ev) = subject {
                 (ev.status.fences, ev.status.fence_epoch) = (n, (n > 0).then_some(1));
             }
+        }
+        Twist::Fencing(order, tried) => {
+            let rule = Fencing { order, ..Fencing::default() };
+            let progress = FenceProgress { epoch: 1, tried, failed_at: None };
+            match subject {
+                Subject::Evacuation(ev) => (ev.spec.fencing, ev.status.fencing) = (Some(rule), Some(progress)),
+                Subject::Operation(op) if op.spec.r#type == HostOperationType::PowerCycle => {
+                    (op.spec.fencing, op.status.fencing) = (Some(rule), Some(progress));
+                }
+                _ => {}
+            }
+        }
+        Twist::Outlets(one_off) => {
+            facts.links.retain(|l| !l.name.starts_with('p'));
+            facts.links.extend([supply("p1", if one_off { PowerState::Off } else { PowerState::On }), supply("p2", PowerState::On)]);
         }
         Twist::Notes(x) => {
             if let Subject::Operation(o) = subject {

@@ -5,6 +5,7 @@ mod channels;
 #[path = "../common/mod.rs"]
 mod common;
 mod drills;
+mod fencing;
 mod freeze;
 mod guest_policy;
 mod looked;

@@ -1,7 +1,7 @@
 //! BMCs: what they answer, and how they fail.
 
 use super::event::Event;
-use super::{Lie, World};
+use super::{Bmc, Host, Lie, World};
 use power::{Command, MachineIdentity};
 
 /// Why a BMC gave no answer.
@@ -54,10 +54,7 @@ impl World {
 
     /// Whether a BMC answers at all, and whether it takes this user and password.
     pub fn bmc_check(&self, host: &str, username: &str, password: &str) -> Result<(), BmcFailure> {
-        let bmc = &self.hosts.get(host).ok_or(BmcFailure::NoSuchSystem)?.bmc;
-        if !bmc.reachable {
-            return Err(BmcFailure::Unreachable);
-        }
+        let bmc = self.answering(host)?.1;
         match &bmc.password {
             Some(right) if right != password || bmc.username != username => Err(BmcFailure::BadCredentials),
             _ => Ok(()),
@@ -66,23 +63,29 @@ impl World {
 
     /// What a BMC says about power: `true` is on.
     pub fn bmc_power(&self, host: &str) -> Result<bool, BmcFailure> {
-        let h = self.hosts.get(host).ok_or(BmcFailure::NoSuchSystem)?;
-        if !h.bmc.reachable {
-            return Err(BmcFailure::Unreachable);
-        }
-        Ok(match h.bmc.lie {
+        let (h, bmc) = self.answering(host)?;
+        Ok(match bmc.lie {
             Lie::SaysOff => false,
             Lie::SaysOn => true,
-            Lie::None | Lie::NoEffect => h.power,
+            Lie::None | Lie::NoEffect => self.outlet_is_on(host).unwrap_or(h.power),
         })
+    }
+
+    /// The host behind an address and what answers there. A BMC lives on its machine's current.
+    fn answering(&self, address: &str) -> Result<(&Host, &Bmc), BmcFailure> {
+        let (host, device) = self.host_and_device(address).ok_or(BmcFailure::NoSuchSystem)?;
+        let h = self.hosts.get(&host).ok_or(BmcFailure::NoSuchSystem)?;
+        let device = device.and_then(|name| h.devices.get(&name));
+        let (bmc, outlet) = device.map_or((&h.bmc, None), |d| (&d.bmc, d.outlet));
+        if !bmc.reachable || (outlet.is_none() && !h.is_fed()) {
+            return Err(BmcFailure::Unreachable);
+        }
+        Ok((h, bmc))
     }
 
     /// Who the machine behind a BMC is.
     pub fn bmc_identity(&self, host: &str) -> Result<MachineIdentity, BmcFailure> {
-        let h = self.hosts.get(host).ok_or(BmcFailure::NoSuchSystem)?;
-        if !h.bmc.reachable {
-            return Err(BmcFailure::Unreachable);
-        }
+        let h = self.answering(host)?.0;
         Ok(MachineIdentity { system_uuid: Some(h.system_uuid.clone()), serial_number: Some(h.serial.clone()) })
     }
 
@@ -100,22 +103,29 @@ impl World {
 
     /// Gives a BMC a command. `Ok` means taken.
     pub(crate) fn bmc_command(&mut self, host: &str, command: Command) -> Result<(), BmcFailure> {
-        let h = self.hosts.get(host).ok_or(BmcFailure::NoSuchSystem)?;
-        if !h.bmc.reachable {
-            return Err(BmcFailure::Unreachable);
-        }
+        let (h, bmc) = self.answering(host)?;
+        let on = self.outlet_is_on(host).unwrap_or(h.power);
         let there = match command {
-            Command::On => h.power,
-            Command::ForceOff | Command::SoftOff => !h.power,
+            Command::On => on,
+            Command::ForceOff | Command::SoftOff => !on,
         };
-        if h.bmc.strict && there {
+        if bmc.strict && there {
             return Err(BmcFailure::AlreadyThere);
         }
-        match (h.bmc.lie, h.bmc.late_ms) {
+        match (bmc.lie, bmc.late_ms) {
             (Lie::NoEffect, _) => {}
-            (_, 0) => self.apply_power(host, command),
+            (_, 0) => self.act_at(host, command),
             (_, late) => self.after(late, Event::LatePower { host: host.into(), command }),
         }
         Ok(())
+    }
+
+    /// What a command does that a device has taken. An outlet cannot ask an operating system.
+    pub(crate) fn act_at(&mut self, address: &str, command: Command) {
+        match (self.host_and_device(address), self.outlet_is_on(address).is_some()) {
+            (Some((host, Some(name))), true) if command != Command::SoftOff => self.switch_outlet(&host, &name, command == Command::On),
+            (Some((host, _)), false) => self.apply_power(&host, command),
+            _ => {}
+        }
     }
 }

@@ -52,9 +52,9 @@ pub enum Call {
         /// Server uuid.
         server: String,
     },
-    /// A command to a host's BMC.
+    /// A command to a power device.
     Power {
-        /// Host.
+        /// Host, for its BMC, or the address of another device.
         host: String,
         /// Command.
         command: power::Command,

@@ -171,7 +171,7 @@ impl World {
             Event::Booted { host, boot } => self.booted(&host, boot),
             Event::ComputeStarted { host, process } => self.compute_started(&host, process),
             Event::SoftOff { host, boot } => self.soft_off_done(&host, boot),
-            Event::LatePower { host, command } => self.apply_power(&host, command),
+            Event::LatePower { host, command } => self.act_at(&host, command),
             Event::SyncTrait { host, process } => self.sync_trait(&host, process),
             Event::SyncPower { host, process } => self.sync_power(&host, process),
             Event::Deliver { call } => {

@@ -26,15 +26,7 @@ impl World {
         let phase = self.rng.random_range(0..self.settings.report_interval_ms.max(1));
         let (service_id, provider_id, system_uuid) = (self.uuid(), self.uuid(), self.uuid());
         let serial = format!("SIM{:05}", self.hosts.len() + 1);
-        let bmc = Bmc {
-            reachable: true,
-            lie: Lie::None,
-            late_ms: 0,
-            soft_off_works: true,
-            strict: false,
-            username: "admin".into(),
-            password: self.settings.bmc_password.clone(),
-        };
+        let bmc = Bmc::honest(self.settings.bmc_password.clone());
         let host = Host {
             name: spec.name.clone(),
             cell: spec.cell,
@@ -66,6 +58,7 @@ impl World {
             inbox: Vec::new(),
             failing_claims: 0,
             bmc,
+            devices: BTreeMap::new(),
         };
         self.hosts.insert(spec.name, host);
     }
@@ -151,11 +144,11 @@ impl World {
             HostFault::NovaComputeDown => self.compute_dies(host),
             HostFault::BmcUnreachable => self.bmc(host, |b| b.reachable = false),
             HostFault::None => {
-                self.bmc(host, |b| {
-                    b.reachable = true;
-                    b.lie = Lie::None;
-                    b.late_ms = 0;
-                });
+                if let Some(h) = self.hosts.get_mut(host) {
+                    for bmc in std::iter::once(&mut h.bmc).chain(h.devices.values_mut().map(|d| &mut d.bmc)) {
+                        (bmc.reachable, bmc.lie, bmc.late_ms) = (true, Lie::None, 0);
+                    }
+                }
                 self.start_compute(host);
             }
         }
@@ -218,9 +211,13 @@ impl World {
         self.hosts.get(host).is_some_and(|h| h.power)
     }
 
-    pub(crate) fn bmc(&mut self, host: &str, change: impl FnOnce(&mut Bmc)) {
-        if let Some(host) = self.hosts.get_mut(host) {
-            change(&mut host.bmc);
+    /// Changes a BMC, or another power device, by its address.
+    pub(crate) fn bmc(&mut self, address: &str, change: impl FnOnce(&mut Bmc)) {
+        let Some((host, device)) = self.host_and_device(address) else { return };
+        let Some(host) = self.hosts.get_mut(&host) else { return };
+        match device.and_then(|name| host.devices.get_mut(&name)) {
+            None => change(&mut host.bmc),
+            Some(device) => change(&mut device.bmc),
         }
     }
 
@@ -264,7 +261,7 @@ impl World {
     pub(crate) fn apply_power(&mut self, host: &str, command: power::Command) {
         let Some(h) = self.hosts.get_mut(host) else { return };
         match command {
-            power::Command::On if !h.power => {
+            power::Command::On if !h.power && h.is_fed() => {
                 h.power = true;
                 h.crashed = false;
                 h.boot += 1;

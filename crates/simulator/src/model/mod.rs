@@ -9,6 +9,7 @@ mod build;
 mod call;
 mod cold_migrate;
 mod compute;
+mod devices;
 mod evacuate;
 pub(crate) mod event;
 mod fault;

@@ -337,6 +337,8 @@ pub(crate) struct Host {
     /// That many claims will fail.
     pub failing_claims: u32,
     pub bmc: Bmc,
+    /// Further power devices.
+    pub devices: super::devices::Devices,
 }
 
 #[derive(Clone, Debug)]

@@ -5,11 +5,11 @@ use crate::{
     EventDraft, Next,
     attestation::{self, Attested, Missing},
     contract::wait,
-    power,
+    fencing, power,
     proof::{self, Gap},
     settle::Settled,
 };
-use schemas::v1::reasons;
+use schemas::v1::{FencePolicy, FenceProgress, reasons};
 
 impl Run<'_> {
     /// `None`: proven off, by readings young enough to send requests on (S4, S5).
@@ -36,6 +36,11 @@ impl Run<'_> {
                 Err(Missing::None) => {}
             }
         }
+        if matches!(gap, Gap::Unreadable(_))
+            && let Some(turn) = self.past_unreadable(settled)
+        {
+            return Some(turn);
+        }
         let host = &self.facts.host;
         let way_out = attestation::way_out(&self.ev.spec, host, self.evidence.epoch);
         let nothing = "nothing is evacuated without proof that the host is off";
@@ -58,6 +63,18 @@ impl Run<'_> {
             Gap::SecondReading(left) => wait(reasons::PROVING_OFF, "power reads off; a second reading 5 s after the first makes it a proof", left),
             Gap::ReadsOn(link) => return Some(self.fence(Some(&link), settled)),
         }))
+    }
+
+    /// The fence goes on at the outlets, where no chassis link can be read and its order has a second device.
+    fn past_unreadable(&mut self, settled: &Settled) -> Option<Turn> {
+        let rule = self.fencing().ok().filter(|_| self.ev.spec.fence != FencePolicy::Forbidden)?;
+        // What was proven is suspended, not void: what is under way is waited for.
+        if self.evidence.latch.is_some() && settled.moving().next().is_some() {
+            return None;
+        }
+        let outlet = fencing::outlet(&rule, self.facts)?;
+        self.gap = Some(format!("no BMC can be read, and power reads on through {}", outlet.name));
+        Some(self.fence(Some(&outlet.name), settled))
     }
 
     /// Goes by a person's word; the event is told once.
@@ -84,8 +101,10 @@ impl Run<'_> {
         let fenced_in = self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by_uid == self.env.owner_uid).map(|l| l.epoch));
         Some(match fenced_in {
             Some(fenced) if fenced != epoch => self.fence(None, settled),
-            Some(_) => Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3))),
-            None => {
+            _ if fenced_in.is_some() || self.status.fencing.as_ref().is_some_and(FenceProgress::has_begun) => {
+                Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3)))
+            }
+            _ => {
                 let message = format!(
                     "power of {host} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute"
                 );
