@@ -440,8 +440,7 @@ mod tests {
     fn a_fence_that_no_device_shows_tells_what_was_tried_and_what_to_do() {
         let mut evacuation = DynObject::new("Evacuation", "e", json!({"hostRef": {"name": "c1"}}));
         evacuation.metadata.generation = 1;
-        let tried =
-            json!([{"link": "l1", "act": "SoftOff"}, {"link": "l1", "act": "ForceOff"}, {"link": "l1", "act": "Unreadable"}, {"link": "p1", "act": "ForceOff"}]);
+        let tried = json!([{"link": "l1", "act": "SoftOff"}, {"link": "l1", "act": "ForceOff"}, {"link": "l1", "act": "Unreadable"}, {"link": "p1", "act": "ForceOff"}]);
         let waiting = json!({"reason": "NeedsHuman", "message": "c1 cannot be switched off."});
         evacuation.status = json!({"observedGeneration": 1, "waiting": waiting, "fencing": {"epoch": 1, "tried": tried, "failedAt": NOW}});
         let told = why(&evacuation, NOW);

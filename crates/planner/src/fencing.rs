@@ -162,6 +162,13 @@ impl<'a> Fence<'a> {
             }
         }
         let first = self.tried.iter().all(|t| t.act == FenceAct::SoftOff);
+        // Who was asked has its time, also if that power epoch has ended since.
+        if first
+            && let Some(asked) = self.asked()
+            && self.env.seconds_since(asked.since) < self.rule.soft_off_timeout_seconds
+        {
+            return Turn::Wait(self.under_way(&asked));
+        }
         let Some(link) = fresh.next().filter(|_| first || self.rule.has(FenceStage::SecondDevice)) else { return Turn::Exhausted };
         // A BMC that has shown the host to be off since it was cut, and fell silent then, has its time anew.
         let dark = (first || self.was_shown_off()) && is_dark(self.facts) && self.tried.last().is_none_or(|t| t.act != FenceAct::Unreadable);
@@ -172,6 +179,16 @@ impl<'a> Fence<'a> {
             }
             _ => Turn::Send(link, FenceAct::ForceOff),
         }
+    }
+
+    /// When its operating system was last asked to shut down, in whatever epoch.
+    fn asked(&self) -> Option<FenceTry> {
+        let own = self.env.intents.iter().filter(|i| i.owner_uid == self.env.owner_uid && !i.never_left());
+        let soft = own.filter_map(|i| match &i.action {
+            Step::Power { link, command: PowerCommand::SoftOff } => Some(FenceTry { link: link.clone(), act: FenceAct::SoftOff, since: i.issued_at }),
+            _ => None,
+        });
+        soft.max_by_key(|t| t.since)
     }
 
     fn was_shown_off(&self) -> bool {

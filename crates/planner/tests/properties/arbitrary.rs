@@ -3,8 +3,9 @@
 
 use crate::{common::*, values::*};
 use planner::{
-    Env, Fact, Intent,
+    Env, Fact, Intent, Step,
     attestation::{Attestation, Attested},
+    contract::PowerCommand,
     facts::{Beat, GroupFacts, Guest, HostFacts, OtherMove, ProviderFacts, ServiceFacts},
     proof::{EvidenceBody, Latch},
 };
@@ -13,7 +14,7 @@ use schemas::{
     Object,
     v1::{
         self, AttestationRule, Demand, EvacuationMode, EvidenceRule, FenceAct, FenceProgress, FenceStage, FenceTry, Fencing, GuestDisks, GuestMove,
-        HostOperationType, Observation, PowerState, PowerWish,
+        HostOperationType, Observation, OperationState, PowerState, PowerWish,
     },
 };
 
@@ -226,6 +227,18 @@ fn apply(case: &mut Case, twist: Twist) {
             }
         }
         Twist::Fencing(order, tried) => {
+            // What was tried was sent.
+            let command = |t: &FenceTry| match t.act {
+                FenceAct::SoftOff => Some(PowerCommand::SoftOff),
+                FenceAct::ForceOff => Some(PowerCommand::ForceOff),
+                FenceAct::Unreadable => None,
+            };
+            for t in &tried {
+                let Some(command) = command(t) else { continue };
+                let name = format!("op-tried-{}", env.intents.len());
+                let sent = intent(Step::Power { link: t.link.clone(), command }, OperationState::Observed, at(0).seconds_since(t.since));
+                env.intents.push(Intent { name, ..sent });
+            }
             let rule = Fencing { order, ..Fencing::default() };
             let progress = FenceProgress { epoch: 1, tried, failed_at: None };
             match subject {

@@ -157,6 +157,20 @@ fn a_soft_power_off_comes_first_is_sent_once_and_is_no_fence() {
 }
 
 #[test]
+fn who_was_asked_to_shut_down_has_its_time_also_if_its_power_epoch_ends_meanwhile() {
+    let mut play = rebuild(&[Soft, Hard], vec![link("l1", On)]);
+    assert_eq!(told(&commands(&mut play, 30)), [(0, "Power/SoftOff/l1")]);
+    // The epoch ends whenever it reads on while nobody can tell whether it was attested dead.
+    play.facts.attestation = Fact::Unknown("the store".into());
+    assert_eq!(commands(&mut play, 1), []);
+    play.facts.attestation = Fact::Absent(play.env.now);
+    assert_eq!(play.env.evidence.epoch, 2);
+    assert_eq!(commands(&mut play, 89), []);
+    assert_eq!(told(&commands(&mut play, 1)), [(0, "Power/ForceOff/l1")]);
+    assert_eq!((play.object.status.fences, play.object.status.fence_epoch), (1, Some(2)));
+}
+
+#[test]
 fn a_host_that_heeds_the_soft_power_off_is_proven_off_without_a_fence() {
     let mut play = rebuild(&[Soft, Hard], vec![link("l1", On)]);
     assert_eq!(told(&commands(&mut play, 10)), [(0, "Power/SoftOff/l1")]);
