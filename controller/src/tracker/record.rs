@@ -183,15 +183,18 @@ mod tests {
     #[test]
     fn the_two_files_stay_within_their_bound_and_each_begins_with_a_whole_line() {
         let dir = tempfile::tempdir().unwrap();
-        let mut writer = writer(dir.path(), 8_000);
+        let mut writer = writer(dir.path(), 20_000);
         for n in 0..100 {
             assert!(write(&mut writer, n, n % 2 == 0).unwrap());
             let sizes = FILES.iter().map(|f| std::fs::metadata(dir.path().join(f)).map_or(0, |m| m.len()));
-            assert!(sizes.sum::<u64>() < 12_000, "bounded");
+            // What is written last may go over the half by a line.
+            assert!(sizes.sum::<u64>() < 30_000, "bounded");
         }
         for file in FILES {
             let lines = lines(dir.path().join(file));
-            assert!(lines.len() > 1 && lines[0].whole && lines[1..].iter().all(|l| !l.whole), "{file}");
+            assert!(lines[0].whole && lines[1..].iter().all(|l| !l.whole), "{file}");
+            // The file that is written may have been begun with the last line.
+            assert!(lines.len() > usize::from(file == FILES[1]), "{file}");
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }

@@ -37,7 +37,7 @@ async fn the_whole_cloud_is_told_by_policy_and_host_with_numbers_and_reasons() {
     assert_eq!(ran.code, 0, "{ran:?}");
     for told in [
         "By what the controller saw 12 s ago. Nothing is done.",
-        "RemediationPolicy default: begins nothing (StormLimit): 2 of 5 hosts are down, the limit is 1\n  2 of 5 hosts are down; 0 more may fail; 1 begun within the hour",
+        "RemediationPolicy default: begins nothing (StormLimit): 2 of 5 hosts are down, the limit is 1\n  2 of 5 hosts are down or not heard; 0 more may fail; 1 begun within the hour",
         "Host c1: Suspect -> Down (RemediationPolicy default)\n  service Down, power Off, epoch 3, 4 guests\n  evidence of its death: L0 ServiceSilent\n  would begin nothing (StormLimit: see the policy)",
         "WOULD BEGIN Evacuation/auto-c2-1 now (WithinLimits: it holds)",
         "3 hosts are up, or off as they should be",

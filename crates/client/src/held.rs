@@ -230,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn of_a_drill_that_is_over_each_host_that_did_not_pass_is_told_and_the_advice_names_it() {
+        let host = |name: &str, outcome: &str, reason: &str| json!({"host": name, "outcome": outcome, "reason": reason, "message": "no answer"});
+        let mut status = over("DrillFailed", 60);
+        status["hosts"] = json!([host("a", "Passed", ""), host("b", "Failed", "PowerUnreadable"), host("c", "Refused", "GuestsRunning")]);
+        let told = why(&object("FenceDrill", "drill", json!({"hosts": ["a", "b", "c"]}), status), NOW);
+        assert_eq!(told.lines[1..], ["Host b is Failed (PowerUnreadable): no answer.", "Host c is Refused (GuestsRunning): no answer."]);
+        assert!(told.advice.iter().any(|a| a.contains("cloud-manager power status b")), "{told:?}");
+        assert!(told.advice.iter().any(|a| a.contains("cloud-manager drain c")), "{told:?}");
+    }
+
+    #[test]
     fn domains_in_a_circle_come_to_an_end() {
         let domain = |name: &str, parent: &str| {
             object("FailureDomain", name, json!({"parentRef": {"name": parent}}), held("ReferencesResolved", "False", "NotFound"))

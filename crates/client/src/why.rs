@@ -44,7 +44,7 @@ pub fn why(object: &DynObject, now: Time) -> Why {
     let in_doubt = why.reasons.iter().any(|reason| reason == r::OBSERVER_IN_DOUBT);
     let quiet = fenced || in_hand || spare || in_doubt;
     for reason in why.reasons.clone().into_iter().filter(|reason| !(quiet && reason == r::SERVICE_DOWN)) {
-        match advice(&reason, object, host) {
+        match advice(&reason, object, named_with(object, &reason).unwrap_or(host)) {
             Some(advice) if !why.advice.contains(&advice) => why.advice.push(advice),
             _ => {}
         }
@@ -169,7 +169,7 @@ fn told_members(why: &mut Why, object: &DynObject) {
     }
 }
 
-/// The hosts of a drill that did not pass it.
+/// Hosts of a FenceDrill that did not pass, also once it is over.
 fn told_drilled(why: &mut Why, object: &DynObject) {
     for host in object.status["hosts"].as_array().into_iter().flatten() {
         let (outcome, reason, message) = (text(&host["outcome"]), text(&host["reason"]), text(&host["message"]));
@@ -178,6 +178,12 @@ fn told_drilled(why: &mut Why, object: &DynObject) {
             why.reasons.push(reason.into());
         }
     }
+}
+
+/// The first host of a pool or a drill that has this reason.
+fn named_with<'a>(object: &'a DynObject, reason: &str) -> Option<&'a str> {
+    let all = ["members", "hosts"].into_iter().filter_map(|list| object.status[list].as_array()).flatten();
+    all.filter(|entry| entry["reason"] == reason).find_map(|entry| entry["host"].as_str())
 }
 
 /// What is done about a host that is down, or why nothing is.

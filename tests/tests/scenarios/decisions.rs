@@ -74,10 +74,10 @@ async fn what_a_controller_recorded_is_decided_again_as_it_was() {
     s.hurt("a", HostFault::Crash);
     s.succeeds("Evacuation", "auto-a-1").await;
     host_is(&s, "a", "Recovered").await;
+    guests.iter().for_each(|g| s.was_rebuilt_once(g, "a"));
     ["b", "c"].iter().for_each(|h| s.hurt(h, HostFault::Crash));
     is_held(&s, "b", "StormLimit").await;
     s.pass(30).await;
-    guests.iter().for_each(|g| s.was_rebuilt_once(g, "a"));
 
     // It is written by a thread of its own, in its own time.
     let is_there = |lines: &[Line]| lines.iter().any(|l| l.verdicts["hosts"].to_string().contains("StormLimit"));

@@ -47,7 +47,7 @@ fn told(answer: &Value, one: Option<&str>) -> String {
         let may = if allowed["status"] == "True" { "may begin" } else { "begins nothing" };
         lines.push(format!("\nRemediationPolicy {}: {may} ({}): {}", text(&policy["policy"]), text(&allowed["reason"]), text(&allowed["message"])));
         lines.push(format!(
-            "  {} of {} hosts are down; {} more may fail; {} begun within the hour",
+            "  {} of {} hosts are down or not heard; {} more may fail; {} begun within the hour",
             policy["unhealthy"], policy["covered"], policy["budgetLeft"], policy["begunWithinHour"]
         ));
     }

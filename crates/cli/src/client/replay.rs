@@ -44,7 +44,8 @@ pub fn replay(args: &ReplayArgs) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{} holds no recorded pass", args.file.display())));
     }
     let same = if differs { "some of it is decided otherwise than it was" } else { "all of it is decided as it was" };
-    output::note(&format!("{passes} passes; {same}."));
+    let word = if passes == 1 { "pass" } else { "passes" };
+    output::note(&format!("{passes} {word}; {same}."));
     Ok(if differs { Exit::False } else { Exit::Ok })
 }
 
@@ -99,7 +100,8 @@ impl Lines {
                 continue;
             }
             let wrong = |why: String| Failure::usage(format!("{}, line {}: {why}", self.name, self.number));
-            let value: Value = match serde_json::from_str(&text) {
+            // Without its end: in a line that was cut off within a text, that would be a fault of another kind.
+            let value: Value = match serde_json::from_str(text.trim_end_matches(['\r', '\n'])) {
                 Ok(value) => value,
                 Err(error) if error.is_eof() => {
                     output::note(&format!("warning: {}, line {}: is cut off, as by a crash; it is left out", self.name, self.number));
