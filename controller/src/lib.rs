@@ -8,6 +8,7 @@ mod cache;
 mod controllers;
 mod gc;
 mod guest_policies;
+mod holding;
 mod links;
 mod node_sync;
 mod others;

@@ -1,6 +1,6 @@
 //! What was read about a host in one pass.
 
-use crate::{Fact, attestation::Attestation, guest_policy::Rules};
+use crate::{Fact, attestation::Attestation, guest_policy::Rules, remediation::Holding};
 use schemas::{
     Time,
     v1::{Binding, GuestDisks, Observation, PowerState},
@@ -234,6 +234,8 @@ pub struct HostFacts {
     pub attestation: Fact<Attestation>,
     /// What other channels say of it.
     pub channels: Fact<Vec<Observation>>,
+    /// The RemediationPolicy that holds for it now, and what the Host says; read only for what was begun without a person.
+    pub holding: Fact<Arc<Holding>>,
     /// The standby host that was chosen for this evacuation, and where it stands; for people.
     pub standby: Option<String>,
 }
@@ -260,6 +262,7 @@ impl HostFacts {
             microversion: Fact::Unknown(why.into()),
             attestation: Fact::Unknown(why.into()),
             channels: Fact::Unknown(why.into()),
+            holding: Fact::Unknown(why.into()),
             standby: None,
         }
     }

@@ -11,7 +11,7 @@ use crate::{
 use schemas::v1::{Cause, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
 
 /// From the power-off on, "up but power off" and "forced down" are of our making.
-fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
+pub(super) fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
     status.fences > 0 || env.evidence.latch.as_ref().is_some_and(|l| l.by_uid == env.owner_uid)
 }
 

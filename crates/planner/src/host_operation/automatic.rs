@@ -19,7 +19,8 @@ impl Run<'_> {
     pub(super) fn before_automatic(&self, service: &ServiceFacts) -> Option<Turn> {
         match self.op.spec.r#type {
             HostOperationType::PowerOn | HostOperationType::Enable => self.one_fence(),
-            HostOperationType::PowerCycle => self.dead_still(service),
+            HostOperationType::PowerCycle if self.may_have_cut_power() => None,
+            HostOperationType::PowerCycle => self.dead_still(service).or_else(|| self.held_by_policy()),
             _ => None,
         }
     }
@@ -36,10 +37,6 @@ impl Run<'_> {
     /// Before it is switched off it has to be dead, as before an evacuation fences it (S2), and no guest may be on its way: Nova
     /// may start guests when it boots, and one that has arrived elsewhere would run twice (S6).
     fn dead_still(&self, service: &ServiceFacts) -> Option<Turn> {
-        let sent = |i: &&crate::Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { .. }) && !i.never_left();
-        if self.status.steps.iter().any(|s| s == "off") || self.env.intents.iter().any(|i| sent(&i)) {
-            return None;
-        }
         let back = || Turn::Failed(reasons::HOST_RETURNED, "the host reports again; it was not switched off".into());
         match liveness(self.facts, self.env.policy.nova_report_interval_seconds) {
             Liveness::Dead => {}

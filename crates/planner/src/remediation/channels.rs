@@ -1,9 +1,9 @@
 //! What other channels say of a host. They can hold a recovery up, and never lower what S2 to S5 ask for.
 
-use super::HostRow;
+use super::{Begin, HostRow};
 use schemas::{
     Time,
-    v1::{Demand, EvidenceRule, Observation, PowerState, Says, reasons},
+    v1::{Action, AttestationRule, Availability, AvailabilityState, EvidenceRule, Level, Observation, PowerState, Says, reasons},
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,22 +45,67 @@ pub fn alive_in_words(o: &Observation, rule: &EvidenceRule) -> String {
     format!("channel {} called it alive less than {} s ago (sent by {})", o.channel, limit(o, rule), o.by)
 }
 
-/// Why nothing is begun for a host that Nova calls down, if other channels are why.
-pub(super) fn hold(host: &str, observations: &[Observation], rule: &EvidenceRule, now: Time) -> Option<(&'static str, String)> {
+/// Which of these watch storage.
+fn of_storage<'a>(silent: &[&'a str], rule: &EvidenceRule) -> Vec<&'a str> {
+    silent.iter().copied().filter(|channel| rule.storage_channels.iter().any(|s| s == channel)).collect()
+}
+
+/// What is missing for a level, as far as other channels give it.
+pub(super) fn unheard(observations: &[Observation], rule: &EvidenceRule, level: Level, now: Time) -> Option<String> {
+    let silent = silent(observations, rule, now);
+    let (missing, whose) = match level {
+        Level::SecondChannelSilent => (silent.is_empty(), "no channel"),
+        Level::StorageSilent => (of_storage(&silent, rule).is_empty(), "none of storageChannels"),
+        _ => return None,
+    };
+    let message = format!("{whose} called it silent in the last {} s; see whether those that send to /v1/evidence work", rule.max_age_seconds);
+    missing.then_some(message)
+}
+
+/// What a begin takes evidence for first.
+fn action_of(what: Begin) -> Action {
+    if what == Begin::Restart { Action::Restart } else { Action::Fence }
+}
+
+/// Why nothing is begun for a host that Nova calls down, if the evidence is why.
+pub(super) fn hold(row: &HostRow, rule: &EvidenceRule, what: Begin, now: Time) -> Option<(&'static str, String)> {
+    let (host, status, observations) = (&row.host.metadata.name, &row.host.status, &row.heard.observations);
     if let Some(o) = alive(observations, rule, now) {
         let what = alive_in_words(o, rule);
         let message =
             format!("{what}: its nova-compute may have died alone; look at it. If the channel is wrong, stop it, or `evacuate {host}` by hand");
         return Some((reasons::ALIVE_ELSEWHERE, message));
     }
-    if rule.demand == Demand::SecondChannelSilent && silent(observations, rule, now).is_empty() {
-        let message = format!(
-            "spec.evidence.demand is SecondChannelSilent, and no channel called it silent in the last {} s; see whether those that send to /v1/evidence work, or `evacuate {host}` by hand",
-            rule.max_age_seconds
-        );
+    let action = action_of(what);
+    let level = rule.demanded(action);
+    let asks = match rule.field_of(action).as_str() {
+        "demand" => format!("spec.evidence.demand is {:?}", rule.demand),
+        _ => format!("in power epoch {} there is not what {} asks for", status.epoch, rule.asks(action)),
+    };
+    if let Some(missing) = unheard(observations, rule, level, now) {
+        return Some((reasons::EVIDENCE_MISSING, format!("{asks}, and {missing}, or `evacuate {host}` by hand")));
+    }
+    // Never switched off by us: it has to be off, or a person has to say so where nobody can read it.
+    let off = status.power.state == PowerState::Off || (attested(row).is_some() && rule.attestation == AttestationRule::Accepted);
+    if level == Level::PowerOff && !off {
+        let message = format!("{asks}: it does not read off, and is not switched off; power it off yourself, or `evacuate {host}` by hand");
         return Some((reasons::EVIDENCE_MISSING, message));
     }
     None
+}
+
+/// The FenceAttestation of its present epoch.
+fn attested(row: &HostRow) -> Option<&str> {
+    row.heard.attested.as_ref().filter(|(_, epoch)| *epoch == row.host.status.epoch).map(|(name, _)| name.as_str())
+}
+
+/// What meets a level that the policy asks for by itself, for people; empty if it asks for none.
+pub(super) fn met(now: &Availability, rule: &EvidenceRule, what: Begin, epoch: i64) -> String {
+    let action = action_of(what);
+    if now.state != AvailabilityState::Down || what.is_return() || rule.field_of(action) == "demand" {
+        return String::new();
+    }
+    format!("; {} is met in power epoch {epoch}: {}", rule.asks(action), now.evidence.join(", "))
 }
 
 /// What speaks for its death, weakest first. For people: what is done goes by the rules, not by this.
@@ -71,13 +116,17 @@ pub(super) fn tiers(row: &HostRow, rule: &EvidenceRule, now: Time) -> Vec<String
     let status = &row.host.status;
     let mut tiers = vec!["L0 ServiceSilent".to_string()];
     let silent = silent(&row.heard.observations, rule, now);
+    let storage = of_storage(&silent, rule);
     if !silent.is_empty() {
         tiers.push(format!("L1 ChannelSilent {}", silent.join(",")));
+    }
+    if !storage.is_empty() {
+        tiers.push(format!("L2 StorageSilent {}", storage.join(",")));
     }
     if status.power.state == PowerState::Off {
         tiers.push(format!("L3 PowerOff in epoch {}", status.epoch));
     }
-    if let Some((name, _)) = row.heard.attested.as_ref().filter(|(_, epoch)| *epoch == status.epoch) {
+    if let Some(name) = attested(row) {
         tiers.push(format!("L5 Attested {name} in epoch {}", status.epoch));
     }
     tiers

@@ -12,6 +12,7 @@ pub mod channels;
 mod choice;
 mod diagram;
 mod domains;
+mod holding;
 mod input;
 mod pass;
 mod returning;
@@ -19,6 +20,7 @@ mod states;
 mod verdict;
 
 pub use diagram::document;
+pub use holding::Holding;
 pub use input::{HostRow, Input, Observer, PolicyRow};
 pub use pass::{Verdicts, pass};
 pub use verdict::{Answer, Begin, DomainVerdict, HostVerdict, PolicyVerdict};

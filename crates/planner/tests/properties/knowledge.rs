@@ -81,6 +81,7 @@ fn reductions(facts: &HostFacts, attested: bool) -> Vec<(String, HostFacts)> {
     less("microversion".into(), &|f| hide(&mut f.microversion));
     less("attestation".into(), &|f| hide(&mut f.attestation));
     less("channels".into(), &|f| hide(&mut f.channels));
+    less("policy".into(), &|f| hide(&mut f.holding));
     for id in facts.elsewhere.keys() {
         less(format!("elsewhere {id}"), &|f| {
             f.elsewhere.values_mut().zip(facts.elsewhere.keys()).filter(|(_, k)| *k == id).for_each(|(v, _)| hide(v))

@@ -6,6 +6,7 @@ mod channels;
 mod common;
 mod drills;
 mod guest_policy;
+mod holding;
 mod placement;
 mod plans;
 mod remediation;
