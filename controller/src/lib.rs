@@ -9,6 +9,7 @@ mod controllers;
 mod fencing;
 mod gc;
 mod guest_policies;
+mod holding;
 mod links;
 mod node_sync;
 mod others;

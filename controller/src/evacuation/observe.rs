@@ -6,7 +6,7 @@ use engine::Reconciler;
 use planner::{Decision, Env, facts::HostFacts};
 use schemas::{
     Object,
-    v1::{self, EvacuationStatus, GuestMove, GuestOutcome},
+    v1::{self, Cause, EvacuationStatus, GuestMove, GuestOutcome},
 };
 use std::sync::Arc;
 
@@ -38,7 +38,12 @@ impl Reconciler for EvacuationReconciler {
         if object.spec.fencing.is_none() {
             facts.fencing = self.0.fencing_of(host).await;
         }
-        self.0.with_standby_hosts(facts, &object.metadata.uid).await
+        let mut facts = self.0.with_standby_hosts(facts, &object.metadata.uid).await;
+        // Read last: a policy that is edited meanwhile counts from here on.
+        if object.spec.cause == Cause::Automatic {
+            facts.holding = self.0.holding(host).await;
+        }
+        facts
     }
 
     fn blind(&self, object: &Object<v1::EvacuationKind>, why: &str) -> HostFacts {

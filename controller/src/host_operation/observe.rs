@@ -6,7 +6,7 @@ use engine::Reconciler;
 use planner::{Decision, Env, facts::HostFacts};
 use schemas::{
     Object,
-    v1::{self, HostOperationStatus, HostOperationType, InitialiseMethod},
+    v1::{self, Cause, HostOperationStatus, HostOperationType, InitialiseMethod},
 };
 use std::sync::Arc;
 
@@ -27,7 +27,11 @@ impl Reconciler for HostOperationReconciler {
             return HostFacts::blind(host, "the operation has ended");
         }
         let identity = object.spec.r#type == HostOperationType::Initialise && object.spec.method == InitialiseMethod::Identity;
-        self.0.facts(host, Depth::Full { provider: true, destinations: false, identity }, env, &[]).await
+        let mut facts = self.0.facts(host, Depth::Full { provider: true, destinations: false, identity }, env, &[]).await;
+        if object.spec.cause == Cause::Automatic && object.spec.r#type == HostOperationType::PowerCycle {
+            facts.holding = self.0.holding(host).await;
+        }
+        facts
     }
 
     fn blind(&self, object: &Object<v1::HostOperation>, why: &str) -> HostFacts {

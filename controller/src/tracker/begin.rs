@@ -4,7 +4,7 @@ use super::{Seen, TRIES, Tracker, text};
 use planner::remediation::{Begin, HostVerdict};
 use schemas::{
     DynObject, Object, Time, kinds,
-    v1::{self, Cancel, Cause, HostOperationType, RunningGuests, remediation_policy::MAX_BEGINS},
+    v1::{self, Action, Cancel, Cause, FencePolicy, HostOperationType, Level, Pace, RunningGuests, remediation_policy::MAX_BEGINS},
 };
 use serde_json::{Value, json};
 use store::{Op, StoreError};
@@ -19,8 +19,16 @@ fn spec_of(begin: Begin, verdict: &HostVerdict, policy: &Object<v1::RemediationP
     let returned = |r#type: HostOperationType| json!({"hostRef": host, "type": r#type, "cause": Cause::Automatic, "returnsFrom": returns_from, "steadySeconds": steady.min(86_400)});
     match begin {
         Begin::Evacuate => {
-            json!({"hostRef": host, "cause": Cause::Automatic, "localDisks": policy.spec.evacuation.local_disks, "evidence": policy.spec.evidence,
-                "fencing": policy.spec.fencing})
+            let rules = &policy.spec.evacuation;
+            let mut spec = json!({"hostRef": host, "cause": Cause::Automatic, "localDisks": rules.local_disks, "evidence": policy.spec.evidence,
+                "fencing": policy.spec.fencing});
+            if policy.spec.evidence.demanded(Action::Fence) == Level::PowerOff {
+                spec["fence"] = json!(FencePolicy::Forbidden);
+            }
+            if rules.pace() != Pace::default() {
+                spec["pace"] = json!(rules.pace());
+            }
+            spec
         }
         Begin::Restart => {
             json!({"hostRef": host, "type": HostOperationType::PowerCycle, "runningGuests": RunningGuests::Kill, "cause": Cause::Automatic,
@@ -31,10 +39,15 @@ fn spec_of(begin: Begin, verdict: &HostVerdict, policy: &Object<v1::RemediationP
     }
 }
 
-/// The policy with one more that was begun under it. `None`: its rate does not allow it any longer.
+/// The policy with one more that was begun under it. `None`: its rate, or the number of hosts that may be recovered at the same
+/// time, does not allow it any longer.
 fn counted(old: &DynObject, policy: &Object<v1::RemediationPolicy>, is_counted: bool, now: Time) -> Result<Option<DynObject>, String> {
     let mut status = policy.status.clone();
     status.begun += 1;
+    if policy.spec.evacuation.max_parallel_hosts.is_some_and(|max| status.recovering >= max) {
+        return Ok(None);
+    }
+    status.recovering += 1;
     if is_counted {
         let max = policy.spec.limits.max_begins_per_hour.unwrap_or(MAX_BEGINS);
         let begun = i64::try_from(status.begins.len()).unwrap_or(i64::MAX);
@@ -61,7 +74,8 @@ fn note(begin: Begin, name: &str, policy: &str) -> String {
 
 impl Tracker {
     /// Begins what a verdict says. A change of status meanwhile is no matter; a change of what was decided on, or a fence,
-    /// turns it down, and the next look decides anew. The rate is counted again in the transaction.
+    /// turns it down, and the next look decides anew. The rate, and the hosts that are recovered at the same time, are counted again in
+    /// the transaction.
     pub(super) async fn begin(&self, seen: &mut Seen, mut verdict: HostVerdict) -> Result<(), String> {
         let Some(begin) = verdict.begin else { return Ok(()) };
         let Some(kind) = kinds::find(begin.kind()) else { return Ok(()) };

@@ -34,6 +34,7 @@ impl Tracker {
             covered: verdict.covered,
             unhealthy: verdict.unhealthy,
             budget_left: verdict.budget_left,
+            recovering: verdict.recovering,
             begins: verdict.begins.clone(),
             storms: verdict.storms.clone(),
             mass_silence: verdict.mass_silence.clone(),
@@ -147,6 +148,7 @@ impl Tracker {
             (_, Down) => op(true, "HostDown", &format!("Nova calls it down; {reason}: {message}")),
             (Down | Restarting | Recovered | Returning | Quarantined, Up) => op(false, "HostUp", "Nova calls it up again"),
             (_, Quarantined) if before != now => op(true, reasons::QUARANTINED, message),
+            (_, Recovered) if *reason == reasons::APPROVAL_REQUIRED && reason_of(old) != *reason => op(true, reasons::APPROVAL_REQUIRED, message),
             (_, Recovered) if before != now => op(false, reasons::RECOVERY_ENDED, message),
             _ => None,
         }

@@ -22,10 +22,12 @@ macro_rules! words {
 
 mod attest;
 mod decide;
+mod remediation;
 mod server;
 
 pub use attest::AttestArgs;
 pub use decide::{DecideArgs, ReplayArgs, Shape};
+pub use remediation::HostNameArgs;
 pub use server::{BackupArgs, DbCommand, DoctorArgs, DoctorFormat, FaultArgs, KeysCommand, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
 
 /// Controls compute hosts of an OpenStack cloud: power, scheduling, draining, evacuation.
@@ -116,6 +118,12 @@ pub enum Command {
     Initialise(InitialiseArgs),
     /// Cancel a HostOperation, Evacuation or FenceAttestation, or all that is open on a host
     Cancel(CancelArgs),
+    /// Begin nothing for a host without a person, neither a restart nor an evacuation, until `include`
+    Exclude(HostNameArgs),
+    /// End `exclude`
+    Include(HostNameArgs),
+    /// Let a recovered host be brought back whose policy asks for a person's approval
+    Approve(HostNameArgs),
     /// Begin nothing disruptive anywhere until `thaw`
     Freeze,
     /// End `freeze`

@@ -220,6 +220,29 @@ async fn freeze_and_thaw_write_the_one_policy_and_make_it_if_need_be() {
 }
 
 #[tokio::test]
+async fn exclude_and_include_declare_whether_anything_is_begun_for_a_host() {
+    let server = server(json!({}), json!({})).await;
+    assert!(run(&server, &["include", "c1"]).await.out.contains("ByPolicy already declared"), "what is not there is the usual");
+    let ran = run(&server, &["exclude", "c1"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "host/c1 remediation: Excluded declared\n"), "{ran:?}");
+    assert_eq!(bodies(&server, "PUT").await[0]["spec"], json!({"remediation": "Excluded"}));
+}
+
+#[tokio::test]
+async fn an_approval_names_the_recovery_that_the_host_has_had_and_no_other() {
+    let recovered = json!({"availability": {"state": "Recovered", "evacuation": "auto-c1-3"},
+        "conditions": [{"type": "RemediationAllowed", "status": "False", "reason": "ApprovalRequired", "message": "all is ready"}]});
+    let waiting = server(json!({}), recovered).await;
+    let ran = run(&waiting, &["approve", "c1"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "host/c1 return after evacuation/auto-c1-3 approved\n"), "{ran:?}");
+    assert_eq!(bodies(&waiting, "PUT").await[0]["spec"], json!({"approvedReturn": "auto-c1-3"}));
+    let up = server(json!({}), json!({"availability": {"state": "Up", "evacuation": "auto-c1-3"}})).await;
+    let ran = run(&up, &["approve", "c1"]).await;
+    assert_eq!(ran.code, 5, "{ran:?}");
+    assert!(ran.err.contains("host c1 is Up") && bodies(&up, "PUT").await.is_empty(), "{ran:?}");
+}
+
+#[tokio::test]
 async fn a_fault_goes_to_the_simulated_cloud_without_any_login() {
     let cloud = MockServer::start().await;
     on(&cloud, "POST", "/sandbox/faults", ok(&json!({}))).await;

@@ -305,7 +305,13 @@ fn advice(reason: &str, object: &DynObject, host: &str) -> Option<String> {
         r::MOVE_IN_FLIGHT => "Wait until Nova has settled the guest's earlier move (openstack server migration list); if that move's destination died too, evacuate it first".into(),
         r::EPOCH_ENDED | r::EXPIRED | r::WITHDRAWN => format!("If you see that the host is dead, say so again: cloud-manager attest {host}"),
         r::ALIVE_ELSEWHERE => format!("Look at the machine: its nova-compute may have died alone. If the channel is wrong, stop it; by hand: cloud-manager evacuate {host}"),
-        r::EVIDENCE_MISSING => "See whether the channels that send to POST /v1/evidence work, or set spec.evidence.demand of the remediationpolicy to ServiceSilent".into(),
+        r::EVIDENCE_MISSING => "See whether the channels that send to POST /v1/evidence work, or change what spec.evidence (demand, levels) of the remediationpolicy asks for".into(),
+        r::PARALLEL_LIMIT => "Wait until another host has been recovered, or raise spec.evacuation.maxParallelHosts of the remediationpolicy".into(),
+        r::EVACUATION_FORBIDDEN => format!("If that is not meant, change spec.evacuation of the remediationpolicy; by hand: cloud-manager evacuate {host}"),
+        r::HOST_EXCLUDED => format!("If that is not meant: cloud-manager include {host}; by hand: cloud-manager evacuate {host}"),
+        r::POLICY_CHANGED => format!("Allow it again where the message says, or go on by hand: cloud-manager cancel {host}; cloud-manager evacuate {host}"),
+        r::POLICY_UNKNOWN => format!("Make it clear which RemediationPolicy holds: cloud-manager describe host {host}; see whether the database answers"),
+        r::APPROVAL_REQUIRED => format!("Look at the machine; when it may come back: cloud-manager approve {host}"),
         r::FENCE_FORBIDDEN => format!("Power the host off yourself, or allow it: cloud-manager evacuate {host} --fence IfNeeded"),
         r::FENCE_FAILED => format!(
             "See what each power device says: cloud-manager power status {host}. Mend one, or cut the host's power by hand; once it reads off it goes on. {}",
@@ -527,6 +533,12 @@ mod tests {
             r::WITHDRAWN,
             r::ALIVE_ELSEWHERE,
             r::EVIDENCE_MISSING,
+            r::PARALLEL_LIMIT,
+            r::EVACUATION_FORBIDDEN,
+            r::HOST_EXCLUDED,
+            r::POLICY_CHANGED,
+            r::POLICY_UNKNOWN,
+            r::APPROVAL_REQUIRED,
         ] {
             assert!(advice(reason, &host(json!({})), "c1").is_some(), "{reason}");
         }

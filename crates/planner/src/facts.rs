@@ -1,6 +1,6 @@
 //! What was read about a host in one pass.
 
-use crate::{Fact, attestation::Attestation, guest_policy::Rules};
+use crate::{Fact, attestation::Attestation, guest_policy::Rules, remediation::Holding};
 use schemas::{
     Time,
     v1::{Binding, DeviceType, Fencing, GuestDisks, Observation, PowerState},
@@ -242,6 +242,8 @@ pub struct HostFacts {
     pub channels: Fact<Vec<Observation>>,
     /// How the RemediationPolicy that holds for it has it switched off; read only for an evacuation that does not say.
     pub fencing: Fact<Fencing>,
+    /// The RemediationPolicy that holds for it now, and what the Host says; read only for what was begun without a person.
+    pub holding: Fact<Arc<Holding>>,
     /// The standby host that was chosen for this evacuation, and where it stands; for people.
     pub standby: Option<String>,
 }
@@ -269,6 +271,7 @@ impl HostFacts {
             attestation: Fact::Unknown(why.into()),
             channels: Fact::Unknown(why.into()),
             fencing: Fact::Unknown(why.into()),
+            holding: Fact::Unknown(why.into()),
             standby: None,
         }
     }

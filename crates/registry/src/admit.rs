@@ -16,12 +16,14 @@ pub(crate) async fn create(store: &dyn Store, kind: &KindInfo, object: &DynObjec
         "FenceAttestation" => attestation::admit(store, object).await,
         "StandbyPool" => standby::pool(store, object).await.map(|()| None),
         "FenceDrill" => standby::drill(store, object).await.map(|()| None),
+        "Host" => approval(None, object).map(|()| None),
         _ => Ok(None),
     }
 }
 
-pub(crate) async fn update(store: &dyn Store, kind: &KindInfo, _old: &DynObject, new: &DynObject) -> RegistryResult<()> {
+pub(crate) async fn update(store: &dyn Store, kind: &KindInfo, old: &DynObject, new: &DynObject) -> RegistryResult<()> {
     match kind.kind {
+        "Host" => approval(Some(old), new),
         "PowerLink" => port_free(store, new).await,
         "StandbyPool" => standby::pool(store, new).await,
         _ => Ok(()),
@@ -57,6 +59,25 @@ pub(crate) async fn guards(store: &dyn Store, kind: &KindInfo, old: Option<&DynO
         path.push(name);
     }
     Ok(ops)
+}
+
+/// An approval is about the one recovery that a host has had; given ahead it would be one of what nobody has looked at.
+fn approval(old: Option<&DynObject>, new: &DynObject) -> RegistryResult<()> {
+    let field = "spec.approvedReturn";
+    let given = new.spec["approvedReturn"].as_str().filter(|given| old.is_none_or(|old| old.spec["approvedReturn"].as_str() != Some(*given)));
+    let Some(given) = given else { return Ok(()) };
+    let availability = old.map(|old| &old.status["availability"]).filter(|a| a["state"] == "Recovered");
+    match availability.and_then(|a| a["evacuation"].as_str()) {
+        Some(evacuation) if evacuation == given => Ok(()),
+        Some(evacuation) => {
+            let message = format!("is {given:?}, but the recovery that the host has had is Evacuation {evacuation:?}; name that, or leave it out.");
+            Err(FieldError::invalid(field, message).into())
+        }
+        None => {
+            let message = "approves a return after a recovery, and the host waits for none; leave it out, and approve when its state is Recovered.";
+            Err(FieldError::invalid(field, message).into())
+        }
+    }
 }
 
 /// One host per port of a device.

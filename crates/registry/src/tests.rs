@@ -250,3 +250,66 @@ async fn a_host_is_named_by_one_standby_pool_only_also_after_a_change() {
     // It goes once its marks are gone.
     assert!(!f.registry.delete(kind, "two", Preconditions::default(), NOW).await.unwrap().gone);
 }
+
+#[tokio::test]
+async fn a_policy_that_contradicts_itself_is_refused_and_names_the_field_and_the_way_out() {
+    let f = fixture().await;
+    let cases = [
+        (json!({"evidence": {"levels": {"evacuate": "ServiceSilent"}}}), "spec.evidence.levels.evacuate", "less than a proof"),
+        (json!({"evidence": {"levels": {"fence": "Attested"}}}), "spec.evidence.levels.fence", "demand PowerOff"),
+        (json!({"evidence": {"levels": {"restart": "PowerOff"}}}), "spec.evidence.levels.restart", "spec.restart to Forbid"),
+        (json!({"evidence": {"levels": {"fence": "StorageSilent"}}}), "spec.evidence.levels.fence", "storageChannels"),
+        (json!({"evidence": {"levels": {"evacuate": "Attested"}, "attestation": "Refused"}}), "spec.evidence.levels.evacuate", "Accepted"),
+        (
+            json!({"evidence": {"levels": {"evacuate": "Attested", "evacuateLocalDisks": "PowerOff"}}, "evacuation": {"localDisks": "Rebuild"}}),
+            "spec.evidence.levels.evacuateLocalDisks",
+            "less than spec.evidence.levels.evacuate",
+        ),
+        (json!({"evidence": {"levels": {"evacuateLocalDisks": "Attested"}}}), "spec.evidence.levels.evacuateLocalDisks", "localDisks: Refuse"),
+        (json!({"evidence": {"levels": {"fence": "PowerOff"}}, "restart": "Allow"}), "spec.evidence.levels.fence", "restart: Allow"),
+        (json!({"evidence": {"storageChannels": ["san", "san"]}}), "spec.evidence.storageChannels[1]", "each once"),
+        (json!({"returnToService": {"approval": "Required"}}), "spec.returnToService.approval", "mode: Automatic"),
+        (json!({"evacuation": {"retries": 21}}), "spec.evacuation.retries", "use 0 to 20"),
+        (json!({"evacuation": {"groupPauseSeconds": -1}}), "spec.evacuation.groupPauseSeconds", "use 0 to"),
+        (json!({"evacuation": {"maxPerHost": 0}}), "spec.evacuation.maxPerHost", "use 1 to"),
+        (json!({"evacuation": {"maxParallelHosts": 0}}), "spec.evacuation.maxParallelHosts", "use 1 to"),
+    ];
+    for (spec, field, way_out) in cases {
+        match f.create("RemediationPolicy", json!({"metadata": {"name": "p"}, "spec": spec.clone()})).await.unwrap_err() {
+            RegistryError::Invalid(errors) => {
+                assert!(errors.iter().any(|e| e.field == field && e.message.contains(way_out)), "{spec}: {errors:?}");
+            }
+            other => panic!("{spec}: {other:?}"),
+        }
+    }
+    let levels = json!({"restart": "SecondChannelSilent", "fence": "StorageSilent", "evacuate": "PowerOff", "evacuateLocalDisks": "Attested"});
+    let good = json!({"evidence": {"levels": levels, "storageChannels": ["san"]}, "evacuation": {"localDisks": "Rebuild", "retries": 0, "maxParallelHosts": 2},
+        "returnToService": {"mode": "Automatic", "approval": "Required"}, "restart": "Allow"});
+    f.create("RemediationPolicy", json!({"metadata": {"name": "p"}, "spec": good})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_policy_that_says_nothing_new_is_stored_as_before() {
+    let f = fixture().await;
+    let policy =
+        f.create("RemediationPolicy", json!({"metadata": {"name": "p"}, "spec": {"evidence": {"demand": "SecondChannelSilent"}}})).await.unwrap();
+    assert_eq!(policy.spec["evidence"], json!({"maxAgeSeconds": 60, "demand": "SecondChannelSilent", "attestation": "Accepted"}));
+    assert_eq!(policy.spec["evacuation"], json!({"mode": "Allowed", "localDisks": "Refuse"}));
+    assert!(policy.spec["returnToService"].get("approval").is_none(), "{:#}", policy.spec);
+}
+
+#[tokio::test]
+async fn a_return_that_nobody_waits_for_cannot_be_approved() {
+    let f = fixture().await;
+    let refused = |error: RegistryError| match error {
+        RegistryError::Invalid(errors) => errors.into_iter().find(|e| e.field == "spec.approvedReturn").expect("the field").message,
+        other => panic!("{other:?}"),
+    };
+    let ahead = f.create("Host", json!({"metadata": {"name": "c1"}, "spec": {"approvedReturn": "auto-c1-1"}})).await.unwrap_err();
+    assert!(refused(ahead).contains("waits for none"));
+    f.host("c1", json!({})).await;
+    let kind = kinds::find("Host").unwrap();
+    let mut object = f.registry.find(kind, "c1").await.unwrap();
+    object.spec["approvedReturn"] = json!("auto-c1-1");
+    assert!(refused(f.registry.update(kind, "c1", object, NOW).await.unwrap_err()).contains("approve when its state is Recovered"));
+}

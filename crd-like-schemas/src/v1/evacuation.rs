@@ -6,7 +6,7 @@ use super::{
     host::{Retry, Waiting},
     host_operation::{Cancel, one_shot_update},
 };
-use crate::{Condition, FieldError, Kind, Time, meta::Ref};
+use crate::{Condition, FieldError, Kind, Time, field::check_range, meta::Ref};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,34 @@ impl Cause {
     }
 }
 
+/// How an evacuation goes, where ClusterPolicy `default` is not to say so.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Pace {
+    /// Further tries after Nova reported a failed evacuation of a guest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<i64>,
+    /// Seconds between the end of one priority group and the beginning of the next, where no guest of it asks for another pause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_pause_seconds: Option<i64>,
+    /// Guests being moved at the same time, at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_per_host: Option<i64>,
+}
+
+impl Pace {
+    /// What is wrong with it; `field` is where it stands.
+    pub fn check(&self, field: &str, errors: &mut Vec<FieldError>) {
+        for (name, value, min, max) in [
+            ("retries", self.retries, 0, 20),
+            ("groupPauseSeconds", self.group_pause_seconds, 0, 86_400),
+            ("maxPerHost", self.max_per_host, 1, 1_000),
+        ] {
+            check_range(errors, &format!("{field}.{name}"), value.unwrap_or(min), min, max);
+        }
+    }
+}
+
 /// Desired. Only `cancel` can change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -86,6 +114,10 @@ pub struct EvacuationSpec {
     /// What evidence its RemediationPolicy asks for; clients leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<EvidenceRule>,
+    /// How it goes, where ClusterPolicy `default` is not to say so. Of one without a person: as its RemediationPolicy had it when
+    /// it was begun; what that says now counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
     /// Whether it is wanted any longer.
     #[serde(default)]
     pub cancel: Cancel,
@@ -239,6 +271,9 @@ impl Kind for EvacuationKind {
         }
         if let Some(fencing) = &spec.fencing {
             fencing.check("spec.fencing", &mut errors);
+        }
+        if let Some(pace) = &spec.pace {
+            pace.check("spec.pace", &mut errors);
         }
         errors
     }

@@ -54,6 +54,22 @@ pub enum EvacuationRule {
     Denied,
 }
 
+/// Whether its RemediationPolicy may begin anything for the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RemediationRule {
+    /// Its policy says what is done.
+    #[default]
+    ByPolicy,
+    /// It is watched and reported; it is neither restarted nor evacuated without a person.
+    Excluded,
+}
+
+impl RemediationRule {
+    fn is_by_policy(&self) -> bool {
+        *self == RemediationRule::ByPolicy
+    }
+}
+
 /// What happens to running guests when the host is declared off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum GuestsOnPowerOff {
@@ -92,8 +108,15 @@ pub struct HostSpec {
     pub schedulable: Schedulable,
     /// Desired power.
     pub power: PowerWish,
-    /// Whether guests may be evacuated from here.
+    /// Whether guests may be evacuated from here. `Denied` forbids nothing else: where its policy restarts hosts, it is restarted.
     pub evacuation: EvacuationRule,
+    /// Whether its RemediationPolicy may begin anything for it.
+    #[serde(skip_serializing_if = "RemediationRule::is_by_policy")]
+    pub remediation: RemediationRule,
+    /// The Evacuation after which a person lets the host be brought back, where its RemediationPolicy asks for that. Any other one
+    /// needs an approval of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved_return: Option<String>,
     /// What happens to running guests when `power` becomes `Off`.
     pub guests_on_power_off: GuestsOnPowerOff,
     /// What happens to stopped guests when the host is emptied.
@@ -230,7 +253,7 @@ pub struct Availability {
     /// Evacuation that was begun since it was down the last time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evacuation: Option<String>,
-    /// What speaks for its death in this power epoch, weakest first: `L0 ServiceSilent`, `L1 ChannelSilent …`, `L3 PowerOff`, `L5 Attested …`.
+    /// What speaks for its death in this power epoch, weakest first: `L0 ServiceSilent`, `L1 ChannelSilent …`, `L2 StorageSilent …`, `L3 PowerOff`, `L5 Attested …`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
     /// HostOperation that was begun last since then: a restart, or a return.
@@ -349,6 +372,9 @@ impl Kind for Host {
         }
         if spec.title.len() > 255 {
             errors.push(FieldError::invalid("spec.title", "must have at most 255 characters."));
+        }
+        if let Some(evacuation) = &spec.approved_return {
+            crate::field::check_name(&mut errors, "spec.approvedReturn", evacuation);
         }
         if let Some(domain) = &spec.failure_domain {
             crate::field::check_name(&mut errors, "spec.failureDomain", domain);

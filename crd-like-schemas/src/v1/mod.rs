@@ -25,12 +25,12 @@ pub mod task;
 pub use cluster_policy::{ClusterPolicy, ClusterPolicySpec, ClusterPolicyStatus, GuestDisks, Operations};
 pub use credential::{Credential, CredentialSpec, CredentialStatus};
 pub use evacuation::{
-    Cause, EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks,
+    Cause, EvacuationKind, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, FencePolicy, GuestMove, GuestOutcome, LocalDisks, Pace,
     PlanInForce,
 };
 pub use evacuation_plan::{EvacuationPlan, EvacuationPlanSpec, EvacuationPlanStatus, PlanItem};
 pub use event::{Event, EventSpec, EventStatus};
-pub use evidence::{AttestationRule, Demand, EvidenceRule, LONGEST_TTL_SECONDS, NO_HOST, Observation, Says};
+pub use evidence::{Action, AttestationRule, Demand, EvidenceLevels, EvidenceRule, LONGEST_TTL_SECONDS, Level, NO_HOST, Observation, Says};
 pub use failure_domain::{FailureDomain, FailureDomainSpec, FailureDomainStatus, FailureDomainType};
 pub use fence_attestation::{FenceAttestation, FenceAttestationSpec, FenceAttestationStatus, LONGEST_ATTESTATION_SECONDS};
 pub use fence_drill::{DrillDepth, DrillHost, DrillOutcome, DrillStep, FenceDrill, FenceDrillSpec, FenceDrillStatus};
@@ -38,7 +38,7 @@ pub use fencing::{FenceAct, FenceProgress, FenceStage, FenceTry, Fencing};
 pub use guest_policy::{GuestPolicy, GuestPolicySpec, GuestPolicyStatus, GuestSelector, TargetState};
 pub use host::{
     Availability, AvailabilityState, EvacuationRule, FenceStatus, GuestSummary, GuestsOnPowerOff, Host, HostClaim, HostSpec, HostStandby, HostStatus,
-    LinkState, NovaStatus, PowerState, PowerWish, Retry, Schedulable, StoppedGuests, Waiting,
+    LinkState, NovaStatus, PowerState, PowerWish, RemediationRule, Retry, Schedulable, StoppedGuests, Waiting,
 };
 pub use host_operation::{
     Cancel, FormerLeader, HostOperation, HostOperationSpec, HostOperationStatus, HostOperationType, InitialiseMethod, OffVm, RunningGuests,
@@ -48,8 +48,8 @@ pub use operation::{Operation, OperationSpec, OperationState, OperationStatus};
 pub use power_device::{DeviceType, Endpoint, PowerDevice, PowerDeviceSpec, PowerDeviceStatus, Protocol};
 pub use power_link::{Binding, LinkIdentity, LinkRole, PowerLink, PowerLinkSpec, PowerLinkStatus, VerifiedBy};
 pub use remediation_policy::{
-    AutomaticEvacuation, Detection, DomainLimit, PowerOnReturn, Recovery, RemediationPolicy, RemediationPolicySpec, RemediationPolicyStatus, Restart,
-    ReturnMode, ReturnToService, Storm, StormLimits, Watching,
+    Approval, AutomaticEvacuation, Detection, DomainLimit, PowerOnReturn, Recovery, RemediationPolicy, RemediationPolicySpec,
+    RemediationPolicyStatus, Restart, ReturnMode, ReturnToService, Storm, StormLimits, Watching,
 };
 pub use standby_pool::{
     IdleState, LeaseState, MemberState, PoolMember, PoolTests, Protects, StandbyFailure, StandbyLease, StandbyPool, StandbyPoolSpec,

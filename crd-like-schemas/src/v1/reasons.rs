@@ -127,7 +127,7 @@ reasons! {
     USED = "Used";
     /// Another channel calls the host alive.
     ALIVE_ELSEWHERE = "AliveElsewhere";
-    /// The policy asks for a second channel that calls the host silent, or it cannot be read.
+    /// Evidence that the policy asks for is missing, or cannot be read.
     EVIDENCE_MISSING = "EvidenceMissing";
     /// A storm ended a moment ago: nothing is begun before `limits.cooldownSeconds` have passed.
     COOLDOWN = "StormCooldown";
@@ -163,6 +163,18 @@ reasons! {
     NO_STANDBY_MEMBER = "NoStandbyMember";
     /// A write was turned down because of other objects.
     WRITE_REFUSED = "WriteRefused";
+    /// As many hosts are being recovered as `evacuation.maxParallelHosts` allows.
+    PARALLEL_LIMIT = "RecoveryLimit";
+    /// The policy says `restart: Forbid`.
+    RESTART_FORBIDDEN = "RestartForbidden";
+    /// The Host says `remediation: Excluded`.
+    HOST_EXCLUDED = "HostExcluded";
+    /// What was begun without a person is not allowed without one any longer.
+    POLICY_CHANGED = "PolicyChanged";
+    /// Which RemediationPolicy holds, or what it says, cannot be told.
+    POLICY_UNKNOWN = "PolicyUnknown";
+    /// A person has to approve that the host is brought back.
+    APPROVAL_REQUIRED = "ApprovalRequired";
     /// Something failed and will be tried again.
     RETRYING = "Retrying";
 }

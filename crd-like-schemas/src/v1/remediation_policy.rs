@@ -1,6 +1,11 @@
 //! RemediationPolicy: when a silent host is taken for dead, and how many may be recovered without a person.
 
-use super::{evacuation::LocalDisks, evidence::EvidenceRule, failure_domain::FailureDomainType, fencing::Fencing};
+use super::{
+    evacuation::{LocalDisks, Pace},
+    evidence::{EvidenceRule, Level},
+    failure_domain::FailureDomainType,
+    fencing::Fencing,
+};
 use crate::{Condition, FieldError, Kind, Time, field::check_range, selector::Selector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -135,6 +140,22 @@ pub enum PowerOnReturn {
     AfterRecovery,
 }
 
+/// Whether a person has to approve that a host is brought back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Approval {
+    /// Nobody has to.
+    #[default]
+    NotRequired,
+    /// A person has to, once everything else is ready, by `spec.approvedReturn` of the Host (`cloud-manager approve HOST`).
+    Required,
+}
+
+impl Approval {
+    fn is_not_asked_for(&self) -> bool {
+        *self == Approval::NotRequired
+    }
+}
+
 /// How a host that was evacuated without a person comes back into service (S10). One that a person fenced or disabled, or that
 /// guests were left on, is never brought back without a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -144,6 +165,9 @@ pub struct ReturnToService {
     pub mode: ReturnMode,
     /// Whether it is powered on for that.
     pub power_on: PowerOnReturn,
+    /// Whether a person has to approve each return.
+    #[serde(skip_serializing_if = "Approval::is_not_asked_for")]
+    pub approval: Approval,
     /// Times that one host is restarted or brought back within the window; then it is quarantined.
     pub max_returns: i64,
     /// That window, in seconds.
@@ -152,7 +176,13 @@ pub struct ReturnToService {
 
 impl Default for ReturnToService {
     fn default() -> Self {
-        ReturnToService { mode: ReturnMode::Manual, power_on: PowerOnReturn::Never, max_returns: 3, window_seconds: 3_600 }
+        ReturnToService {
+            mode: ReturnMode::Manual,
+            power_on: PowerOnReturn::Never,
+            approval: Approval::NotRequired,
+            max_returns: 3,
+            window_seconds: 3_600,
+        }
     }
 }
 
@@ -164,9 +194,31 @@ pub struct Recovery {
     pub mode: AutomaticEvacuation,
     /// What happens to guests with local disks (S13).
     pub local_disks: LocalDisks,
-    /// Hosts that are never evacuated without a person.
+    /// Hosts that are neither restarted nor evacuated without a person.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub excluded_hosts: Vec<String>,
+    /// Further tries after Nova reported a failed evacuation of a guest; absent: what ClusterPolicy `default` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<i64>,
+    /// Seconds between the end of one priority group of a host and the beginning of the next, where no guest of the group asks for
+    /// another pause; absent: what ClusterPolicy `default` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_pause_seconds: Option<i64>,
+    /// Guests being moved off one host at the same time, at most; absent: what ClusterPolicy `default` says. Its `maxEvacuations`
+    /// holds as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_per_host: Option<i64>,
+    /// Hosts of this policy that may be restarted or evacuated without a person at the same time; the others wait. Absent: as many
+    /// as `limits` allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_parallel_hosts: Option<i64>,
+}
+
+impl Recovery {
+    /// How its evacuations go, where it says so.
+    pub fn pace(&self) -> Pace {
+        Pace { retries: self.retries, group_pause_seconds: self.group_pause_seconds, max_per_host: self.max_per_host }
+    }
 }
 
 /// Desired.
@@ -230,6 +282,10 @@ pub struct Storm {
     pub ended_at: Option<Time>,
 }
 
+fn none(count: &i64) -> bool {
+    *count == 0
+}
+
 /// Observed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -244,6 +300,9 @@ pub struct RemediationPolicyStatus {
     pub unhealthy: i64,
     /// Hosts that may fail before nothing more is begun.
     pub budget_left: i64,
+    /// Hosts that are being restarted or evacuated without a person: what `evacuation.maxParallelHosts` counts.
+    #[serde(skip_serializing_if = "none")]
+    pub recovering: i64,
     /// Restarts and evacuations that were begun under it, ever.
     pub begun: i64,
     /// When those were begun that `limits.maxBeginsPerHour` counts.
@@ -292,6 +351,8 @@ impl Kind for RemediationPolicy {
         }
         spec.evidence.check("spec.evidence", &mut errors);
         spec.fencing.check("spec.fencing", &mut errors);
+        spec.evacuation.pace().check("spec.evacuation", &mut errors);
+        check_range(&mut errors, "spec.evacuation.maxParallelHosts", spec.evacuation.max_parallel_hosts.unwrap_or(1), 1, 1_000);
         errors.extend(contradictions(spec));
         errors
     }
@@ -323,6 +384,18 @@ fn contradictions(spec: &RemediationPolicySpec) -> Vec<FieldError> {
     if back.mode == ReturnMode::Manual && back.power_on != PowerOnReturn::Never {
         let message = "needs spec.returnToService.mode: Automatic; with Manual a person powers the host on.";
         errors.push(FieldError::invalid("spec.returnToService.powerOn", message));
+    }
+    if back.mode == ReturnMode::Manual && back.approval == Approval::Required {
+        let message = "needs spec.returnToService.mode: Automatic; with Manual a person brings the host back anyway.";
+        errors.push(FieldError::invalid("spec.returnToService.approval", message));
+    }
+    if spec.evidence.levels.fence == Some(Level::PowerOff) && spec.restart == Restart::Allow {
+        let message = "is PowerOff, so no host is to be switched off, but spec.restart: Allow does just that; set that to Forbid, or demand less.";
+        errors.push(FieldError::invalid("spec.evidence.levels.fence", message));
+    }
+    if spec.evidence.levels.evacuate_local_disks.is_some() && spec.evacuation.local_disks == LocalDisks::Refuse {
+        let message = "is about guests that spec.evacuation.localDisks: Refuse always leaves; set that to Rebuild, or leave this out.";
+        errors.push(FieldError::invalid("spec.evidence.levels.evacuateLocalDisks", message));
     }
     errors
 }

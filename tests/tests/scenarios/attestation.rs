@@ -49,7 +49,7 @@ async fn nothing_moves_until_a_person_says_that_it_is_dead_then_its_guests_come_
 
     guests.iter().for_each(|g| s.was_rebuilt_once(g, "a"));
     assert_eq!(reason(&done, "EvidenceSufficient"), "Attested");
-    assert_eq!(message(&done, "EvidenceSufficient"), "FenceAttestation/attest-a of operator, for power epoch 1");
+    assert_eq!(message(&done, "EvidenceSufficient"), "L5 Attested: FenceAttestation/attest-a of operator, for power epoch 1");
     assert_eq!(s.calls(CallKind::PowerSet).len(), 1, "no command goes to a BMC that does not answer");
     ended(&s, "attest-a", "Used").await;
     let attestation = s.rig.get("FenceAttestation", "attest-a").await;

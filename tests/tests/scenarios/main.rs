@@ -17,6 +17,7 @@ mod partial;
 mod plans;
 mod remediation;
 mod remediation_limits;
+mod remediation_policy;
 mod remediation_restart;
 mod remediation_return;
 mod s02_liveness;

@@ -20,6 +20,7 @@ stories! {
     c1_two_policies_for_one_host
     c1_zones_and_traits_bind_the_plan
     c3_a_drill_finds_the_bmc_that_would_not_fence
+    c3_a_policy_edited_in_the_middle
     c3_a_pool_with_too_few_says_so
     c3_a_second_channel_is_demanded
     c3_group_aware_waves

@@ -16,6 +16,7 @@ mod manifest;
 mod operate;
 mod policy;
 mod power;
+mod remediation;
 pub mod replay;
 pub mod sandbox;
 mod wait;
@@ -58,6 +59,9 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
         Command::Disable(args) => operate::simple(&client, "Disable", args).await,
         Command::Initialise(args) => operate::initialise(&client, args).await,
         Command::Cancel(args) => cancel::cancel(&client, args).await,
+        Command::Exclude(args) => remediation::remediation(&client, args, "Excluded").await,
+        Command::Include(args) => remediation::remediation(&client, args, "ByPolicy").await,
+        Command::Approve(args) => remediation::approve(&client, args).await,
         Command::Freeze => policy::operations(&client, "Frozen").await,
         Command::Thaw => policy::operations(&client, "Normal").await,
         Command::Explain(args) => explain::explain(&client, &args.path).await,

@@ -309,6 +309,13 @@ fn number<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
     d.deserialize_any(Visitor)
 }
 
+/// A number that may be left out.
+fn optional_number<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Number(#[serde(deserialize_with = "number")] u64);
+    Ok(Option::<Number>::deserialize(d)?.map(|n| n.0))
+}
+
 fn secret<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<SecretString>, D::Error> {
     Ok(optional(d)?.map(SecretString::from))
 }

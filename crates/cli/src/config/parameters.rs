@@ -22,6 +22,8 @@ pub(super) enum Type {
 pub(super) enum Effect {
     /// It sets our key to its value.
     Sets(&'static str),
+    /// It sets both of our keys to its value.
+    SetsBoth(&'static str, &'static str),
     /// It sets our key to the first word if it is true, to the second if not.
     Switches(&'static str, [&'static str; 2]),
     /// Minutes: it sets our key, which is in seconds.
@@ -95,8 +97,14 @@ pub(super) const PARAMETERS: [Parameter; 56] = {
         p("extra_availability_check", "instance_rate", Int(0, 100), "100", STORAGE_CHECK),
         p("host_tasks", "allow_evacuate_host", Bool, "True", Switches("remediation.evacuation", ["Allowed", "Forbidden"])),
         p("host_tasks", "deny_evacuate", List, "", Sets("remediation.excluded_hosts")),
-        p("host_tasks", "evacuation_retries", Int(0, 20), "2", Sets("policy.evacuation_retries")),
-        p("host_tasks", "prioritized_evacuation_timeout", Int(0, 86_400), "60", Sets("policy.group_pause_seconds")),
+        p("host_tasks", "evacuation_retries", Int(0, 20), "2", SetsBoth("policy.evacuation_retries", "remediation.evacuation_retries")),
+        p(
+            "host_tasks",
+            "prioritized_evacuation_timeout",
+            Int(0, 86_400),
+            "60",
+            SetsBoth("policy.group_pause_seconds", "remediation.group_pause_seconds"),
+        ),
         p("host_tasks", "recovery_priority", Int(0, 10), "5", Sets("policy.default_recovery_priority")),
         p("host_tasks", "retries_wait_for_node_state", Int(0, MANY), "240", POLLS),
         p("host_tasks", "retries_wait_for_vm_status", Int(0, MANY), "60", POLLS),

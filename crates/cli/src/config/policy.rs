@@ -1,6 +1,6 @@
 //! What the objects named `default` begin with. Once they are there, they alone count.
 
-use super::{number, optional};
+use super::{number, optional, optional_number};
 use schemas::{
     Kind,
     v1::{
@@ -110,9 +110,15 @@ pub struct Remediation {
     pub max_down_hosts: u64,
     /// Whether guests of a dead host are rebuilt elsewhere without a person: `Allowed` or `Forbidden`.
     pub evacuation: AutomaticEvacuation,
-    /// Hosts that are never evacuated without a person, parted by commas.
+    /// Hosts that are neither restarted nor evacuated without a person, parted by commas.
     #[serde(deserialize_with = "optional")]
     pub excluded_hosts: Option<String>,
+    /// Further tries after Nova reported a failed evacuation of a guest; without, `policy.evacuation_retries` holds.
+    #[serde(deserialize_with = "optional_number")]
+    pub evacuation_retries: Option<u64>,
+    /// Pause between groups of guests of one priority, in seconds; without, `policy.group_pause_seconds` holds.
+    #[serde(deserialize_with = "optional_number")]
+    pub group_pause_seconds: Option<u64>,
     /// Whether a host that is down is switched off and on before its guests are evacuated: `Allow` or `Forbid`.
     pub restart: Restart,
     /// How long that may take until it reports, in seconds.
@@ -131,6 +137,8 @@ impl Default for Remediation {
             max_down_hosts: unsigned(spec.limits.max_down_hosts),
             evacuation: spec.evacuation.mode,
             excluded_hosts: None,
+            evacuation_retries: None,
+            group_pause_seconds: None,
             restart: spec.restart,
             restart_timeout_seconds: unsigned(spec.restart_timeout_seconds),
         }
@@ -150,7 +158,13 @@ impl Remediation {
                 ..Detection::default()
             },
             limits: StormLimits { max_down_hosts: signed(self.max_down_hosts), ..StormLimits::default() },
-            evacuation: Recovery { mode: self.evacuation, excluded_hosts: excluded.map(String::from).collect(), ..Recovery::default() },
+            evacuation: Recovery {
+                mode: self.evacuation,
+                excluded_hosts: excluded.map(String::from).collect(),
+                retries: self.evacuation_retries.map(signed),
+                group_pause_seconds: self.group_pause_seconds.map(signed),
+                ..Recovery::default()
+            },
             restart: self.restart,
             restart_timeout_seconds: signed(self.restart_timeout_seconds),
             ..RemediationPolicySpec::default()
@@ -165,6 +179,8 @@ impl Remediation {
             ("spec.detection.downConfirmations", "remediation.down_confirmations"),
             ("spec.detection.upConfirmations", "remediation.up_confirmations"),
             ("spec.limits.maxDownHosts", "remediation.max_down_hosts"),
+            ("spec.evacuation.retries", "remediation.evacuation_retries"),
+            ("spec.evacuation.groupPauseSeconds", "remediation.group_pause_seconds"),
         ];
         first_wrong(&RemediationPolicy::validate("default", &self.spec()), &keys)
     }

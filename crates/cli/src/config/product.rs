@@ -66,7 +66,7 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Product, ConfigError> {
             return Err(ConfigError::at(&origin, format!("{shown}{want}.")));
         }
         match parameter.effect {
-            Effect::Sets(_) | Effect::Switches(..) | Effect::Minutes(_) | Effect::Shares(_) => {}
+            Effect::Sets(_) | Effect::SetsBoth(..) | Effect::Switches(..) | Effect::Minutes(_) | Effect::Shares(_) => {}
             Effect::Later(feature) => product
                 .notices
                 .push(Notice { place: origin.to_string(), why: format!("is known; its feature ({feature}) comes later; it has no effect now") }),
@@ -198,6 +198,7 @@ fn mapped(texts: &BTreeMap<(&str, &str), (String, Origin)>) -> Result<Vec<(Strin
         let Some((text, origin)) = is_set(parameter.section, parameter.key) else { continue };
         match parameter.effect {
             Effect::Sets(key) => values.push((key.into(), text, origin)),
+            Effect::SetsBoth(one, other) => values.extend([one, other].map(|key| (key.into(), text.clone(), origin.clone()))),
             Effect::Switches(key, [on, off]) => values.push((key.into(), if boolean(&text) == Some(true) { on } else { off }.into(), origin)),
             Effect::Minutes(key) => {
                 let seconds = text.parse::<i64>().unwrap_or_default().saturating_mul(60);

@@ -250,7 +250,13 @@ fn every_default_fits_its_type_and_every_key_that_is_set_exists() {
     let known = serde_json::to_value(Config::default()).unwrap();
     for p in &PARAMETERS {
         assert!(p.r#type.check(p.default).is_ok(), "[{}] {}", p.section, p.key);
-        use parameters::Effect::{Minutes, Sets, Shares, Switches};
+        use parameters::Effect::{Minutes, Sets, SetsBoth, Shares, Switches};
+        if let SetsBoth(one, other) = p.effect {
+            for key in [one, other] {
+                let (section, name) = key.split_once('.').unwrap();
+                assert!(known[section].get(name).is_some(), "{key}");
+            }
+        }
         if let Sets(key) | Minutes(key) | Shares(key) | Switches(key, _) = p.effect {
             let (section, name) = key.split_once('.').unwrap();
             assert!(known[section].get(name).is_some(), "{key}");
@@ -287,6 +293,19 @@ fn the_module_file_wins_over_the_common_one_and_our_own_file_over_both() {
     assert_eq!(from("policy.default_recovery_priority"), "aos.conf:7 [host_tasks] recovery_priority");
     assert_eq!(from("policy.soft_off_timeout_seconds"), "cloud_manager.conf:6 [power] shutdown_max_tick");
     assert_eq!(from("controller.node_sync_interval_seconds"), "c.toml:2");
+}
+
+#[test]
+fn the_products_retries_and_pause_fill_both_policies_and_without_them_the_cluster_policy_holds_alone() {
+    let given = "[host_tasks]\nevacuation_retries = 5\nprioritized_evacuation_timeout = 7\n";
+    let config = Setup::new().ini("cloud_manager.conf", given).load().unwrap().config;
+    let (cluster, recovery) = (config.policy.spec(), config.remediation.spec().evacuation);
+    assert_eq!((cluster.evacuation_retries, cluster.group_pause_seconds), (5, 7));
+    assert_eq!((recovery.retries, recovery.group_pause_seconds), (Some(5), Some(7)));
+    let usual = Config::default();
+    assert_eq!((usual.policy.spec().evacuation_retries, usual.policy.spec().group_pause_seconds), (2, 60));
+    let recovery = usual.remediation.spec().evacuation;
+    assert_eq!((recovery.retries, recovery.group_pause_seconds), (None, None));
 }
 
 #[test]
@@ -456,6 +475,7 @@ fn the_reference_says_what_becomes_of_every_parameter() {
         let default = if p.default.is_empty() { String::new() } else { format!("`{}` ", p.default) };
         let effect = match p.effect {
             parameters::Effect::Sets(key) => format!("`{key}`"),
+            parameters::Effect::SetsBoth(one, other) => format!("`{one}` and `{other}`"),
             parameters::Effect::Switches(key, [on, off]) => format!("`{key}`: `{on}` or `{off}`"),
             parameters::Effect::Minutes(key) => format!("`{key}`, in minutes"),
             parameters::Effect::Shares(key) => format!("`{key}`, with its neighbours"),

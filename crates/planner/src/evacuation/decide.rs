@@ -1,5 +1,6 @@
 //! What an evacuation needs next.
 
+mod holding;
 mod human;
 mod prove;
 
@@ -56,7 +57,9 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
     if ev.status.finished_at.is_some() {
         return Decision::new(status, env.evidence.clone(), Next::Finished);
     }
+    let ev = &holding::as_it_holds(ev, facts);
     let mut env = env.clone();
+    holding::set_pace(&mut env.policy, ev);
     env.evidence = proof::take_in(&env, facts);
     let settled = settle_all(&env, facts);
     status.started_at = status.started_at.or(Some(env.now));
@@ -104,11 +107,12 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
     status.observed_generation = generation;
     status.waiting = status::waiting(&next, ev.status.waiting.as_ref(), now);
     status::common(&mut status.conditions, &next, generation, now);
-    let by_whom = attested.as_ref().map(|a| format!("{}, for power epoch {}", a.in_words(), a.epoch)).unwrap_or_default();
+    let by_whom = attested.as_ref().map(|a| format!("L5 Attested: {}, for power epoch {}", a.in_words(), a.epoch)).unwrap_or_default();
+    let observed = format!("L3 PowerOff in power epoch {}", evidence.epoch);
     let sufficient = match (&gap, status.path) {
         (Some(why), _) => Some((ConditionStatus::False, "ProofMissing", why.as_str())),
         (None, EvacuationPath::Rebuild) if attested.is_some() => Some((ConditionStatus::True, "Attested", by_whom.as_str())),
-        (None, EvacuationPath::Rebuild) if proven => Some((ConditionStatus::True, "PowerOffObserved", "")),
+        (None, EvacuationPath::Rebuild) if proven => Some((ConditionStatus::True, "PowerOffObserved", observed.as_str())),
         // Not asked in this pass: what was said last stands.
         (None, EvacuationPath::Rebuild) if status.conditions.find("EvidenceSufficient").is_some() => None,
         (None, _) => Some((ConditionStatus::Unknown, "NotNeeded", "")),
@@ -193,6 +197,11 @@ impl Run<'_> {
             Ok(Some(who)) => return Turn::Ended(false, reasons::ALIVE_ELSEWHERE, format!("{who}; it was not fenced, and nothing was moved")),
             Err(next) => return Turn::Next(next),
         }
+        if !path::is_fenced_by_us(&self.status, self.env)
+            && let Some(turn) = self.held_by_policy()
+        {
+            return turn;
+        }
         match path::choose(&self.ev.spec, &self.status, self.facts, self.env) {
             Err(next) => Turn::Next(next),
             Ok(path) => {
@@ -272,6 +281,9 @@ impl Run<'_> {
                 Err(why) => return Turn::Next(wait(reasons::NOVA_UNREADABLE, why, 3)),
             }
         }
+        if let Some(turn) = self.held_by_policy() {
+            return turn;
+        }
         if let Some(turn) = self.prove_off(settled).or_else(|| self.prove_silent(settled)) {
             return turn;
         }
@@ -281,6 +293,9 @@ impl Run<'_> {
         }
         if let Err(next) = self.enlist(settled) {
             return Turn::Next(next);
+        }
+        if let Some(turn) = self.wait_for_attestation() {
+            return turn;
         }
         self.send_next(settled)
     }
@@ -303,7 +318,12 @@ impl Run<'_> {
         let host = &self.facts.host;
         if self.ev.spec.fence == FencePolicy::Forbidden {
             let life = link.map_or_else(|| "its service reports".to_string(), |link| format!("power of {host} reads on through {link}"));
-            let message = format!("{life}, and spec.fence is Forbidden; power it off yourself, or evacuate with fence IfNeeded");
+            let message = match self.ev.spec.cause {
+                Cause::Manual => format!("{life}, and spec.fence is Forbidden; power it off yourself, or evacuate with fence IfNeeded"),
+                Cause::Automatic => format!(
+                    "{life}, and its RemediationPolicy has evidence.levels.fence: PowerOff, or had when this was begun, so it is never switched off; power it off yourself, or cancel this and `evacuate {host}` by hand"
+                ),
+            };
             return Turn::Next(wait(reasons::FENCE_FORBIDDEN, message, 10));
         }
         // Life in the middle: accepted requests are waited for before the host is fenced again (S5).
@@ -394,6 +414,12 @@ impl Run<'_> {
             }
             let sending = sending::next(self.ev, &mut self.status, self.facts, self.env, settled);
             self.also.extend(sending.plan);
+            if sending.by_attestation
+                && self.attested.is_none()
+                && let Some(attested) = self.env.evidence.attested.clone()
+            {
+                self.go_by(attested);
+            }
             if let Some(step) = sending.step {
                 self.limits = vec![
                     Limit { step_prefix: "Evacuate/", this_host: false, max: self.env.policy.max_evacuations, reason: reasons::EVACUATION_LIMIT },
@@ -427,6 +453,8 @@ impl Run<'_> {
                 (reasons::GROUP_PAUSE, 2),
                 (reasons::REPLANNING, 2),
                 (reasons::WAITING_FOR_MOVES, 2),
+                (reasons::EVIDENCE_MISSING, 5),
+                (reasons::PROVING_OFF, 2),
             ]
             .into_iter()
             .find(|(r, _)| m.reason == *r)

@@ -8,10 +8,10 @@ use crate::{
     proof::{self, Gap},
     remediation::channels,
 };
-use schemas::v1::{Cause, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
+use schemas::v1::{Action, Cause, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
 
 /// From the power-off on, "up but power off" and "forced down" are of our making.
-fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
+pub(super) fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
     // Also one that was only asked to shut down is not left alone any more, in whatever epoch it is.
     let asked = |i: &Intent| matches!(i.action, Step::Power { command: PowerCommand::SoftOff, .. }) && !i.never_left();
     let begun = status.fences > 0 || env.intents.iter().any(|i| i.owner_uid == env.owner_uid && asked(i));
@@ -30,7 +30,7 @@ pub(super) fn alive_elsewhere(spec: &EvacuationSpec, status: &EvacuationStatus, 
     if spec.cause != Cause::Automatic || is_fenced_by_us(status, env) {
         return Ok(None);
     }
-    channels::objection(&facts.channels, &spec.evidence.clone().unwrap_or_default(), env.now)
+    channels::objection(&facts.channels, &spec.evidence.clone().unwrap_or_default(), Action::Fence, env.now)
 }
 
 /// The path of this pass. `Auto` decides anew on every pass, until the host is fenced for this evacuation.

@@ -5,13 +5,13 @@ use super::{
     planning::{plan, say},
 };
 use crate::{
-    Also, Env, Fact, Step,
+    Also, Env, Fact, Step, attestation,
     facts::{GroupRule, Guest, HostFacts},
     settle::Settled,
 };
 use schemas::{
     Object,
-    v1::{EvacuationKind, EvacuationSpec, EvacuationStatus, GuestMove, GuestOutcome, LocalDisks, reasons},
+    v1::{Action, Cause, EvacuationKind, EvacuationSpec, EvacuationStatus, GuestMove, GuestOutcome, Level, LocalDisks, reasons},
 };
 
 /// A guest for which a request can be made.
@@ -32,13 +32,15 @@ pub(super) struct Sending {
     pub step: Option<Step>,
     /// The plan that it is made by, if that is new.
     pub plan: Option<Also>,
+    /// It goes by a person's word that the host is dead.
+    pub by_attestation: bool,
 }
 
 /// Plans for the guests that are ready, and gives the next one to send, with its step.
 pub(super) fn next(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, facts: &HostFacts, env: &Env, settled: &Settled) -> Sending {
     let mut ready = ready(&mut status.guests, &ev.spec, facts, env, settled);
     let plan = if ready.is_empty() { None } else { plan(ev, status, &mut ready, facts, env) };
-    let Some(records) = facts.moves.seen() else { return Sending { step: None, plan } };
+    let Some(records) = facts.moves.seen() else { return Sending { step: None, plan, by_attestation: false } };
     for Ready { index, guest, .. } in ready.iter().filter(|r| r.stands) {
         let moves = &mut status.guests;
         if let Some(why) = held_by_group(&moves[*index], moves, env) {
@@ -50,6 +52,13 @@ pub(super) fn next(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, f
             continue;
         }
         let m = &mut moves[*index];
+        let by_attestation = match word_for(guest, &ev.spec, facts, env) {
+            Ok(asked) => asked,
+            Err((reason, why)) => {
+                say(m, reason, why);
+                continue;
+            }
+        };
         let destination = m.planned.clone();
         m.outcome = GuestOutcome::Moving;
         say(m, reasons::PROGRESSING, format!("being rebuilt on {destination}"));
@@ -63,9 +72,9 @@ pub(super) fn next(ev: &Object<EvacuationKind>, status: &mut EvacuationStatus, f
             leave_stopped: m.leave_stopped || would_start(m, guest),
             records_before: records.iter().filter(|r| r.server == m.id).map(|r| r.id).collect(),
         };
-        return Sending { step: Some(step), plan };
+        return Sending { step: Some(step), plan, by_attestation };
     }
-    Sending { step: None, plan }
+    Sending { step: None, plan, by_attestation: false }
 }
 
 /// The guests for which a request can be made now. The others are told why not.
@@ -130,11 +139,40 @@ fn untold(m: &GuestMove, guest: &Guest, spec: &EvacuationSpec, facts: &HostFacts
     None
 }
 
-/// Whether guests of a higher priority go first still, or the pause after them lasts. Those for which there is no host, or with
-/// which Nova is busy, do not hold the others up; one that cannot be read does (S1).
+/// Whether a guest goes by a person's word, because its disk may die with the host and its policy asks for that. `Err`: that word
+/// is missing. Guests that wait for one that nobody has given hold no others up; where anything about it is in doubt they do (S1).
+fn word_for(guest: &Guest, spec: &EvacuationSpec, facts: &HostFacts, env: &Env) -> Result<bool, (&'static str, String)> {
+    let Some(rule) = spec.evidence.as_ref().filter(|_| spec.cause == Cause::Automatic) else { return Ok(false) };
+    let survives = disk_survives(guest, facts);
+    if rule.demanded(Action::EvacuateLocalDisks) != Level::Attested || survives == Some(true) {
+        return Ok(false);
+    }
+    if survives.is_none() {
+        return Err((reasons::NOVA_UNREADABLE, format!("whether its disk outlives the host cannot be told: {}", facts.disks.why())));
+    }
+    match (attestation::stands(&env.evidence, facts, env.now, env.policy.proof_max_age_seconds), &facts.attestation) {
+        (Ok(_), _) => Ok(true),
+        (Err(_), Fact::Absent(_)) => {
+            let message = format!(
+                "its disk may be lost, and {} of the RemediationPolicy asks for a person's word: `cloud-manager attest {}` (its power epoch is {})",
+                rule.asks(Action::EvacuateLocalDisks),
+                facts.host,
+                env.evidence.epoch
+            );
+            Err((reasons::EVIDENCE_MISSING, message))
+        }
+        (Err(_), Fact::Unknown(why)) => Err((reasons::NOVA_UNREADABLE, format!("FenceAttestations cannot be read: {why}"))),
+        (Err(_), Fact::Seen(..)) => {
+            Err((reasons::PROVING_OFF, "a person states that the host is dead; it is looked at again whether anything speaks against it".into()))
+        }
+    }
+}
+
+/// Whether guests of a higher priority go first still, or the pause after them lasts. Those for which there is no host, with
+/// which Nova is busy, or for which a person's word is missing, do not hold the others up; one that cannot be read does (S1).
 fn held_by_group(m: &GuestMove, moves: &[GuestMove], env: &Env) -> Option<String> {
     let higher = || moves.iter().filter(|h| h.priority > m.priority);
-    let hopeless = [reasons::NO_DESTINATION, reasons::MOVE_IN_FLIGHT];
+    let hopeless = [reasons::NO_DESTINATION, reasons::MOVE_IN_FLIGHT, reasons::EVIDENCE_MISSING];
     let under_way = |h: &&GuestMove| match h.outcome {
         GuestOutcome::Moving => true,
         GuestOutcome::Pending => !hopeless.contains(&h.reason.as_str()),

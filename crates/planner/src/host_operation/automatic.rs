@@ -9,19 +9,21 @@ use crate::{
     liveness::{Liveness, liveness},
     remediation::channels,
 };
-use schemas::v1::{Cause, HostOperationType, OperationState, reasons};
+use schemas::v1::{Action, Cause, HostOperationType, OperationState, reasons};
 
 impl Run<'_> {
     pub(super) fn is_automatic(&self) -> bool {
         self.op.spec.cause == Cause::Automatic
     }
 
-    /// Whether a host is being switched off and on, and its power-off may have been sent: left there it would stay off.
+    /// Whether a host is being switched off and on, and its power-off may have been sent, or its operating system been asked to shut
+    /// down: left there it would stay off.
     pub(super) fn is_halfway(&self) -> bool {
-        let off = |i: &&Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { command: PowerCommand::ForceOff, .. });
+        let power = |i: &&Intent| i.owner_uid == self.env.owner_uid && matches!(i.action, Step::Power { .. });
+        let off = |i: &&Intent| power(i) && matches!(i.action, Step::Power { command: PowerCommand::ForceOff, .. });
         let noted = self.status.steps.iter().any(|s| s == "off");
         match self.op.spec.r#type {
-            HostOperationType::PowerCycle => noted || self.env.intents.iter().any(|i| off(&i) && !i.never_left()),
+            HostOperationType::PowerCycle => noted || self.env.intents.iter().any(|i| power(&i) && !i.never_left()),
             // One that was refused is decided anew, with what comes before it.
             HostOperationType::Initialise => noted && self.env.intents.iter().rfind(off).is_none_or(|i| i.state != OperationState::Refused),
             _ => false,
@@ -32,7 +34,8 @@ impl Run<'_> {
     pub(super) fn before_automatic(&self, service: &ServiceFacts) -> Option<Turn> {
         match self.op.spec.r#type {
             HostOperationType::PowerOn | HostOperationType::Enable => self.one_fence(),
-            HostOperationType::PowerCycle => self.dead_still(service),
+            HostOperationType::PowerCycle if self.is_halfway() => None,
+            HostOperationType::PowerCycle => self.dead_still(service).or_else(|| self.held_by_policy()),
             _ => None,
         }
     }
@@ -49,9 +52,6 @@ impl Run<'_> {
     /// Before it is switched off it has to be dead, as before an evacuation fences it (S2), and no guest may be on its way: Nova
     /// may start guests when it boots, and one that has arrived elsewhere would run twice (S6).
     fn dead_still(&self, service: &ServiceFacts) -> Option<Turn> {
-        if self.is_halfway() {
-            return None;
-        }
         let back = || Turn::Failed(reasons::HOST_RETURNED, "the host reports again; it was not switched off".into());
         match liveness(self.facts, self.env.policy.nova_report_interval_seconds) {
             Liveness::Dead => {}
@@ -60,7 +60,8 @@ impl Run<'_> {
             Liveness::InDoubt(why) => return Some(Turn::Next(wait(reasons::IN_DOUBT, format!("neither alive nor dead: {why}"), 1))),
         }
         // What was begun on one look is not done on that look alone: it may have waited since, and a channel have spoken.
-        match channels::objection(&self.facts.channels, &self.op.spec.evidence.clone().unwrap_or_default(), self.env.now) {
+        let rule = self.facts.holding.seen().map(|holding| holding.spec.evidence.clone()).or(self.op.spec.evidence.clone()).unwrap_or_default();
+        match channels::objection(&self.facts.channels, &rule, Action::Restart, self.env.now) {
             Ok(None) => {}
             Ok(Some(who)) => return Some(Turn::Failed(reasons::ALIVE_ELSEWHERE, format!("{who}; it was not switched off"))),
             Err(next) => return Some(Turn::Next(next)),

@@ -2,6 +2,7 @@
 
 mod automatic;
 mod decide;
+mod holding;
 mod initialise;
 mod returning;
 

@@ -4,14 +4,15 @@ use super::{
     budget::Footing,
     channels,
     choice::Unclear,
+    holding::forbidden,
     input::{HostRow, PolicyRow},
-    returning,
+    returning::{self, Refusal},
     verdict::{Answer, Begin},
 };
 use crate::Fact;
 use schemas::{
     ConditionStatus, Conditions, Time,
-    v1::{AutomaticEvacuation, Availability, AvailabilityState, EvacuationRule, HostOperationType, reasons},
+    v1::{Availability, AvailabilityState, HostOperationType, reasons},
 };
 
 /// Whether something may be begun for this host; for one that is down that is `what`.
@@ -31,10 +32,8 @@ pub(super) fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability
     if let Some(pool) = row.spare() {
         return Answer::no(reasons::NOTHING_TO_EVACUATE, format!("StandbyPool {pool} has it in reserve: nothing runs on it"));
     }
-    if what == Begin::Evacuate
-        && let Some(forbidden) = evacuation_forbidden(row, policy)
-    {
-        return forbidden;
+    if let Some((reason, message)) = forbidden(host, &row.host.spec, name, &policy.policy.spec, what) {
+        return Answer::no(reason, message);
     }
     if let Some(fence) = &row.host.status.fence {
         return Answer::no(reasons::FENCED, format!("{} fenced it; `evacuate {host}` moves what is left on it", fence.by));
@@ -51,7 +50,7 @@ pub(super) fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability
     if let Some(other) = operation.or_else(|| row.open_evacuation.clone()) {
         return Answer::no(reasons::CLAIMED, format!("{other} is under way on it"));
     }
-    let held = channels::hold(host, &row.heard.observations, &policy.policy.spec.evidence, at);
+    let held = channels::hold(row, &policy.policy.spec.evidence, what, at);
     if let Some((reason, message)) = held.filter(|_| now.state == AvailabilityState::Down) {
         return Answer::no(reason, message);
     }
@@ -65,24 +64,8 @@ pub(super) fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability
             message: format!("see the condition RemediationAllowed of RemediationPolicy {name}"),
         };
     }
-    Answer::yes(reasons::WITHIN_LIMITS, format!("RemediationPolicy {name} holds"))
-}
-
-/// Why its guests are not evacuated without a person, whatever else holds.
-fn evacuation_forbidden(row: &HostRow, policy: &PolicyRow) -> Option<Answer> {
-    let (host, name, rules) = (&row.host.metadata.name, &policy.policy.metadata.name, &policy.policy.spec.evacuation);
-    if row.host.spec.evacuation == EvacuationRule::Denied {
-        return Some(Answer::no(reasons::EVACUATION_DENIED, "spec.evacuation is Denied"));
-    }
-    if rules.mode == AutomaticEvacuation::Forbidden {
-        let message = format!("RemediationPolicy {name} has evacuation.mode: Forbidden; `evacuate {host}` does it by hand");
-        return Some(Answer::no(reasons::EVACUATION_FORBIDDEN, message));
-    }
-    if rules.excluded_hosts.contains(host) {
-        let message = format!("RemediationPolicy {name} excludes it; `evacuate {host}` does it by hand");
-        return Some(Answer::no(reasons::EVACUATION_FORBIDDEN, message));
-    }
-    None
+    let met = channels::met(now, &policy.policy.spec.evidence, what, row.host.status.epoch);
+    Answer::yes(reasons::WITHIN_LIMITS, format!("RemediationPolicy {name} holds{met}"))
 }
 
 /// Whether a host whose evacuation has ended is brought back.
@@ -94,7 +77,14 @@ fn recovered(row: &HostRow, policy: &PolicyRow, now: &Availability, footing: &Fo
         (Ok(_), Some(held)) => {
             Answer::no(held.reason, format!("{ended}; it is brought back when the RemediationPolicy lets anything be begun again"))
         }
-        (Err(why), _) => {
+        (Err(Refusal::Approval), _) => {
+            let message = format!(
+                "{ended}, and all is ready to bring it back; RemediationPolicy {} has returnToService.approval: Required: look at the machine, then `approve {host}` lets it be brought back",
+                policy.policy.metadata.name
+            );
+            Answer::no(reasons::APPROVAL_REQUIRED, message)
+        }
+        (Err(Refusal::Person(why)), _) => {
             let message = format!(
                 "{ended}; nothing more is begun before the host was back, and it is not brought back without a person: {why}. `power on {host}` or `enable {host}` brings it back, `evacuate {host}` tries what is left"
             );
@@ -138,18 +128,7 @@ pub(super) fn switched_off_by(row: &HostRow) -> Option<String> {
 
 impl From<Unclear> for Answer {
     fn from(unclear: Unclear) -> Answer {
-        match unclear {
-            Unclear::Missing(name) => {
-                let message = format!("there is no RemediationPolicy {name}; make it, or change spec.remediationPolicyRef");
-                Answer::no(reasons::NOT_FOUND, message)
-            }
-            Unclear::Several(names) => {
-                let message = format!(
-                    "RemediationPolicies {} all select it; change their selectors, or name one in spec.remediationPolicyRef",
-                    names.join(" and ")
-                );
-                Answer::no(reasons::POLICY_CONFLICT, message)
-            }
-        }
+        let (reason, message) = unclear.answer();
+        Answer::no(reason, message)
     }
 }

@@ -8,7 +8,7 @@ const HEAD: &str = "# The states of a host
 
 How a host walks through `status.availability.state`, as its RemediationPolicy has it. This page is made of the tables in `crates/planner/src/remediation/states/`, which the controller runs by: `UPDATE_DOCS=1 cargo test -p planner --test rules remediation`.
 
-Each look takes the first way out whose condition holds, top to bottom; what cannot be read takes none. A way marked `begin` is taken in the transaction that makes the HostOperation or Evacuation.
+Each look takes the first way out whose condition holds, top to bottom; what cannot be read takes none. A way marked `begin` is taken in the transaction that makes the HostOperation or Evacuation. Where `returnToService.approval` is Required, the one out of Recovered also waits until a person has approved it (`ApprovalRequired`).
 ";
 
 fn word(begin: Begin) -> &'static str {

@@ -12,6 +12,7 @@ pub mod channels;
 mod choice;
 mod diagram;
 mod domains;
+mod holding;
 mod input;
 mod mass;
 mod laid_over;
@@ -25,6 +26,7 @@ mod verdict;
 
 pub use choice::policy_of;
 pub use diagram::document;
+pub use holding::Holding;
 pub use input::{HostRow, Input, Observer, PolicyRow};
 pub use laid_over::{LaidOver, lay_over, policy_from};
 pub use looked::{Looked, Objects};

@@ -89,7 +89,19 @@ pub fn pass(input: &Input) -> Verdicts {
         let chains = its.filter_map(|host| host.chain.as_ref()?.as_ref().ok());
         footings.insert(name, Footing::of(policy, impact_of(policy), &mass, chains, &domains, input));
     }
-    let mut left: BTreeMap<&str, Option<i64>> = footings.iter().map(|(name, footing)| (*name, footing.left)).collect();
+    let recovering_of = |policy: &PolicyRow| {
+        let name = &policy.policy.metadata.name;
+        let its = all.iter().filter(|host| host.policy.as_ref().is_ok_and(|p| p.policy.metadata.name == *name));
+        let busy = its.filter(|host| matches!(host.now.state, AvailabilityState::Restarting | AvailabilityState::Recovering));
+        i64::try_from(busy.count()).unwrap_or(i64::MAX)
+    };
+    let recovering: BTreeMap<&str, i64> = input.policies.iter().map(|p| (p.policy.metadata.name.as_str(), recovering_of(p))).collect();
+    let slots = |p: &PolicyRow| {
+        let name = p.policy.metadata.name.as_str();
+        let parallel = p.policy.spec.evacuation.max_parallel_hosts.map(|max| (max - recovering[name]).max(0));
+        Slots { rate: footings[name].left, parallel }
+    };
+    let mut left: BTreeMap<&str, Slots> = input.policies.iter().map(|p| (p.policy.metadata.name.as_str(), slots(p))).collect();
     // Those of a policy that is not due keep what was last said of them.
     let due = all.into_iter().filter(|host| host.policy.as_ref().map_or(true, |p| p.due));
     let hosts = due.map(|host| match host.policy {
@@ -108,7 +120,19 @@ pub fn pass(input: &Input) -> Verdicts {
             Some(Footing { begins, storms, mass_silence, allowed, told, .. }) => (begins, storms, mass_silence, allowed, told),
             None => (Vec::new(), Vec::new(), None, Answer::no(reasons::NOT_WATCHED, ""), Vec::new()),
         };
-        PolicyVerdict { policy: p.policy.metadata.name.clone(), covered, unhealthy, budget_left, begins, storms, mass_silence, allowed, told }
+        let recovering = recovering[p.policy.metadata.name.as_str()];
+        PolicyVerdict {
+            policy: p.policy.metadata.name.clone(),
+            covered,
+            unhealthy,
+            budget_left,
+            recovering,
+            begins,
+            storms,
+            mass_silence,
+            allowed,
+            told,
+        }
     });
     let policies = policies.collect();
     let of_domain = |(name, broken): (&str, Option<&String>)| {
@@ -130,8 +154,8 @@ fn verdict(row: &HostRow, policy: Option<&PolicyRow>, availability: Availability
     }
 }
 
-/// What becomes of a host whose policy is clear. `left` is how much of the policy's rate is left for it and those after it.
-fn judge(host: Standing, policy: &PolicyRow, footing: &Footing, domains: &Domains, left: &mut Option<i64>, input: &Input) -> HostVerdict {
+/// What becomes of a host whose policy is clear. `left` is what the policy's limits leave for it and those after it.
+fn judge(host: Standing, policy: &PolicyRow, footing: &Footing, domains: &Domains, left: &mut Slots, input: &Input) -> HostVerdict {
     let Standing { row, mut now, chain, .. } = host;
     now.evidence = channels::tiers(row, &policy.policy.spec.evidence, input.now);
     let first = returning::first(row, policy, &now);
@@ -149,12 +173,16 @@ fn judge(host: Standing, policy: &PolicyRow, footing: &Footing, domains: &Domain
         reserve(row, policy, chain.as_ref(), footing, left, input);
         return verdict(row, Some(policy), now, allowed);
     }
-    // What is part of an earlier begin takes no slot.
-    let allowed = if now.operation.is_some() || takes_slot(row, first, left) {
-        worth_it(row, first, allowed)
-    } else {
-        let name = &policy.policy.metadata.name;
-        Answer::no(reasons::RATE_LIMIT, format!("others are begun first; see limits.maxBeginsPerHour of RemediationPolicy {name}"))
+    let name = &policy.policy.metadata.name;
+    let allowed = match left.take(row, first, now.operation.is_some()) {
+        Ok(()) => worth_it(row, first, allowed),
+        Err(reasons::PARALLEL_LIMIT) => {
+            let message = format!(
+                "others are being recovered, and evacuation.maxParallelHosts of RemediationPolicy {name} allows no more at the same time; it goes on when one of them has ended"
+            );
+            Answer::no(reasons::PARALLEL_LIMIT, message)
+        }
+        Err(reason) => Answer::no(reason, format!("others are begun first; see limits.maxBeginsPerHour of RemediationPolicy {name}")),
     };
     // Also without a slot: those that come first may turn out to be empty.
     let count_guests = first == Begin::Evacuate && row.up.seen() == Some(&false) && row.guests.seen().is_none();
@@ -201,31 +229,49 @@ fn surely_nothing(row: &HostRow, what: Begin) -> bool {
     matches!(row.up, crate::Fact::Absent(_)) || row.up.seen() == Some(&true) || (what == Begin::Evacuate && row.guests.seen() == Some(&0))
 }
 
-/// Takes one of the slots that the rate leaves, if there is one. A host of which something is unknown keeps its slot: with less
-/// knowledge no other host comes into its place (S1).
-fn takes_slot(row: &HostRow, what: Begin, left: &mut Option<i64>) -> bool {
-    match left {
-        _ if surely_nothing(row, what) => true,
-        None => true,
-        Some(0) => false,
-        Some(left) => {
-            *left -= 1;
-            true
+/// What the limits on begins leave for the hosts of a policy, one after the other; `None`: there is no such limit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slots {
+    /// How much more may be begun within this hour.
+    rate: Option<i64>,
+    /// How many more may be recovered at the same time.
+    parallel: Option<i64>,
+}
+
+impl Slots {
+    /// Takes what a begin needs, or says which limit leaves nothing. `is_part`: it is part of an earlier begin, which the rate has
+    /// counted. A host of which something is unknown keeps its slot: with less knowledge no other host comes into its place (S1).
+    fn take(&mut self, row: &HostRow, what: Begin, is_part: bool) -> Result<(), &'static str> {
+        if surely_nothing(row, what) {
+            return Ok(());
         }
+        if !is_part && self.rate == Some(0) {
+            return Err(reasons::RATE_LIMIT);
+        }
+        if self.parallel == Some(0) {
+            return Err(reasons::PARALLEL_LIMIT);
+        }
+        if !is_part {
+            self.rate = self.rate.map(|left| left - 1);
+        }
+        self.parallel = self.parallel.map(|left| left - 1);
+        Ok(())
     }
 }
 
 /// Keeps a slot for a host for which something would be begun if what cannot be read were at its worst.
-fn reserve(row: &HostRow, policy: &PolicyRow, chain: Option<&Result<Chain, String>>, footing: &Footing, left: &mut Option<i64>, input: &Input) {
-    let Some(slots) = left.as_mut().filter(|slots| **slots > 0) else { return };
+fn reserve(row: &HostRow, policy: &PolicyRow, chain: Option<&Result<Chain, String>>, footing: &Footing, left: &mut Slots, input: &Input) {
+    if left.rate.is_none() && left.parallel.is_none() {
+        return;
+    }
     let up = if row.up.is_unknown() { Some(false) } else { row.up.seen().copied() };
     let worst = stand(row, Some(policy), up, input);
     let what = returning::first(row, policy, &worst);
     let allowed = host_allowed(row, policy, &worst, what, footing, input.now);
     let allowed = within_domains(allowed, policy, chain, footing, true, input);
-    let down = worst.state == AvailabilityState::Down && worst.operation.is_none();
-    if down && allowed.is_yes() && !surely_nothing(row, what) {
-        *slots -= 1;
+    if worst.state == AvailabilityState::Down && allowed.is_yes() {
+        // Where nothing is left there is nothing to keep.
+        left.take(row, what, worst.operation.is_some()).ok();
     }
 }
 

@@ -4,19 +4,32 @@ use super::{
     input::{HostRow, Input, PolicyRow},
     verdict::{Begin, name_of},
 };
-use schemas::v1::{Availability, PowerOnReturn, PowerState, PowerWish, Restart, ReturnMode, Schedulable, reasons};
+use schemas::v1::{Approval, Availability, PowerOnReturn, PowerState, PowerWish, Restart, ReturnMode, Schedulable, reasons};
 
-/// How it is brought back, or why it is not.
-pub(super) fn wish(row: &HostRow, policy: &PolicyRow, now: &Availability) -> Result<Begin, String> {
-    may_be(row, policy, now)?;
+/// Why a host is not brought back without a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// A person has to do it, and why.
+    Person(String),
+    /// All is ready, and a person has to approve it.
+    Approval,
+}
+
+/// How it is brought back, or why it is not. An approval is asked for last, when all else is ready.
+pub(super) fn wish(row: &HostRow, policy: &PolicyRow, now: &Availability) -> Result<Begin, Refusal> {
+    let rules = &policy.policy.spec.return_to_service;
+    may_be(row, policy, now).map_err(Refusal::Person)?;
     if is_too_often(policy, now) {
-        return Err("it was restarted or brought back too often".into());
+        return Err(Refusal::Person("it was restarted or brought back too often".into()));
     }
-    match (policy.policy.spec.return_to_service.power_on, row.host.status.power.state) {
-        (PowerOnReturn::AfterRecovery, _) => Ok(Begin::PowerOn),
-        (PowerOnReturn::Never, PowerState::On) => Ok(Begin::Enable),
-        (PowerOnReturn::Never, _) => Err("it does not read on, and returnToService.powerOn is Never".into()),
-    }
+    let begin = match (rules.power_on, row.host.status.power.state) {
+        (PowerOnReturn::AfterRecovery, _) => Begin::PowerOn,
+        (PowerOnReturn::Never, PowerState::On) => Begin::Enable,
+        (PowerOnReturn::Never, _) => return Err(Refusal::Person("it does not read on, and returnToService.powerOn is Never".into())),
+    };
+    // It is about the one recovery that it names.
+    let approved = now.evacuation.is_some() && row.host.spec.approved_return == now.evacuation;
+    if rules.approval == Approval::Required && !approved { Err(Refusal::Approval) } else { Ok(begin) }
 }
 
 /// Whether it may be brought back without a person, were it only for what was done to it before.

@@ -90,6 +90,8 @@ pub struct PolicyVerdict {
     pub unhealthy: i64,
     /// Hosts that may fail before nothing more is begun.
     pub budget_left: i64,
+    /// Hosts that are being restarted or evacuated without a person.
+    pub recovering: i64,
     /// When that was begun which the rate counts.
     pub begins: Vec<Time>,
     /// What is remembered of limits that were exceeded.

@@ -8,12 +8,14 @@ use planner::{
     attestation::{Attestation, Attested},
     facts::{Beat, Destination, Guest, HostFacts, LinkClass, LinkFacts, Move, ProviderFacts, ServiceFacts},
     proof::{EvidenceBody, OffReading},
+    remediation::Holding,
 };
 use schemas::{
     Kind, Object, ObjectMeta, Time,
     meta::Ref,
     v1::{self, Binding, ClusterPolicySpec, GuestDisks, OperationState, PowerState},
 };
+use std::sync::Arc;
 
 pub const US: &str = "11111111-1111-4111-8111-111111111111";
 pub const THEM: &str = "22222222-2222-4222-8222-222222222222";
@@ -114,8 +116,18 @@ pub fn facts() -> HostFacts {
         attestation: Fact::Absent(at(0)),
         channels: Fact::Seen(Vec::new(), at(0)),
         fencing: Fact::Seen(v1::Fencing::default(), at(0)),
+        holding: holding(|_| {}),
         standby: None,
     }
+}
+
+/// A policy that allows restarts and evacuations without a person, changed.
+pub fn holding(change: impl FnOnce(&mut Holding)) -> Fact<Arc<Holding>> {
+    let mut spec = v1::RemediationPolicySpec { restart: v1::Restart::Allow, ..Default::default() };
+    spec.limits.max_down_hosts = 1;
+    let mut holding = Holding { policy: "default".into(), spec, host: "a".into(), of_host: v1::HostSpec::default() };
+    change(&mut holding);
+    Fact::Seen(Arc::new(holding), at(0))
 }
 
 /// Drained and disabled, so that the gate of S9 holds.
@@ -212,6 +224,7 @@ pub fn evacuation(mode: v1::EvacuationMode) -> Object<v1::EvacuationKind> {
         fencing: None,
         cause: Default::default(),
         evidence: None,
+        pace: None,
         cancel: Default::default(),
     })
 }
@@ -374,6 +387,7 @@ pub fn restamp(facts: &mut HostFacts, now: Time) {
     touch(&mut facts.attestation, now);
     touch(&mut facts.channels, now);
     touch(&mut facts.fencing, now);
+    touch(&mut facts.holding, now);
     facts.links.iter_mut().for_each(|l| touch(&mut l.state, now));
     facts.elsewhere.values_mut().for_each(|g| touch(g, now));
     if let (Fact::Seen(service, _), Some(last)) = (&facts.service, facts.beats.last().cloned()) {

@@ -8,15 +8,17 @@ use planner::{
     contract::PowerCommand,
     facts::{Beat, GroupFacts, Guest, HostFacts, OtherMove, ProviderFacts, ServiceFacts},
     proof::{EvidenceBody, Latch},
+    remediation::Holding,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use schemas::{
     Object,
     v1::{
-        self, AttestationRule, Demand, EvacuationMode, EvidenceRule, FenceAct, FenceProgress, FenceStage, FenceTry, Fencing, GuestDisks, GuestMove,
-        HostOperationType, Observation, OperationState, PowerState, PowerWish,
+        self, AttestationRule, Demand, EvacuationMode, EvidenceLevels, EvidenceRule, FenceAct, FenceProgress, FenceStage, FenceTry, Fencing,
+        GuestDisks, GuestMove, HostOperationType, Level, Observation, OperationState, PowerState, PowerWish,
     },
 };
+use std::sync::Arc;
 
 /// So many cases, or as many as `PROPTEST_CASES` says.
 pub fn cases(default: u32) -> ProptestConfig {
@@ -66,6 +68,7 @@ enum Twist {
     Attested(i64, i64, i64, i64, bool),
     Heard(Fact<Vec<Observation>>),
     Rule(EvidenceRule),
+    Holding(Fact<Arc<Holding>>),
     Readings(i64, i64),
     LastCommand(i64),
     Life(i64),
@@ -111,10 +114,8 @@ fn a_twist() -> impl Strategy<Value = Twist> {
         2 => (1..3i64, select(vec![-10i64, -5, -4]), select(vec![0i64, -5, -6, 2]), select(vec![3_600i64, 1, 0]), prop::bool::weighted(0.7))
             .prop_map(|(epoch, first, last, left, dark)| Twist::Attested(epoch, first, last, left, dark)),
         1 => seen(vec(an_observation(), 0..3)).prop_map(Twist::Heard),
-        1 => (select(vec![Demand::ServiceSilent, Demand::SecondChannelSilent]), any::<bool>()).prop_map(|(demand, refused)| {
-            let attestation = if refused { AttestationRule::Refused } else { AttestationRule::Accepted };
-            Twist::Rule(EvidenceRule { demand, attestation, ..EvidenceRule::default() })
-        }),
+        1 => a_rule().prop_map(Twist::Rule),
+        1 => a_holding().prop_map(Twist::Holding),
         2 => (-20..2i64, -10..2i64).prop_map(|(first, last)| Twist::Readings(first.min(last), last)),
         1 => (-20..2i64).prop_map(Twist::LastCommand),
         1 => (-30..2i64).prop_map(Twist::Life),
@@ -143,6 +144,33 @@ fn a_try() -> impl Strategy<Value = FenceTry> {
         act,
         since: at(since),
     })
+}
+
+fn a_rule() -> impl Strategy<Value = EvidenceRule> {
+    use Level::*;
+    let fence = option::of(select(vec![ServiceSilent, SecondChannelSilent, StorageSilent, PowerOff]));
+    let rebuild = || option::of(select(vec![PowerOff, Attested]));
+    let demand = select(vec![Demand::ServiceSilent, Demand::SecondChannelSilent]);
+    (demand, any::<bool>(), fence, rebuild(), rebuild()).prop_map(|(demand, refused, fence, evacuate, evacuate_local_disks)| {
+        let attestation = if refused { AttestationRule::Refused } else { AttestationRule::Accepted };
+        let levels = EvidenceLevels { restart: None, fence, evacuate, evacuate_local_disks };
+        EvidenceRule { demand, attestation, levels, storage_channels: vec!["probe".into()], ..EvidenceRule::default() }
+    })
+}
+
+/// What the policy says now.
+fn a_holding() -> impl Strategy<Value = Fact<Arc<Holding>>> {
+    let edits: Vec<fn(&mut Holding)> = vec![
+        |_| {},
+        |h| h.spec.limits.max_down_hosts = 0,
+        |h| h.spec.evacuation.mode = v1::AutomaticEvacuation::Forbidden,
+        |h| h.spec.evacuation.excluded_hosts = vec!["a".into()],
+        |h| h.spec.evacuation.retries = Some(0),
+        |h| h.spec.evacuation.local_disks = v1::LocalDisks::Rebuild,
+        |h| h.of_host.evacuation = v1::EvacuationRule::Denied,
+        |h| h.of_host.remediation = v1::RemediationRule::Excluded,
+    ];
+    prop_oneof![4 => select(edits).prop_map(holding), 1 => Just(Fact::Unknown("the store".into()))]
 }
 
 fn apply(case: &mut Case, twist: Twist) {
@@ -192,9 +220,13 @@ fn apply(case: &mut Case, twist: Twist) {
         Twist::Heard(x) => facts.channels = x,
         Twist::Rule(x) => {
             if let Subject::Evacuation(ev) = subject {
-                ev.spec.evidence = Some(x);
+                ev.spec.evidence = Some(x.clone());
+            }
+            if let Fact::Seen(holding, _) = &mut facts.holding {
+                Arc::make_mut(holding).spec.evidence = x;
             }
         }
+        Twist::Holding(x) => facts.holding = x,
         Twist::Readings(first, last) => env.evidence.off = facts.links.iter().map(|l| off(&l.name, first, last)).collect(),
         Twist::LastCommand(t) => env.evidence.last_command_at = Some(at(t)),
         Twist::Life(t) => env.evidence.life_at = Some(at(t)),

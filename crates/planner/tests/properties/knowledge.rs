@@ -90,6 +90,7 @@ fn reductions(facts: &HostFacts, links: bool, attestation: bool) -> Vec<(String,
     }
     less("channels".into(), &|f| hide(&mut f.channels));
     less("fencing".into(), &|f| hide(&mut f.fencing));
+    less("policy".into(), &|f| hide(&mut f.holding));
     for id in facts.elsewhere.keys() {
         less(format!("elsewhere {id}"), &|f| {
             f.elsewhere.values_mut().zip(facts.elsewhere.keys()).filter(|(_, k)| *k == id).for_each(|(v, _)| hide(v))

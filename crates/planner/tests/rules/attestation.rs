@@ -183,7 +183,7 @@ fn an_attested_host_is_fenced_in_nova_and_its_guests_are_rebuilt_on_the_word_of_
     play.pass_time(1);
     assert!(matches!(comes_to(&mut play), Ok(Step::Evacuate { .. })));
     let sufficient = play.object.status.conditions.iter().find(|c| c.r#type == "EvidenceSufficient").unwrap().clone();
-    assert_eq!((sufficient.reason.as_str(), sufficient.message.as_str()), ("Attested", "FenceAttestation/fa of ann, for power epoch 1"));
+    assert_eq!((sufficient.reason.as_str(), sufficient.message.as_str()), ("Attested", "L5 Attested: FenceAttestation/fa of ann, for power epoch 1"));
     let used = play.env.evidence.attested.as_ref().unwrap().used_by.clone();
     assert_eq!(used, Some(("Evacuation/mine".into(), UID.into())));
 }

@@ -12,8 +12,8 @@ use planner::{
 use schemas::{
     Object, ObjectMeta,
     v1::{
-        Availability, AvailabilityState, Cause, Demand, EvacuationMode, EvidenceRule, HostSpec, HostStatus, Observation, PowerState,
-        RemediationPolicySpec, RemediationPolicyStatus, Says,
+        AttestationRule, Availability, AvailabilityState, Cause, Demand, EvacuationMode, EvidenceRule, HostSpec, HostStatus, Level, Observation,
+        PowerState, RemediationPolicySpec, RemediationPolicyStatus, Restart, Says,
     },
 };
 
@@ -87,6 +87,15 @@ fn a_silence_that_is_demanded_and_goes_missing_holds_an_evacuation_that_has_not_
 
 /// What the pass says of a host that is down: whether something is begun, why not, and what speaks for its death.
 fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&mut HostRow)) -> (bool, &'static str, String, Vec<String>) {
+    judged_under(|spec| spec.evidence.demand = demand, observations, change)
+}
+
+/// The same under a policy that says so.
+fn judged_under(
+    say: impl FnOnce(&mut RemediationPolicySpec),
+    observations: Vec<Observation>,
+    change: impl FnOnce(&mut HostRow),
+) -> (bool, &'static str, String, Vec<String>) {
     let availability = Availability { state: AvailabilityState::Down, downs: 1, since: Some(at(-600)), ..Availability::default() };
     let status = HostStatus { availability: Some(availability), epoch: 2, observed_generation: 1, ..HostStatus::default() };
     let mut row = HostRow {
@@ -103,7 +112,8 @@ fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&m
     };
     change(&mut row);
     let mut spec = RemediationPolicySpec::default();
-    (spec.limits.max_down_hosts, spec.evidence.demand) = (5, demand);
+    spec.limits.max_down_hosts = 5;
+    say(&mut spec);
     let policy = Object { metadata: ObjectMeta::named("default"), spec, status: RemediationPolicyStatus::default() };
     let input = Input {
         hosts: vec![row],
@@ -144,6 +154,51 @@ fn a_second_channel_that_is_demanded_is_waited_for() {
     }
     let (begin, reason, ..) = judged(Demand::ServiceSilent, silent(-5), |row| row.up = Fact::Seen(true, at(0)));
     assert!(!begin, "silence of a channel is no death: {reason}");
+}
+
+#[test]
+fn each_action_takes_the_evidence_that_is_demanded_for_it() {
+    let silent = || vec![says(Says::Silent, -5, -5, 600)];
+    let restart_first = |spec: &mut RemediationPolicySpec| {
+        (spec.restart, spec.evidence.levels.restart) = (Restart::Allow, Some(Level::SecondChannelSilent));
+    };
+    let (begin, reason, message, _) = judged_under(restart_first, vec![], |_| {});
+    assert!(!begin && reason == "EvidenceMissing", "{reason}");
+    assert!(message.contains("in power epoch 2 there is not what spec.evidence.levels.restart (L1 SecondChannelSilent) asks for"), "{message}");
+    assert!(judged_under(restart_first, silent(), |_| {}).0);
+    let evacuate_only = |spec: &mut RemediationPolicySpec| spec.evidence.levels.restart = Some(Level::SecondChannelSilent);
+    assert!(judged_under(evacuate_only, vec![], |_| {}).0, "what is demanded for a restart holds no evacuation up");
+
+    let storage = |channel: &'static str| {
+        move |spec: &mut RemediationPolicySpec| {
+            spec.evidence.levels.fence = Some(Level::StorageSilent);
+            spec.evidence.storage_channels = vec![channel.into()];
+        }
+    };
+    let (begin, reason, message, _) = judged_under(storage("san"), silent(), |_| {});
+    assert!(!begin && reason == "EvidenceMissing" && message.contains("none of storageChannels"), "{reason}: {message}");
+    let (begin, _, message, tiers) = judged_under(storage("storage"), silent(), |_| {});
+    assert!(begin);
+    assert_eq!(tiers, ["L0 ServiceSilent", "L1 ChannelSilent storage", "L2 StorageSilent storage"]);
+    assert!(message.ends_with("is met in power epoch 2: L0 ServiceSilent, L1 ChannelSilent storage, L2 StorageSilent storage"), "{message}");
+}
+
+#[test]
+fn a_host_that_is_never_to_be_switched_off_is_begun_for_once_it_reads_off_or_a_person_speaks() {
+    let never = |spec: &mut RemediationPolicySpec| spec.evidence.levels.fence = Some(Level::PowerOff);
+    for power in [PowerState::On, PowerState::Unknown] {
+        let (begin, reason, message, _) = judged_under(never, vec![], |row| row.host.status.power.state = power);
+        assert!(!begin && reason == "EvidenceMissing" && message.contains("power it off yourself"), "{reason}: {message}");
+    }
+    assert!(judged_under(never, vec![], |row| row.host.status.power.state = PowerState::Off).0);
+    let attested = |epoch: i64| move |row: &mut HostRow| row.heard.attested = Some(("fa".into(), epoch));
+    assert!(judged_under(never, vec![], attested(2)).0);
+    assert!(!judged_under(never, vec![], attested(1)).0, "of an epoch that is over");
+    let refused = |spec: &mut RemediationPolicySpec| {
+        never(spec);
+        spec.evidence.attestation = AttestationRule::Refused;
+    };
+    assert!(!judged_under(refused, vec![], attested(2)).0);
 }
 
 #[test]

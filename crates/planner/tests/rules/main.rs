@@ -8,6 +8,7 @@ mod drills;
 mod fencing;
 mod freeze;
 mod guest_policy;
+mod holding;
 mod looked;
 mod placement;
 mod plans;

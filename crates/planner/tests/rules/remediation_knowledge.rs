@@ -42,7 +42,7 @@ fn since(seconds: i64) -> Option<Time> {
 }
 
 /// The policies under which knowledge is taken away.
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 11] = [
     ("the number alone", |_| {}),
     ("one begin an hour", |i| i.policies[0].policy.spec.limits.max_begins_per_hour = Some(1)),
     ("two begins an hour, one of them past", |i| {
@@ -65,6 +65,17 @@ const RULES: [Rule; 8] = [
     ("a storm that is just over, perhaps", |i| {
         i.policies[0].policy.spec.limits.cooldown_seconds = 100;
         i.policies[0].policy.status.storms = vec![Storm { since: since(900), known_since: since(900), ..Storm::default() }];
+    }),
+    ("two at the same time", |i| i.policies[0].policy.spec.evacuation.max_parallel_hosts = Some(2)),
+    ("one at the same time, one an hour", |i| {
+        i.policies[0].policy.spec.evacuation.max_parallel_hosts = Some(1);
+        i.policies[0].policy.spec.limits.max_begins_per_hour = Some(1);
+    }),
+    ("one at the same time, one of them restarted in vain", |i| {
+        i.policies[0].policy.spec.evacuation.max_parallel_hosts = Some(1);
+        if let Some(availability) = i.hosts[1].host.status.availability.as_mut().filter(|a| a.state == AvailabilityState::Down) {
+            availability.operation = Some("auto-restart-h1-1".into());
+        }
     }),
     ("restarts first", |i| {
         i.policies[0].policy.spec.restart = Restart::Allow;

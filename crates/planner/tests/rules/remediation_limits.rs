@@ -2,7 +2,7 @@
 
 use crate::{
     common::at,
-    remediation::{after, begun, host, input},
+    remediation::{after, begin, begun, host, input},
 };
 use planner::{
     Fact,
@@ -11,7 +11,7 @@ use planner::{
 use schemas::{
     Object, ObjectMeta,
     meta::Ref,
-    v1::{DomainLimit, FailureDomain, FailureDomainSpec, FailureDomainType, HostStatus, StormLimits},
+    v1::{DomainLimit, FailureDomain, FailureDomainSpec, FailureDomainType, HostStatus, Restart, StormLimits},
 };
 use std::collections::BTreeSet;
 
@@ -215,4 +215,34 @@ fn the_evacuation_that_follows_a_restart_is_part_of_one_begin() {
     let hosts = pass(&input).hosts;
     assert_eq!((hosts[0].begin, hosts[1].begin), (Some(Begin::Evacuate), None));
     assert!(!hosts[0].is_counted(Begin::Evacuate) && hosts[1].is_counted(Begin::Evacuate));
+}
+
+#[test]
+fn no_more_hosts_are_recovered_at_the_same_time_than_the_policy_allows() {
+    let mut input = input(vec![host("a", false), host("b", false), host("c", false), host("z", true)], 3);
+    input.policies[0].policy.spec.evacuation.max_parallel_hosts = Some(2);
+    let (hosts, _) = after(2, &mut input);
+    assert_eq!(begun(&hosts), BTreeSet::from(["a", "b"]));
+    assert_eq!((hosts[2].begin, hosts[2].allowed.reason), (None, "RecoveryLimit"));
+    assert!(hosts[2].allowed.message.contains("evacuation.maxParallelHosts of RemediationPolicy default"), "{:?}", hosts[2].allowed);
+    begin(&mut input);
+    let verdicts = pass(&input);
+    assert_eq!(begun(&verdicts.hosts), BTreeSet::from(["b"]), "one is under way, one more may be");
+    assert_eq!(verdicts.policies[0].recovering, 1);
+    input.hosts[0].ended = Some("Succeeded".into());
+    let verdicts = pass(&input);
+    assert_eq!(begun(&verdicts.hosts), BTreeSet::from(["b", "c"]), "what has ended makes room");
+    assert_eq!(verdicts.policies[0].recovering, 0);
+}
+
+#[test]
+fn a_restart_takes_such_a_place_and_the_evacuation_after_it_takes_it_anew() {
+    let mut input = input(vec![host("a", false), host("b", false), host("z", true)], 2);
+    input.policies[0].policy.spec.evacuation.max_parallel_hosts = Some(1);
+    input.policies[0].policy.spec.restart = Restart::Allow;
+    after(2, &mut input);
+    begin(&mut input);
+    assert_eq!(begun(&pass(&input).hosts), BTreeSet::new());
+    input.hosts[0].operation_ended = Some("Failed".into());
+    assert_eq!(begun(&pass(&input).hosts), BTreeSet::from(["a"]), "the first of those that wait");
 }

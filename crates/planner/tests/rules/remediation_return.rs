@@ -14,8 +14,8 @@ use planner::{
 use schemas::{
     Conditions, Object,
     v1::{
-        AvailabilityState::*, Cause, FenceStatus, HostOperation, HostOperationType, OperationState, PowerOnReturn, PowerState, PowerWish, ReturnMode,
-        Schedulable, reasons,
+        Approval, AvailabilityState::*, Cause, FenceStatus, HostOperation, HostOperationType, OperationState, PowerOnReturn, PowerState, PowerWish,
+        ReturnMode, Schedulable, reasons,
     },
 };
 
@@ -89,6 +89,24 @@ fn what_a_person_did_or_what_did_not_end_well_is_left_to_a_person() {
         assert_eq!((state(&verdict), verdict.begin, verdict.allowed.reason), (Recovered, None, "RecoveryEnded"), "{why}");
         assert!(verdict.allowed.message.contains(why) && verdict.allowed.message.contains("`power on a`"), "{:?}", verdict.allowed);
     }
+}
+
+#[test]
+fn a_return_that_needs_an_approval_waits_for_one_of_this_very_recovery() {
+    let mut input = recovered();
+    input.policies[0].policy.spec.return_to_service.approval = Approval::Required;
+    after(1, &mut input);
+    for approved in [None, Some("auto-a-0"), Some("auto-a-2")] {
+        input.hosts[0].host.spec.approved_return = approved.map(String::from);
+        let waiting = verdict(&input);
+        assert_eq!((state(&waiting), waiting.begin, waiting.allowed.reason), (Recovered, None, "ApprovalRequired"), "{approved:?}");
+        assert!(waiting.allowed.message.contains("`approve a`"), "{:?}", waiting.allowed);
+    }
+    input.hosts[0].host.spec.approved_return = Some("auto-a-1".into());
+    assert_eq!(verdict(&input).begin, Some(Begin::PowerOn));
+    // An approval lets nothing happen that would not have happened without the question.
+    input.hosts[0].ended = Some("Failed".into());
+    assert_eq!((verdict(&input).begin, verdict(&input).allowed.reason), (None, "RecoveryEnded"));
 }
 
 #[test]

@@ -15,6 +15,8 @@ use store::Op;
 
 /// Clocks of two machines differ by less, in seconds.
 const SKEW: i64 = 2;
+/// A policy that was edited is heard of by whoever decides within so many seconds.
+const HEARD: i64 = 15;
 /// The rate counts begins of one hour.
 const HOUR: i64 = 3_600;
 
@@ -31,6 +33,8 @@ pub struct Memory {
     /// Since when Nova calls a host down, and since when it is fenced.
     down_since: BTreeMap<&'static str, i64>,
     fenced_since: BTreeMap<&'static str, i64>,
+    /// Since when its policy does not want a host to be evacuated without a person.
+    unwanted_since: BTreeMap<&'static str, i64>,
     /// When channels spoke, by host and channel.
     heard_at: BTreeMap<(String, String), i64>,
     /// When something was begun that the rate counts, and restarts and returns of a host since a person brought it back.
@@ -77,8 +81,11 @@ impl Laws {
         self.memory.now = world.now();
         for host in HOSTS {
             let down = world.is_up(host) == Some(false);
+            let unwanted = !self.is_wanted(host);
             let fenced = self.mirror.evidence.get(host).is_some_and(|e| e.latch.is_some());
-            for (is, since) in [(down, &mut self.memory.down_since), (fenced, &mut self.memory.fenced_since)] {
+            for (is, since) in
+                [(down, &mut self.memory.down_since), (fenced, &mut self.memory.fenced_since), (unwanted, &mut self.memory.unwanted_since)]
+            {
                 if is {
                     since.entry(host).or_insert(self.memory.now);
                 } else {
@@ -98,6 +105,21 @@ impl Laws {
 
     fn host(&self, host: &str) -> Option<&DynObject> {
         self.mirror.objects.get(&format!("Host/{host}"))
+    }
+
+    /// Who is left alone by the list of its policy.
+    fn is_excluded(&self, host: &str) -> bool {
+        let list = self.policy().and_then(|p| p.spec.pointer("/evacuation/excludedHosts")).and_then(Value::as_array);
+        list.is_some_and(|all| all.iter().any(|h| h == host))
+    }
+
+    /// Whether its policy, as it is now, lets a host be evacuated without a person.
+    fn is_wanted(&self, host: &str) -> bool {
+        let Some(policy) = self.policy() else { return false };
+        let denied = self.host(host).is_some_and(|o| text(&o.spec, "/evacuation") == "Denied");
+        let some = number(Some(policy), "/limits/maxDownHosts").unwrap_or(0) > 0;
+        let watched = text(&policy.spec, "/detection/mode") != "Off";
+        watched && some && text(&policy.spec, "/evacuation/mode") != "Forbidden" && !self.is_excluded(host) && !denied
     }
 
     fn since(&self, at: Option<&i64>) -> i64 {
@@ -164,12 +186,8 @@ impl Laws {
         self.check("P11 a new leader looks before it begins", quiet >= QUIET - SKEW, || format!("{id} after {quiet} s"));
         let frozen = self.mirror.frozen();
         self.check("P10 nothing is begun while frozen", !frozen, || id.clone());
-        if what == "evacuation" {
-            let excluded = spec.pointer("/evacuation/excludedHosts").and_then(Value::as_array).is_some_and(|all| all.iter().any(|h| h == host));
-            let denied = self.host(host).is_some_and(|o| text(&o.spec, "/evacuation") == "Denied");
-            let allowed = text(spec, "/evacuation/mode") != "Forbidden" && !excluded && !denied;
-            self.check("P11 who is excluded is left alone", allowed, || format!("{id}: {:#}", spec["evacuation"]));
-        }
+        let allowed = if what == "evacuation" { self.is_wanted(host) } else { !self.is_excluded(host) };
+        self.check("P11 who is excluded is left alone", allowed, || format!("{id}: {:#}", spec["evacuation"]));
         self.within_limits(&policy, host, &id);
         self.within_rate(&policy, what, host, object);
         self.nobody_objects(spec, host, &id);
@@ -293,6 +311,15 @@ impl Laws {
         let of = text(&owner.spec, "/hostRef/name").to_string();
         let about = of == intent.host || intent.owner == format!("Host/{}", intent.host);
         self.check("P8 who acts on a host was made for it", about, || format!("{} acts on {}", intent.owner, intent.host));
+        let unasked = automatic(&owner).is_some_and(|(what, _)| what == "evacuation");
+        let forces = matches!(intent.step, Step::Evacuate { .. } | Step::Power { .. } | Step::NovaService { .. });
+        if unasked && forces && !self.memory.jumps && !self.is_wanted(&of) {
+            let since = self.since(self.memory.unwanted_since.get(of.as_str()));
+            let heard = self.memory.slack + HEARD;
+            self.check("P11 nothing new is sent for what is not allowed any longer", since <= heard, || {
+                format!("{} sends {:?}, which is unwanted since {since} s", intent.owner, intent.step)
+            });
+        }
         let lease = |host: &str| self.host(host).and_then(|o| o.status["standby"]["evacuation"].as_str()).map(String::from);
         if let Step::Evacuate { destination, .. } = &intent.step
             && self.host(destination).is_some_and(|o| o.status["standby"].is_object())

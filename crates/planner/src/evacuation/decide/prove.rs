@@ -78,7 +78,7 @@ impl Run<'_> {
     }
 
     /// Goes by a person's word; the event is told once.
-    fn go_by(&mut self, attested: Attested) {
+    pub(super) fn go_by(&mut self, attested: Attested) {
         if attested.used_by.as_ref().is_none_or(|(_, uid)| *uid != self.env.owner_uid) {
             let note = format!("goes by {}, for power epoch {}", attested.in_words(), attested.epoch);
             self.events.push(EventDraft { warning: true, reason: "Attested", note });

@@ -49,6 +49,8 @@ pub(super) enum End {
     Well,
     /// The host came back before anything was done.
     HostReturned,
+    /// Its policy did not allow it any longer before anything was done.
+    Withdrawn,
     /// In any other way.
     Otherwise,
 }
@@ -59,6 +61,7 @@ impl End {
         match reason {
             reasons::SUCCEEDED => End::Well,
             reasons::HOST_RETURNED | reasons::ALIVE_ELSEWHERE => End::HostReturned,
+            reasons::POLICY_CHANGED => End::Withdrawn,
             _ => End::Otherwise,
         }
     }

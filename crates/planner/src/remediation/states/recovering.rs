@@ -7,6 +7,7 @@ pub(super) const STATE: State = State {
     state: Recovering,
     exits: &[
         Exit { to: Unknown, when: |l| l.evacuation == Some(End::HostReturned), says: "it reported before it was fenced" },
+        Exit { to: Unknown, when: |l| l.evacuation == Some(End::Withdrawn), says: "before it was fenced its policy did not allow it any longer" },
         Exit { to: Recovered, when: |l| l.evacuation.is_some(), says: "the evacuation has ended" },
     ],
     begins: &[],

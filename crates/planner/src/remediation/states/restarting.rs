@@ -8,6 +8,11 @@ pub(super) const STATE: State = State {
     exits: &[
         Exit { to: Unknown, when: |l| l.operation == Some(End::HostReturned), says: "it reported before it was switched off" },
         Exit {
+            to: Unknown,
+            when: |l| l.operation == Some(End::Withdrawn),
+            says: "before it was switched off its policy did not allow it any longer",
+        },
+        Exit {
             to: Up,
             when: |l| l.operation.is_some() && l.is_back(),
             says: "the operation has ended, and upConfirmations looks in a row found it up",
