@@ -8,8 +8,7 @@ use super::{
 use schemas::{
     Object,
     v1::{
-        Action, AutomaticEvacuation, EvacuationRule, Host, HostSpec, Level, Pace, RemediationPolicySpec, RemediationRule, Restart, Watching,
-        reasons,
+        Action, AutomaticEvacuation, EvacuationRule, Host, HostSpec, Level, Pace, RemediationPolicySpec, RemediationRule, Restart, Watching, reasons,
     },
 };
 
