@@ -70,7 +70,7 @@ impl Looked {
                 others.push(HostRow { host: stub(name), up: row.up.clone(), ..bare });
             }
         }
-        Looked { at: input.now, led_since: input.led_since, observer: input.observer, halted: input.halted.clone(), plain, others }
+        Looked { at: input.now, led_since: input.led_since, observer: input.observer.clone(), halted: input.halted.clone(), plain, others }
     }
 
     /// As it is kept: of no host, so that it is evidence about none. `None` if it cannot be written.
@@ -136,7 +136,7 @@ impl Looked {
             hosts: objects.hosts.into_iter().filter(|h| h.status.observed_generation != 0).map(row).collect(),
             policies,
             domains: objects.domains,
-            observer: self.observer,
+            observer: self.observer.clone(),
             now,
             led_since: self.led_since,
             frozen: objects.frozen,
