@@ -309,11 +309,37 @@ fn number<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
     d.deserialize_any(Visitor)
 }
 
-/// A number that may be left out.
+/// A number that may be left out; an empty text is none.
 fn optional_number<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    struct Number(#[serde(deserialize_with = "number")] u64);
-    Ok(Option::<Number>::deserialize(d)?.map(|n| n.0))
+    struct Visitor;
+    impl<'de> serde::de::Visitor<'de> for Visitor {
+        type Value = Option<u64>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a whole number of at least 0, or nothing")
+        }
+        fn visit_none<E: serde::de::Error>(self) -> Result<Option<u64>, E> {
+            Ok(None)
+        }
+        fn visit_unit<E: serde::de::Error>(self) -> Result<Option<u64>, E> {
+            Ok(None)
+        }
+        fn visit_some<S: serde::Deserializer<'de>>(self, value: S) -> Result<Option<u64>, S::Error> {
+            value.deserialize_any(self)
+        }
+        fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Option<u64>, E> {
+            Ok(Some(value))
+        }
+        fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Option<u64>, E> {
+            u64::try_from(value).map(Some).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(value), &self))
+        }
+        fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Option<u64>, E> {
+            match value.trim() {
+                "" => Ok(None),
+                text => text.parse().map(Some).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(value), &self)),
+            }
+        }
+    }
+    d.deserialize_option(Visitor)
 }
 
 fn secret<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<SecretString>, D::Error> {
