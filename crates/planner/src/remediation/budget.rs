@@ -28,10 +28,11 @@ pub(super) fn counts(row: &HostRow, state: AvailabilityState) -> bool {
     counts_surely(row, state) || (row.up.is_unknown() && state != AvailabilityState::Off)
 }
 
-/// Whether it counts by what is known of it.
+/// Whether it counts by what is known of it. What a person evacuates counts from the beginning: it is about to be fenced.
 pub(super) fn counts_surely(row: &HostRow, state: AvailabilityState) -> bool {
     use AvailabilityState::*;
-    row.host.status.fence.is_some() || matches!(state, Suspect | Down | Restarting | Recovering | Recovered | Returning | Quarantined)
+    let in_flight = row.open_evacuation.is_some() && !row.is_drained;
+    in_flight || row.host.status.fence.is_some() || matches!(state, Suspect | Down | Restarting | Recovering | Recovered | Returning | Quarantined)
 }
 
 /// The largest number that may be down.

@@ -74,6 +74,7 @@ fn judged(demand: Demand, observations: Vec<Observation>, change: impl FnOnce(&m
         up: Fact::Seen(false, at(0)),
         open_operations: Vec::new(),
         open_evacuation: None,
+        is_drained: false,
         last_operation: None,
         ended: None,
         last_evacuation: None,
