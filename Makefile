@@ -52,6 +52,7 @@ smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8
 
 NOVA ?= $(CURDIR)/target/nova-2025.2
 
+# Each Nova is started once; auto-speed takes 24 guests of its own accord (as with `--guests 24 --runs 3 auto-speed`).
 lab: peers ## The matrix and the stories on a real OpenStack with 5 hosts, on Nova 26.2 and on 2025.2 (installed from PyPI into NOVA)
 	tests/openstack/e2e --runs 3 all
 	tests/openstack/e2e --nova $(NOVA) --runs 3 all
@@ -59,9 +60,11 @@ lab: peers ## The matrix and the stories on a real OpenStack with 5 hosts, on No
 # One build for everything that is run in release: another choice of packages would have other features, and build all again.
 RELEASE := $(CARGO) build --release --locked -p cloud-manager -p workspace-tests --bin cloud-manager --bin bench --bin soak
 
-bench: ## The table of speed and size in README.md (release build)
+PARTS ?=
+
+bench: ## The table of speed and size in README.md (release build); PARTS="steady rack" takes only these
 	$(RELEASE)
-	target/release/bench
+	target/release/bench $(PARTS)
 
 FROM ?= 0
 N ?= 20000
@@ -70,5 +73,5 @@ soak: ## N random schedules of two controllers from seed FROM (release build; sa
 	$(RELEASE)
 	target/release/soak --from $(FROM) --n $(N)
 
-mutants: ## Three rules broken on purpose, each in a copy of the tree, are found out by soak
+mutants: ## Four rules broken on purpose, each in a copy of the tree, are found out by soak
 	tests/tools/mutants

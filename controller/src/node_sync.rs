@@ -10,8 +10,11 @@ use std::{
 };
 use store::{Op, StoreError};
 
-/// Age up to which the list of hypervisors is good, in milliseconds.
-const SLOW_LIST_MS: i64 = 60_000;
+/// Age up to which the list of hypervisors is good, in milliseconds: the type of one does not change, and for a host that is
+/// not in it it is read anew.
+const SLOW_LIST_MS: i64 = 600_000;
+/// Age up to which the list of services is good, in milliseconds: the watch over hosts reads it as often.
+const SERVICES_MS: i64 = 30_000;
 /// Hosts created in one transaction.
 const BATCH: usize = 100;
 
@@ -37,9 +40,10 @@ impl NodeSync {
         NodeSync { world, shared, queue, known: BTreeMap::new() }
     }
 
-    /// One pass. A list that could not be read changes nothing.
-    pub(crate) async fn pass(&mut self) -> Result<(), String> {
-        let (services, _) = self.world.services(0).await.map_err(|e| e.to_string())?;
+    /// One pass of those that come every `interval`. A list that could not be read changes nothing.
+    pub(crate) async fn pass(&mut self, interval: Duration) -> Result<(), String> {
+        let half = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX) / 2;
+        let (services, _) = self.world.services(half.min(SERVICES_MS)).await.map_err(|e| e.to_string())?;
         let computes: Vec<_> = services.iter().filter(|s| s.binary == "nova-compute").collect();
         let mut types = self.hypervisor_types(SLOW_LIST_MS).await?;
         // What a new host is has to be known before it is taken for one of ours.

@@ -289,7 +289,7 @@ async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) 
         let passed = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            passed = async { sync.pass().await.and(guest_policies::pass(&sync.world, &sync.shared).await) } => passed,
+            passed = async { sync.pass(interval.get()).await.and(guest_policies::pass(&sync.world, &sync.shared).await) } => passed,
         };
         if let Err(error) = passed {
             tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");

@@ -5,12 +5,15 @@
 mod begin;
 mod gauges;
 mod record;
+mod recount;
 mod write;
 
 pub use record::Recording;
 
 use crate::World;
+use begin::Begun;
 use engine::Shared;
+use futures::future::join_all;
 use planner::{
     Fact,
     remediation::{self, HostRow, HostVerdict, Input, Looked, Observer, PolicyRow, Verdicts},
@@ -21,7 +24,7 @@ use schemas::{
 };
 use serde_json::json;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -37,6 +40,8 @@ const BLIND_LOOKS: usize = 2;
 const KEPT_SECONDS: i64 = 5;
 /// Hosts written in one transaction.
 const BATCH: usize = 100;
+/// Hosts whose guests are listed at the same time.
+const LISTS: usize = 8;
 
 pub(crate) struct Tracker {
     world: Arc<World>,
@@ -53,6 +58,8 @@ pub(crate) struct Tracker {
 /// Everything of one pass.
 struct Seen {
     input: Input,
+    /// Revision from before evacuations were listed: what is written later was not counted.
+    counted_at: i64,
     /// The objects as they were read, by name.
     hosts: BTreeMap<String, DynObject>,
     policies: BTreeMap<String, DynObject>,
@@ -134,14 +141,7 @@ impl Tracker {
             let operation: Object<v1::HostOperation> = object.typed().map_err(text)?;
             operations.entry(operation.spec.host_ref.name.clone()).or_default().push(operation);
         }
-        let mut evacuations: BTreeMap<String, String> = BTreeMap::new();
-        let under_way = store.list("Evacuation", open()).await.map_err(text)?.items;
-        gauges::of_evacuations(&self.shared.metrics, &under_way);
-        for object in under_way {
-            if let Some(host) = object.spec["hostRef"]["name"].as_str() {
-                evacuations.insert(host.into(), object.id());
-            }
-        }
+        let (mut evacuations, counted_at) = self.evacuations().await?;
         let mut heard = self.world.heard().await?;
         let (mut hosts, mut rows) = (BTreeMap::new(), Vec::new());
         let all = store.list("Host", ListQuery::default()).await.map_err(text)?.items;
@@ -159,10 +159,12 @@ impl Tracker {
                 Ok(Fact::Unknown(why)) => Fact::Unknown(why),
                 Err(why) => Fact::Unknown(why.clone()),
             };
+            let (open_evacuation, is_drained) = evacuations.remove(&name).map_or((None, false), |e| (Some(e.id), e.is_drain));
             rows.push(HostRow {
                 up,
                 open_operations: operations.remove(&name).unwrap_or_default(),
-                open_evacuation: evacuations.remove(&name),
+                open_evacuation,
+                is_drained,
                 last_operation: self.last_operation(&host).await?,
                 ended: self.ended(&host).await?,
                 last_evacuation: self.last_evacuation(&host).await?,
@@ -188,7 +190,7 @@ impl Tracker {
             frozen: cluster.is_some_and(|p| p.spec["operations"] == json!(Operations::Frozen)),
             halted: self.shared.halted.read().unwrap_or_else(PoisonError::into_inner).clone(),
         };
-        Ok(Seen { input, hosts, policies: raw, domains })
+        Ok(Seen { input, counted_at, hosts, policies: raw, domains })
     }
 
     /// The newest operation of a host that is not up.
@@ -241,34 +243,61 @@ impl Tracker {
     async fn carry_out(&self, mut seen: Seen) -> Result<Looked, String> {
         let mut verdicts = remediation::pass(&seen.input);
         if verdicts.hosts.iter().any(|v| v.count_guests) {
-            for verdict in verdicts.hosts.iter().filter(|v| v.count_guests) {
-                if let Some(row) = seen.input.hosts.iter_mut().find(|r| r.host.metadata.name == verdict.host) {
-                    row.guests = match self.world.guests_of(&verdict.host).await {
-                        Fact::Seen(guests, at) => Fact::Seen(guests.len(), at),
-                        Fact::Absent(at) => Fact::Absent(at),
-                        Fact::Unknown(why) => Fact::Unknown(why),
-                    };
-                }
-            }
+            self.count_guests(&mut seen, &verdicts).await;
             verdicts = remediation::pass(&seen.input);
         }
         if let Some(recorder) = &self.recorder {
             recorder.take(&seen.input, &verdicts);
         }
         let looked = Looked::of(&seen.input);
-        let Verdicts { hosts, policies, domains } = verdicts;
-        gauges::of_hosts(&self.shared.metrics, &seen.input.hosts, &hosts);
-        self.write_policies(&mut seen, &policies).await?;
-        self.write_domains(&seen, &domains).await?;
+        gauges::of_hosts(&self.shared.metrics, &seen.input.hosts, &verdicts.hosts);
+        // Hosts for which it is settled in this pass whether something is begun.
+        let mut settled = BTreeSet::new();
+        for _ in 0..TRIES {
+            if self.carry_out_verdicts(&mut seen, verdicts, &mut settled).await? {
+                return Ok(looked);
+            }
+            verdicts = remediation::pass(&seen.input);
+        }
+        Err("evacuations are begun all the time; the next look goes on".into())
+    }
+
+    /// Lists the guests of hosts that would be evacuated.
+    async fn count_guests(&self, seen: &mut Seen, verdicts: &Verdicts) {
+        let wanted: BTreeSet<&str> = verdicts.hosts.iter().filter(|v| v.count_guests).map(|v| v.host.as_str()).collect();
+        let mut rows: Vec<&mut HostRow> = seen.input.hosts.iter_mut().filter(|r| wanted.contains(r.host.metadata.name.as_str())).collect();
+        for some in rows.chunks_mut(LISTS) {
+            let lists = join_all(some.iter().map(|row| self.world.guests_of(&row.host.metadata.name))).await;
+            for (row, list) in some.iter_mut().zip(lists) {
+                row.guests = match list {
+                    Fact::Seen(guests, at) => Fact::Seen(guests.len(), at),
+                    Fact::Absent(at) => Fact::Absent(at),
+                    Fact::Unknown(why) => Fact::Unknown(why),
+                };
+            }
+        }
+    }
+
+    /// Writes what was decided, and begins what is to be begun. False: others begin as well, and what was counted does not hold
+    /// any longer; it is counted anew in `seen`, for those that are not in `settled`.
+    async fn carry_out_verdicts(&self, seen: &mut Seen, verdicts: Verdicts, settled: &mut BTreeSet<String>) -> Result<bool, String> {
+        let Verdicts { mut hosts, policies, domains } = verdicts;
+        hosts.retain(|v| !settled.contains(&v.host));
+        self.write_policies(seen, &policies).await?;
+        self.write_domains(seen, &domains).await?;
         let (begin, others): (Vec<HostVerdict>, Vec<HostVerdict>) = hosts.into_iter().partition(|v| v.begin.is_some());
-        self.write_hosts(&seen, &others).await?;
+        self.write_hosts(seen, &others).await?;
         for verdict in &others {
             self.cancel_late(verdict).await?;
         }
         for verdict in begin {
-            self.begin(&mut seen, verdict).await?;
+            let host = verdict.host.clone();
+            if self.begin(seen, verdict).await? == Begun::CountAnew {
+                return Ok(false);
+            }
+            settled.insert(host);
         }
-        Ok(looked)
+        Ok(true)
     }
 
     /// Keeps a look for those who ask what would be decided now. Nothing depends on it.

@@ -43,8 +43,8 @@ pub struct World {
     pub(crate) server_groups: Cached<Vec<ServerGroup>>,
     pub(crate) rooms: Cached<Vec<Room>>,
     microversion: Cached<(u32, u32)>,
-    /// Last look at each host that is being evacuated, and when it was finished.
-    looks: tokio::sync::Mutex<HashMap<String, (HostFacts, Time)>>,
+    /// Last look at each host that is being evacuated, when it was finished, and whether it was one at the sites as well.
+    looks: tokio::sync::Mutex<HashMap<String, (HostFacts, Time, bool)>>,
 }
 
 /// How much is read about a host.
@@ -213,15 +213,17 @@ impl World {
 
     /// Reads a host that is being evacuated. Passes that follow each other closely, one per guest, share one look:
     /// what one request changes is not what the next one, for another guest, depends on. The age of the power
-    /// readings is checked when something is sent (S5).
-    pub(crate) async fn evacuation_facts(&self, host: &str, env: &Env, named: &[String]) -> HostFacts {
+    /// readings is checked when something is sent (S5). `sites`: also where guests could go, and who else goes there; a fence
+    /// waits for none of that.
+    pub(crate) async fn evacuation_facts(&self, host: &str, env: &Env, named: &[String], sites: bool) -> HostFacts {
         let wanted = || env.open().filter_map(|i| i.action.server()).chain(named.iter().map(String::as_str));
         let covered =
             |f: &HostFacts| wanted().all(|id| f.elsewhere.contains_key(id) || f.guests.seen().is_some_and(|g| g.iter().any(|g| g.id == id)));
         {
             let looks = self.looks.lock().await;
-            if let Some((facts, at)) = looks.get(host)
+            if let Some((facts, at, with_sites)) = looks.get(host)
                 && self.clock.now().millis_since(*at) <= SHARED_LOOK_MS
+                && (*with_sites || !sites)
                 && covered(facts)
             {
                 let facts = facts.clone();
@@ -229,8 +231,8 @@ impl World {
                 return HostFacts { attestation: self.attestation(host).await, channels: self.channels(host).await, ..facts };
             }
         }
-        let facts = self.facts(host, Depth::Full { provider: false, destinations: true, identity: false }, env, named).await;
-        self.looks.lock().await.insert(host.into(), (facts.clone(), self.clock.now()));
+        let facts = self.facts(host, Depth::Full { provider: false, destinations: sites, identity: false }, env, named).await;
+        self.looks.lock().await.insert(host.into(), (facts.clone(), self.clock.now(), sites));
         facts
     }
 

@@ -6,11 +6,17 @@ use engine::Reconciler;
 use planner::{Decision, Env, facts::HostFacts};
 use schemas::{
     Object,
-    v1::{self, Cause, EvacuationStatus, GuestMove, GuestOutcome},
+    v1::{self, Cause, EvacuationPath, EvacuationStatus, GuestMove, GuestOutcome},
 };
 use std::sync::Arc;
 
 pub(crate) struct EvacuationReconciler(pub Arc<World>);
+
+/// Whether its next step may concern a guest. Before the host is fenced none does, unless it is drained: then nothing is asked
+/// of Placement, and no list of all guests.
+fn moves_guests(status: &EvacuationStatus, env: &Env) -> bool {
+    status.path == EvacuationPath::Drain || status.fences > 0 || !status.guests.is_empty() || env.evidence.latch.is_some()
+}
 
 #[async_trait]
 impl Reconciler for EvacuationReconciler {
@@ -34,7 +40,7 @@ impl Reconciler for EvacuationReconciler {
             _ => false,
         };
         let named: Vec<String> = object.status.guests.iter().filter(wanted).map(|g| g.id.clone()).collect();
-        let mut facts = self.0.evacuation_facts(host, env, &named).await;
+        let mut facts = self.0.evacuation_facts(host, env, &named, moves_guests(&object.status, env)).await;
         if object.spec.fencing.is_none() {
             facts.fencing = self.0.fencing_of(host).await;
         }

@@ -72,13 +72,22 @@ fn note(begin: Begin, name: &str, policy: &str) -> String {
     }
 }
 
+/// What became of a begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It was begun, or turned down until the next look.
+    Settled,
+    /// An evacuation of another host was begun meanwhile, which was not counted.
+    CountAnew,
+}
+
 impl Tracker {
     /// Begins what a verdict says. A change of status meanwhile is no matter; a change of what was decided on, or a fence,
-    /// turns it down, and the next look decides anew. The rate, and the hosts that are recovered at the same time, are counted again in
-    /// the transaction.
-    pub(super) async fn begin(&self, seen: &mut Seen, mut verdict: HostVerdict) -> Result<(), String> {
-        let Some(begin) = verdict.begin else { return Ok(()) };
-        let Some(kind) = kinds::find(begin.kind()) else { return Ok(()) };
+    /// turns it down, and the next look decides anew. The transaction counts the rate again, and the hosts that are recovered at the
+    /// same time, and goes through only if what was counted over all hosts still holds (I6).
+    pub(super) async fn begin(&self, seen: &mut Seen, mut verdict: HostVerdict) -> Result<Begun, String> {
+        let Some(begin) = verdict.begin else { return Ok(Begun::Settled) };
+        let Some(kind) = kinds::find(begin.kind()) else { return Ok(Begun::Settled) };
         let store = &self.shared.store;
         // A Host of that name may have been there before.
         while store.get(begin.kind(), &verdict.name_of(begin)).await.map_err(text)?.is_some() {
@@ -91,7 +100,7 @@ impl Tracker {
         let verdict = verdict.begun(begin, now);
         let of_policy = verdict.policy.clone().unwrap_or_default();
         for _ in 0..TRIES {
-            let (Some(host), Some(policy)) = (seen.hosts.get(&verdict.host), seen.policies.get(&of_policy)) else { return Ok(()) };
+            let (Some(host), Some(policy)) = (seen.hosts.get(&verdict.host), seen.policies.get(&of_policy)) else { return Ok(Begun::Settled) };
             let typed: Object<v1::RemediationPolicy> = policy.typed().map_err(text)?;
             let mut ops = vec![Op::RequireNotFrozen, Op::RequireNoneOpen { kind: "Evacuation".into(), host: verdict.host.clone() }];
             // A drain gives way to an evacuation, and to nothing else.
@@ -99,7 +108,8 @@ impl Tracker {
                 ops.push(Op::RequireNoneOpen { kind: "HostOperation".into(), host: verdict.host.clone() });
             }
             if !begin.is_return() {
-                let Some(object) = counted(policy, &typed, is_counted, now)? else { return Ok(()) };
+                let Some(object) = counted(policy, &typed, is_counted, now)? else { return Ok(Begun::Settled) };
+                ops.push(seen.still_counted());
                 ops.push(Op::Update { expected: policy.metadata.revision(), object });
             } else {
                 ops.push(Op::RequireVersion { kind: "RemediationPolicy".into(), name: of_policy.clone(), expected: policy.metadata.revision() });
@@ -113,14 +123,19 @@ impl Tracker {
                     if let Some(down) = decided.availability.since.filter(|_| !begin.is_return()) {
                         self.shared.metrics.recovery("decide", (now.millis_since(down) as f64 / 1_000.0).max(0.0));
                     }
-                    seen.policies.extend(done.objects.into_iter().filter(|o| o.kind == "RemediationPolicy").map(|o| (o.metadata.name.clone(), o)));
-                    return Ok(());
+                    seen.begun(done.objects)?;
+                    return Ok(Begun::Settled);
                 }
                 Err(StoreError::Conflict { .. }) => {}
                 Err(other) => return Err(text(other)),
             }
+            if !begin.is_return() && self.recount(seen).await? {
+                return Ok(Begun::CountAnew);
+            }
+            let Some(host) = seen.hosts.get(&verdict.host) else { return Ok(Begun::Settled) };
+            let Some(policy) = seen.policies.get(&of_policy) else { return Ok(Begun::Settled) };
             let fresh = (store.get("Host", &verdict.host).await.map_err(text)?, store.get("RemediationPolicy", &of_policy).await.map_err(text)?);
-            let (Some(new_host), Some(new_policy)) = fresh else { return Ok(()) };
+            let (Some(new_host), Some(new_policy)) = fresh else { return Ok(Begun::Settled) };
             let same = new_host.metadata.uid == host.metadata.uid
                 && new_host.metadata.generation == host.metadata.generation
                 && new_host.metadata.labels == host.metadata.labels
@@ -128,12 +143,12 @@ impl Tracker {
                 && new_policy.metadata.uid == policy.metadata.uid
                 && new_policy.metadata.generation == policy.metadata.generation;
             if !same {
-                return Ok(());
+                return Ok(Begun::Settled);
             }
             seen.hosts.insert(verdict.host.clone(), new_host);
             seen.policies.insert(of_policy.clone(), new_policy);
         }
-        Ok(())
+        Ok(Begun::Settled)
     }
 
     /// Cancels an operation that took too long; what it has begun it settles first.

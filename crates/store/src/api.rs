@@ -6,7 +6,7 @@ use schemas::{API_VERSION, DynObject, Time, v1::Observation};
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Under which right a transaction writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,16 @@ pub enum Op {
         name: String,
         /// Version it was read at.
         expected: i64,
+    },
+    /// Fails with [`StoreError::Conflict`] if an object of this kind was written after revision `after`, unless it is about one of
+    /// `hosts`: what was counted over all of them at that revision still holds. One that was removed is not noticed.
+    RequireUnwritten {
+        /// Kind.
+        kind: String,
+        /// Revision of the look.
+        after: i64,
+        /// Hosts about which anything may have been written.
+        hosts: BTreeSet<String>,
     },
     /// Fails if `max` intents whose step begins with `step_prefix` are open.
     LimitOpen {

@@ -13,6 +13,10 @@ use std::{
 };
 use workspace_tests::schedule::{Keep, Outcome, Plan, Sabotage, run, shrink};
 
+/// A third of a schedule is memory that comes and goes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const USAGE: &str = "\
 soak [--from SEED] [--n COUNT] [--threads N]   runs schedules SEED, SEED+1, …
 soak --seed SEED [--keep f0,p0] [--trace]      runs one, or what is kept of it; --trace prints all of it

@@ -7,7 +7,7 @@ use crate::{
 use registry::RegistryError;
 use schemas::DynObject;
 use serde_json::{Value, json};
-use simulator::HostFault;
+use simulator::{CallFault, CallKind, HostFault};
 use store::Store;
 use workspace_tests::condition;
 
@@ -61,6 +61,62 @@ async fn a_rack_that_loses_too_many_hosts_waits_and_another_rack_does_not() {
     s.succeeds("Evacuation", "auto-a-1").await;
     s.succeeds("Evacuation", "auto-b-1").await;
     for (guest, source) in guests.iter().zip(["a", "b", "d"]) {
+        s.was_rebuilt_once(guest, source);
+    }
+    s.nothing_ran_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evacuation_that_a_person_begins_between_the_look_and_the_begin_counts() {
+    let s = watched(json!({"maxDownHosts": 1})).await;
+    let guests = [s.guest("web", "a"), s.guest("db", "b")];
+    host_is(&s, "a", "Up").await;
+    s.hurt("a", HostFault::Crash);
+    host_is(&s, "a", "Suspect").await;
+    // The look that confirms it has been taken when its guests are asked for; the answer takes a while.
+    s.with(|w| w.inject_for(CallKind::Servers, "a", CallFault::Slow { ms: 3_000 }, 1));
+    s.until("its guests are asked for", |w| w.injected() == 0).await;
+
+    s.evacuate("b", json!({"mode": "Rebuild"})).await;
+    let host = is_held(&s, "a", "StormLimit").await;
+
+    assert_eq!(evacuations(&s).await, ["evacuation-b"], "{}", says(&host));
+    let policy = s.rig.get("RemediationPolicy", "default").await;
+    assert!(says(&policy).starts_with("2 of 5 hosts are down, the limit is 1"), "{}", says(&policy));
+    assert_eq!(policy.status["begun"], 0);
+    s.succeeds("Evacuation", "evacuation-b").await;
+    s.pass(120).await;
+    assert_eq!(evacuations(&s).await, ["evacuation-b"], "b is fenced, and counts");
+
+    s.rig.patch("RemediationPolicy", "default", json!({"limits": {"maxDownHosts": 2}})).await;
+    s.succeeds("Evacuation", "auto-a-1").await;
+    s.was_rebuilt_once(&guests[0], "a");
+    s.was_rebuilt_once(&guests[1], "b");
+    s.nothing_ran_twice();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_hosts_that_die_together_those_begun_before_a_person_joins_in_go_on_and_the_rest_is_counted_anew() {
+    let s = watched(json!({"maxDownHosts": 3})).await;
+    let guests: Vec<String> = ["a", "b", "c"].iter().map(|h| s.guest(h, h)).collect();
+    host_is(&s, "c", "Up").await;
+    ["a", "b"].iter().for_each(|h| s.hurt(h, HostFault::Crash));
+    host_is(&s, "b", "Suspect").await;
+    s.with(|w| w.inject_for(CallKind::Servers, "b", CallFault::Slow { ms: 3_000 }, 1));
+    s.until("its guests are asked for", |w| w.injected() == 0).await;
+
+    // It is one more, and within the limit: both are begun in that very pass.
+    s.evacuate("c", json!({"mode": "Rebuild"})).await;
+    for evacuation in ["auto-a-1", "auto-b-1", "evacuation-c"] {
+        s.succeeds("Evacuation", evacuation).await;
+    }
+
+    let begun = |o: &DynObject| o.metadata.creation_timestamp.expect("a time");
+    let (a, b) = (s.rig.get("Evacuation", "auto-a-1").await, s.rig.get("Evacuation", "auto-b-1").await);
+    assert!(begun(&b).seconds_since(begun(&a)) < 5, "no look later");
+    let policy = s.rig.get("RemediationPolicy", "default").await;
+    assert_eq!(policy.status["begun"], 2);
+    for (guest, source) in guests.iter().zip(["a", "b", "c"]) {
         s.was_rebuilt_once(guest, source);
     }
     s.nothing_ran_twice();

@@ -5,8 +5,12 @@ mod found;
 use std::sync::atomic::{AtomicU64, Ordering};
 use workspace_tests::schedule::{Keep, Outcome, Plan, Sabotage, run, shrink};
 
+/// A third of a schedule is memory that comes and goes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Schedules of one test run; `make soak` runs more.
-const SCHEDULES: u64 = 500;
+const SCHEDULES: u64 = 1_000;
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())

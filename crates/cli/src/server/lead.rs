@@ -57,7 +57,10 @@ pub(super) async fn lead(p: Parts, world: impl Fn(Arc<dyn Clock>) -> Arc<World>,
 async fn tell_clock_set(p: &Parts) {
     let note = "the machine's clock was set, or it slept: this controller begins anew, and counts no time from before; nothing is begun without a person until the quiet period of each RemediationPolicy is over. Keep the clock set (chrony), and look for what stops the machine";
     match p.store.get("ClusterPolicy", "default").await {
-        Ok(Some(policy)) => Recorder::new(p.store.clone(), p.clock.clone(), "controller").record(&policy, true, "ClockSet", note).await,
+        Ok(Some(policy)) => {
+            let recorder = Recorder::new(p.store.clone(), p.clock.clone(), "controller", p.metrics.clone());
+            recorder.record(&policy, true, "ClockSet", note).await;
+        }
         _ => tracing::warn!(note),
     }
 }

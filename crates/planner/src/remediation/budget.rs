@@ -36,10 +36,11 @@ pub(super) fn counts_unclear(row: &HostRow, state: AvailabilityState, off: bool)
     (counts(row, state) || silent, counts_surely(row, state) || silent)
 }
 
-/// Whether it counts by what is known of it.
+/// Whether it counts by what is known of it. What a person evacuates counts from the beginning: it is about to be fenced.
 pub(super) fn counts_surely(row: &HostRow, state: AvailabilityState) -> bool {
     use AvailabilityState::*;
-    row.host.status.fence.is_some() || matches!(state, Suspect | Down | Restarting | Recovering | Recovered | Returning | Quarantined)
+    let in_flight = row.open_evacuation.is_some() && !row.is_drained;
+    in_flight || row.host.status.fence.is_some() || matches!(state, Suspect | Down | Restarting | Recovering | Recovered | Returning | Quarantined)
 }
 
 /// The largest number that may be down.

@@ -19,6 +19,9 @@ pub struct HostRow {
     pub open_operations: Vec<Object<HostOperation>>,
     /// Its evacuation that has not ended.
     pub open_evacuation: Option<String>,
+    /// That evacuation moves its guests while it lives: nothing is wrong with the host.
+    #[serde(default)]
+    pub is_drained: bool,
     /// Its newest operation; asked only for a host that is not up.
     pub last_operation: Option<Object<HostOperation>>,
     /// The reason that its automatic evacuation ended with, if it did or is gone.

@@ -103,6 +103,7 @@ fn judged_under(
         up: Fact::Seen(false, at(0)),
         open_operations: Vec::new(),
         open_evacuation: None,
+        is_drained: false,
         last_operation: None,
         ended: None,
         last_evacuation: None,

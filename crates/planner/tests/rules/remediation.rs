@@ -17,6 +17,7 @@ pub(crate) fn host(name: &str, up: bool) -> HostRow {
         up: Fact::Seen(up, at(0)),
         open_operations: Vec::new(),
         open_evacuation: None,
+        is_drained: false,
         last_operation: None,
         ended: None,
         last_evacuation: None,
@@ -83,6 +84,21 @@ pub(crate) fn state(verdict: &HostVerdict) -> AvailabilityState {
 
 pub(crate) fn begun(verdicts: &[HostVerdict]) -> BTreeSet<&str> {
     verdicts.iter().filter(|v| v.begin.is_some()).map(|v| v.host.as_str()).collect()
+}
+
+#[test]
+fn a_host_that_a_person_evacuates_counts_before_it_is_fenced_and_one_that_is_only_drained_does_not() {
+    let mut input = input(vec![host("a", false), host("b", true), host("c", true)], 1);
+    after(2, &mut input);
+    assert_eq!(verdict(&input).begin, Some(Begin::Evacuate));
+
+    input.hosts[1].open_evacuation = Some("by-hand".into());
+    let verdicts = pass(&input);
+    assert_eq!((verdicts.hosts[0].begin, verdicts.hosts[0].allowed.reason), (None, "StormLimit"));
+    assert_eq!((verdicts.policies[0].unhealthy, verdicts.policies[0].budget_left), (2, 0));
+
+    input.hosts[1].is_drained = true;
+    assert_eq!(verdict(&input).begin, Some(Begin::Evacuate));
 }
 
 #[test]

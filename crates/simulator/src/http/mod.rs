@@ -19,7 +19,10 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +40,8 @@ struct Shared {
     base: String,
     tokens: keystone::Tokens,
     sessions: redfish::Sessions,
+    /// Requests to Nova for a page that is not the first of its list.
+    further_pages: AtomicU64,
 }
 
 type App = State<Arc<Shared>>;
@@ -57,6 +62,7 @@ impl Shared {
 /// A running front. Dropping it stops it as well.
 pub struct Front {
     address: SocketAddr,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -75,6 +81,11 @@ impl Front {
     /// Keystone's URL, for `OS_AUTH_URL`.
     pub fn auth_url(&self) -> String {
         format!("{}/v3", self.url())
+    }
+
+    /// How often Nova was asked for a further page of a list; [`World::reads`] counts these requests as well.
+    pub fn further_pages(&self) -> u64 {
+        self.shared.further_pages.load(Ordering::Relaxed)
     }
 
     /// Stops it; running requests get half a second.
@@ -103,7 +114,8 @@ pub async fn serve(world: Arc<Mutex<World>>, listen: SocketAddr) -> std::io::Res
     let listener = tokio::net::TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
-    let shared = Arc::new(Shared { world, base: format!("http://{address}"), tokens: Default::default(), sessions: Default::default() });
+    let base = format!("http://{address}");
+    let shared = Arc::new(Shared { world, base, tokens: Default::default(), sessions: Default::default(), further_pages: AtomicU64::new(0) });
     let app = Router::new()
         .merge(keystone::routes())
         .nest("/v2.1", nova::routes())
@@ -123,13 +135,13 @@ pub async fn serve(world: Arc<Mutex<World>>, listen: SocketAddr) -> std::io::Res
             tracing::error!(%error, "the simulated cloud's HTTP server ended");
         }
     });
-    let until = stop.clone();
+    let (until, ticking) = (stop.clone(), Arc::clone(&shared));
     let ticker = tokio::spawn(async move {
         while tokio::time::timeout(TICK, until.cancelled()).await.is_err() {
-            drop(shared.lock());
+            drop(ticking.lock());
         }
     });
-    Ok(Front { address, stop, tasks: vec![server, ticker] })
+    Ok(Front { address, shared, stop, tasks: vec![server, ticker] })
 }
 
 /// Gives every answer an id of its own.
@@ -146,8 +158,12 @@ async fn request_id(request: Request, next: Next) -> Response {
     response
 }
 
-/// The version documents live at `/v3` and `/v3/` alike; nothing else ends in a slash.
+/// The version documents live at `/v3` and `/v3/` alike; nothing else ends in a slash. Counts further pages on the way.
 async fn trailing_slash(State(shared): App, request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if uri.path().starts_with("/v2.1") && uri.query().is_some_and(|q| q.split('&').any(|p| p.starts_with("marker="))) {
+        shared.further_pages.fetch_add(1, Ordering::Relaxed);
+    }
     match request.uri().path() {
         "/" | "/v3" | "/v3/" if request.method() == "GET" => keystone::discovery(&shared, request.uri().path()),
         "/v2.1" | "/v2.1/" if request.method() == "GET" => nova::discovery(&shared),

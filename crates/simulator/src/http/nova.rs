@@ -265,12 +265,13 @@ async fn servers(State(shared): App, params: Params, uri: axum::http::Uri, heade
     let base = shared.base.clone();
     let reply = shared.lock().read(CallKind::Servers, host.as_deref().unwrap_or_default(), |w, partial| {
         let rows = half(w.servers(host.as_deref()), partial).into_iter();
-        let rows = rows.filter(|s| (whole || s.status != "UNKNOWN") && status.as_ref().is_none_or(|x| *x == s.status));
-        Ok(rows.map(|s| nova_json::server(w, &base, &s)).collect())
+        let rows = rows.filter(|s| (whole || s.status != "UNKNOWN") && status.as_ref().is_none_or(|x| *x == s.status)).collect();
+        let page = page(rows, |s: &cloud::Server| s.id.clone(), marker.as_deref(), limit);
+        Ok(page.map(|rows| rows.iter().map(|s| nova_json::server(w, &base, s)).collect()))
     });
     let path = if uri.path().ends_with("/detail") { "servers/detail" } else { "servers" };
     let id = |row: &Value| row["id"].as_str().unwrap_or_default().to_string();
-    respond(reply, refusal, |rows: Vec<Value>| listed(&shared, ("servers", path), &params, page(rows, id, marker.as_deref(), limit), limit, id)).await
+    respond(reply, refusal, |rows: Result<Vec<Value>, String>| listed(&shared, ("servers", path), &params, rows, limit, id)).await
 }
 
 async fn server(State(shared): App, Path(id): Path<String>, headers: HeaderMap) -> Response {

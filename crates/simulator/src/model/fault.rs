@@ -58,6 +58,11 @@ impl World {
         self.rules.push(Rule { kind, target: Some(target.into()), fault, left: times });
     }
 
+    /// Injected faults that no call has met yet.
+    pub fn injected(&self) -> usize {
+        self.rules.len()
+    }
+
     /// Takes all injected faults of calls away.
     pub fn clear_injected(&mut self) {
         self.rules.clear();

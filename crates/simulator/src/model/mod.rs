@@ -4,6 +4,7 @@
 //! acts at the world's present instant. Behaviour that is not obvious was seen on Nova 26.2 with its
 //! own services (MariaDB, RabbitMQ, fake hypervisor) and is named where it is modelled.
 
+mod allocations;
 mod bmc;
 mod build;
 mod call;
@@ -31,6 +32,7 @@ pub use state::{GuestState, HostState, WorldState};
 pub(crate) use types::{Bmc, Group, Guest, Host, Record};
 pub use types::{DoubleRun, GroupPolicy, GuestSpec, HostFault, HostSpec, Lie, LogEntry, Room, Settings, VmState};
 
+use allocations::Allocations;
 use event::Event;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -46,8 +48,7 @@ pub struct World {
     pub(crate) hosts: BTreeMap<String, Host>,
     pub(crate) guests: BTreeMap<String, Guest>,
     pub(crate) records: Vec<Record>,
-    /// Consumer → provider (by host) → room.
-    pub(crate) allocations: BTreeMap<String, BTreeMap<String, Room>>,
+    pub(crate) allocations: Allocations,
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) aggregates: BTreeMap<String, cloud::Aggregate>,
     /// Cells whose database does not answer.
@@ -76,7 +77,7 @@ impl World {
             hosts: BTreeMap::new(),
             guests: BTreeMap::new(),
             records: Vec::new(),
-            allocations: BTreeMap::new(),
+            allocations: Allocations::default(),
             groups: BTreeMap::new(),
             aggregates: BTreeMap::new(),
             cells_down: BTreeSet::new(),

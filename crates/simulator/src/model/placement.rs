@@ -1,6 +1,6 @@
 //! Placement's allocations, and the scheduler that uses them.
 
-use super::{GroupPolicy, Guest, Room, World};
+use super::{GroupPolicy, Guest, Host, Room, World};
 use cloud::{Inventory, Provider, ServerGroup, Share};
 use std::collections::BTreeMap;
 
@@ -10,8 +10,12 @@ const CPU_RATIO: i64 = 16;
 pub const RESERVED_RAM_MB: i64 = 512;
 
 impl Room {
-    fn plus(self, other: Room) -> Room {
+    pub(super) fn plus(self, other: Room) -> Room {
         Room { vcpus: self.vcpus + other.vcpus, ram_mb: self.ram_mb + other.ram_mb, disk_gb: self.disk_gb + other.disk_gb }
+    }
+
+    pub(super) fn minus(self, other: Room) -> Room {
+        Room { vcpus: self.vcpus - other.vcpus, ram_mb: self.ram_mb - other.ram_mb, disk_gb: self.disk_gb - other.disk_gb }
     }
 
     fn fits(self, need: Room) -> bool {
@@ -39,26 +43,17 @@ impl Guest {
 
 impl World {
     pub(crate) fn allocate(&mut self, consumer: &str, host: &str, room: Room) {
-        self.allocations.entry(consumer.into()).or_default().insert(host.into(), room);
+        self.allocations.put(consumer, host, room);
     }
 
     pub(crate) fn release(&mut self, consumer: &str, host: &str) {
-        if let Some(on) = self.allocations.get_mut(consumer) {
-            on.remove(host);
-            if on.is_empty() {
-                self.allocations.remove(consumer);
-            }
-        }
-    }
-
-    fn used(&self, host: &str) -> Room {
-        self.allocations.values().filter_map(|on| on.get(host)).fold(Room::default(), |sum, room| sum.plus(*room))
+        self.allocations.release(consumer, host);
     }
 
     /// What Placement would still give out on a host.
     pub fn free(&self, host: &str) -> Room {
         let Some(h) = self.hosts.get(host) else { return Room::default() };
-        let used = self.used(host);
+        let used = self.allocations.used(host);
         Room {
             vcpus: h.room.vcpus * CPU_RATIO - used.vcpus,
             ram_mb: h.room.ram_mb - RESERVED_RAM_MB - used.ram_mb,
@@ -93,7 +88,13 @@ impl World {
     /// A host's provider, by its id.
     pub(crate) fn provider(&self, id: &str) -> Option<Provider> {
         let host = self.hosts.values().find(|h| h.provider_id == id)?;
-        let used = self.used(&host.name);
+        let consumers = self.allocations.iter().filter(|(_, on)| on.contains_key(&host.name)).map(|(c, _)| c.clone()).collect();
+        Some(Provider { consumers, ..self.provider_of(host) })
+    }
+
+    /// A host's provider but for its consumers.
+    fn provider_of(&self, host: &Host) -> Provider {
+        let used = self.allocations.used(&host.name);
         let class = |total, reserved, ratio: i64| Inventory { total, reserved, allocation_permille: ratio * 1000 };
         let mut traits = vec!["COMPUTE_NODE".to_string(), "COMPUTE_IMAGE_TYPE_RAW".to_string()];
         traits.extend(host.traits.iter().cloned());
@@ -101,8 +102,8 @@ impl World {
             traits.push("COMPUTE_STATUS_DISABLED".into());
         }
         let named = |v: i64, r: i64, d: i64| BTreeMap::from([("VCPU".to_string(), v), ("MEMORY_MB".to_string(), r), ("DISK_GB".to_string(), d)]);
-        Some(Provider {
-            id: id.into(),
+        Provider {
+            id: host.provider_id.clone(),
             inventories: BTreeMap::from([
                 ("VCPU".to_string(), class(host.room.vcpus, 0, CPU_RATIO)),
                 ("MEMORY_MB".to_string(), class(host.room.ram_mb, RESERVED_RAM_MB, 1)),
@@ -110,13 +111,13 @@ impl World {
             ]),
             usages: named(used.vcpus, used.ram_mb, used.disk_gb),
             traits,
-            consumers: self.allocations.iter().filter(|(_, on)| on.contains_key(&host.name)).map(|(c, _)| c.clone()).collect(),
-        })
+            consumers: Vec::new(),
+        }
     }
 
     /// What `allocation_candidates` for one MiB tells: hosts without the trait that have any left.
     pub(crate) fn rooms(&self) -> Vec<cloud::Room> {
-        let providers = self.hosts.values().filter(|h| !h.trait_disabled).filter_map(|h| self.provider(&h.provider_id));
+        let providers = self.hosts.values().filter(|h| !h.trait_disabled).map(|h| self.provider_of(h));
         let room = |p: Provider| {
             let share = |(class, i): (&String, &Inventory)| {
                 let capacity = (i.total - i.reserved) * i.allocation_permille / 1000;

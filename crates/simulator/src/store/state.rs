@@ -154,6 +154,13 @@ impl State {
                     }
                 }
                 Op::RequireVersion { kind, name, expected } => self.at_version(&kind, &name, expected).map(drop)?,
+                Op::RequireUnwritten { kind, after, hosts } => {
+                    let about_another = |r: &&Row| r.host.as_ref().is_none_or(|host| !hosts.contains(host));
+                    if let Some(row) = self.rows(&kind).filter(about_another).find(|r| r.object.metadata.revision() > after) {
+                        let current = row.object.metadata.revision();
+                        return Err(StoreError::Conflict { what: row.object.id(), current });
+                    }
+                }
                 Op::LimitOpen { step_prefix, host, max } => {
                     let here = |r: &&Row| r.open && host.as_ref().is_none_or(|h| r.host.as_ref() == Some(h));
                     let begins = |r: &Row| r.object.spec["step"].as_str().is_some_and(|s| s.starts_with(&step_prefix));

@@ -51,6 +51,8 @@ pub enum Wish {
     Unclaim(usize, usize),
     Claimed(usize, usize),
     NoneOpen(&'static str, usize),
+    /// Kind, how many revisions ago it was looked at, and the hosts that may have been written about.
+    Unwritten(&'static str, i64, Vec<usize>),
     AtVersion(&'static str, usize, Version),
     Limit(Option<usize>, i64),
     Evidence(usize, u8, Version),
@@ -102,6 +104,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => (host(), 0..3usize).prop_map(|(h, o)| Wish::Unclaim(h, o)),
         1 => (host(), 0..3usize).prop_map(|(h, o)| Wish::Claimed(h, o)),
         1 => (select(vec!["HostOperation", "Evacuation"]), host()).prop_map(|(k, h)| Wish::NoneOpen(k, h)),
+        1 => (kind(), 0..6i64, proptest::collection::vec(host(), 0..3)).prop_map(|(k, ago, hosts)| Wish::Unwritten(k, ago, hosts)),
         1 => (kind(), host(), version()).prop_map(|(k, n, v)| Wish::AtVersion(k, n, v)),
         1 => (proptest::option::of(host()), 0..4i64).prop_map(|(h, m)| Wish::Limit(h, m)),
         2 => (host(), any::<u8>(), version()).prop_map(|(h, x, v)| Wish::Evidence(h, x, v)),
@@ -222,6 +225,11 @@ impl Wish {
             Wish::Unclaim(host, o) => Op::ReleaseClaim { host: HOSTS[*host].into(), owner_uid: owner(*o).1 },
             Wish::Claimed(host, o) => Op::RequireClaim { host: HOSTS[*host].into(), owner_uid: owner(*o).1 },
             Wish::NoneOpen(kind, host) => Op::RequireNoneOpen { kind: (*kind).into(), host: HOSTS[*host].into() },
+            Wish::Unwritten(kind, ago, hosts) => Op::RequireUnwritten {
+                kind: (*kind).into(),
+                after: model.revision().await.unwrap().current - ago,
+                hosts: hosts.iter().map(|host| HOSTS[*host].to_string()).collect(),
+            },
             Wish::AtVersion(kind, n, v) => {
                 Op::RequireVersion { kind: (*kind).into(), name: name(kind, *n).into(), expected: v.of(present(kind, *n).await) }
             }

@@ -11,6 +11,7 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use schemas::{Time, v1::Operations};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 pub(crate) async fn require_not_frozen(c: &mut Conn) -> StoreResult<()> {
     let spec: Option<String> = resources::table.find(("ClusterPolicy", "default")).select(resources::spec).first(c).await.optional()?;
@@ -76,6 +77,20 @@ pub(crate) async fn require_none_open(c: &mut Conn, kind: &str, host: &str) -> S
         .optional()?;
     match open {
         Some((name, current)) => Err(StoreError::Conflict { what: id(kind, &name), current }),
+        None => Ok(()),
+    }
+}
+
+pub(crate) async fn require_unwritten(c: &mut Conn, kind: &str, after: i64, hosts: &BTreeSet<String>) -> StoreResult<()> {
+    let written: Vec<(String, i64, Option<String>)> = resources::table
+        .filter(resources::kind.eq(kind))
+        .filter(resources::resource_version.gt(after))
+        .order(resources::name)
+        .select((resources::name, resources::resource_version, resources::host))
+        .load(c)
+        .await?;
+    match written.into_iter().find(|(_, _, host)| host.as_ref().is_none_or(|host| !hosts.contains(host))) {
+        Some((name, current, _)) => Err(StoreError::Conflict { what: id(kind, &name), current }),
         None => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Conn,
     observations::put_observation,
     read::one,
-    require::{limit_open, require_claim, require_none_open, require_not_frozen, take_claim},
+    require::{limit_open, require_claim, require_none_open, require_not_frozen, require_unwritten, take_claim},
     side::{put_evidence, put_secret, tell},
 };
 use crate::{
@@ -113,6 +113,7 @@ impl Tx {
                 Some(current) => return Err(StoreError::Conflict { what: id(&kind, &name), current }),
                 None => return Err(StoreError::NotFound(id(&kind, &name))),
             },
+            Op::RequireUnwritten { kind, after, hosts } => require_unwritten(c, &kind, after, &hosts).await?,
             Op::LimitOpen { step_prefix, host, max } => limit_open(c, &step_prefix, host.as_deref(), max).await?,
             Op::PutEvidence { host, expected, body } => put_evidence(c, &host, expected, &body).await?,
             Op::PutObservation(observation) => put_observation(c, observation).await?,

@@ -30,9 +30,15 @@ impl Connection {
         self.ask("POST", path, token, body).await
     }
 
+    /// Lays fields over an object. Gives status and body.
+    pub async fn patch(&mut self, path: &str, token: &str, body: &str) -> Result<(u16, Vec<u8>), Failure> {
+        self.ask("PATCH", path, token, body).await
+    }
+
     async fn send(&mut self, method: &str, path: &str, token: &str, body: &str) -> Result<(), Failure> {
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nX-Auth-Token: {token}\r\n", self.address);
-        let entity = if body.is_empty() { String::new() } else { format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()) };
+        let media = if method == "PATCH" { "merge-patch+json" } else { "json" };
+        let entity = if body.is_empty() { String::new() } else { format!("Content-Type: application/{media}\r\nContent-Length: {}\r\n", body.len()) };
         Ok(self.tcp.write_all(format!("{head}{entity}\r\n{body}").as_bytes()).await?)
     }
 

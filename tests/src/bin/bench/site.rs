@@ -2,13 +2,13 @@
 
 use crate::{Failure, http::Connection};
 use serde_json::json;
-use simulator::Topology;
+use simulator::{Topology, World};
 use std::{
     fmt,
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use store::{KeyRing, SqlStore, StoreConfig};
@@ -76,8 +76,9 @@ pub enum Role {
 pub struct Site {
     pub place: Place,
     pub token: String,
-    front: simulator::Front,
-    password: String,
+    pub front: simulator::Front,
+    pub password: String,
+    world: Arc<Mutex<World>>,
     dir: tempfile::TempDir,
 }
 
@@ -99,10 +100,15 @@ impl Site {
         let topology = Topology::sandbox(hosts, guests, 1);
         let now_ms = i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis())?;
         let world = Arc::new(Mutex::new(topology.build(now_ms)));
-        let front = simulator::serve(world, "127.0.0.1:0".parse()?).await?;
+        let front = simulator::serve(world.clone(), "127.0.0.1:0".parse()?).await?;
         let password = topology.settings.password.clone();
         let token = token(&front.auth_url(), &password).await?;
-        Ok(Site { place, token, front, password, dir: tempfile::tempdir()? })
+        Ok(Site { place, token, front, password, world, dir: tempfile::tempdir()? })
+    }
+
+    /// The simulated cloud itself, as it was when the front last looked at it.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Starts a process and waits until it is ready (a controller alone serves nothing: it is not waited for).
@@ -153,6 +159,14 @@ async fn token(auth_url: &str, password: &str) -> Result<String, Failure> {
     let answer = reqwest::Client::new().post(url).json(&body).send().await?.error_for_status()?;
     let token = answer.headers().get("x-subject-token").ok_or("Keystone gave no token")?;
     Ok(token.to_str()?.to_string())
+}
+
+/// A figure of `/proc/PROCESS/status`.
+pub fn memory_mb(process: &str, figure: &str) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|l| l.strip_prefix(figure)?.strip_prefix(':')).ok_or(format!("no {figure}"))?;
+    let kb: f64 = line.split_whitespace().next().ok_or(format!("no {figure}"))?.parse()?;
+    Ok(kb / 1_000.0)
 }
 
 /// A process of the release binary; gone when dropped.
@@ -207,29 +221,55 @@ impl Process {
 
     /// Waits until every host has a status.
     pub async fn wait_for_hosts(&self, hosts: usize) -> Result<Duration, Failure> {
-        let begun = Instant::now();
+        let (begun, mut last, mut moved) = (Instant::now(), 0, Instant::now());
         loop {
-            let (status, body) = self.get("/v1/hosts?limit=1000").await?;
-            if status == 200 {
-                let list: serde_json::Value = serde_json::from_slice(&body)?;
-                let seen = list["items"].as_array().map_or(0, |i| i.iter().filter(|h| !h["status"]["nova"].is_null()).count());
-                if seen >= hosts {
-                    return Ok(begun.elapsed());
-                }
+            let seen = self.list("hosts").await?.iter().filter(|h| !h["status"]["nova"].is_null()).count();
+            if seen >= hosts {
+                return Ok(begun.elapsed());
             }
-            if begun.elapsed() > Duration::from_secs(180) {
-                return Err(format!("only some of {hosts} hosts were looked at within 180 s").into());
+            if seen > last {
+                (last, moved) = (seen, Instant::now());
+            }
+            if moved.elapsed() > Duration::from_secs(120) {
+                return Err(format!("only {seen} of {hosts} hosts were looked at, and no more within 120 s").into());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
+    /// All objects of a kind, page by page.
+    pub async fn list(&self, plural: &str) -> Result<Vec<serde_json::Value>, Failure> {
+        let (mut connection, mut all, mut marker) = (Connection::open(self.api).await?, Vec::new(), String::new());
+        loop {
+            let (status, body) = connection.get(&format!("/v1/{plural}?limit=1000{marker}"), &self.token).await?;
+            if status != 200 {
+                return Err(format!("the list of {plural} answered {status}: {}", String::from_utf8_lossy(&body)).into());
+            }
+            let mut page: serde_json::Value = serde_json::from_slice(&body)?;
+            let serde_json::Value::Array(items) = page["items"].take() else { return Err("a list has no items".into()) };
+            marker = items.last().and_then(|last| last["metadata"]["name"].as_str()).map(|name| format!("&marker={name}")).unwrap_or_default();
+            let is_last = items.len() < 1_000;
+            all.extend(items);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Seconds of processor time that it has used.
+    pub fn cpu_seconds(&self) -> Result<f64, Failure> {
+        /// Of `utime` and `stime` in `/proc/PID/stat`, per second, on every Linux that there is (`USER_HZ`).
+        const TICKS: f64 = 100.0;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        // The name may hold anything; what follows its bracket does not.
+        let fields: Vec<&str> = stat.rsplit(')').next().ok_or("no stat")?.split_whitespace().collect();
+        let ticks = |n: usize| fields.get(n).ok_or("a short stat").and_then(|t| t.parse::<f64>().map_err(|_| "an odd stat"));
+        Ok((ticks(11)? + ticks(12)?) / TICKS)
+    }
+
     /// Resident memory.
     pub fn memory_mb(&self) -> Result<f64, Failure> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        let kb: f64 = line.split_whitespace().next().ok_or("no VmRSS")?.parse()?;
-        Ok(kb / 1_000.0)
+        memory_mb(&self.pid().to_string(), "VmRSS")
     }
 
     pub async fn gets_per_second(&self) -> Result<u64, Failure> {

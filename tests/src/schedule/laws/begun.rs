@@ -129,8 +129,10 @@ impl Laws {
     /// Hosts that are down as everybody had the time to see, or that are being recovered. Members of a pool are left out.
     fn impact(&self) -> BTreeSet<&'static str> {
         let open = |host: &str| {
-            let begun = |o: &DynObject| automatic(o).is_some_and(|(what, of)| what != "return" && of == host) && !ended(o);
-            self.mirror.objects.values().any(begun)
+            let begun = |o: &DynObject| automatic(o).is_some_and(|(what, of)| what != "return" && of == host);
+            // What a person evacuates counts as soon as it is written down, but for a drain.
+            let by_hand = |o: &DynObject| o.kind == "Evacuation" && text(&o.spec, "/hostRef/name") == host && o.status["path"] != "Drain";
+            self.mirror.objects.values().any(|o| (begun(o) || by_hand(o)) && !ended(o))
         };
         let counts = |host: &&'static str| {
             let status = self.host(host).map(|o| &o.status);
