@@ -56,6 +56,7 @@ impl Tracker {
     /// Open evacuations by host, and the revision from before they were read.
     pub(super) async fn evacuations(&self) -> Result<(BTreeMap<String, Open>, i64), String> {
         let page = self.shared.store.list("Evacuation", ListQuery { open_only: true, ..Default::default() }).await.map_err(text)?;
+        super::gauges::of_evacuations(&self.shared.metrics, &page.items);
         let open = page.items.iter().filter_map(|object| {
             let is_drain = object.status["path"] == json!(EvacuationPath::Drain);
             Some((object.spec["hostRef"]["name"].as_str()?.to_string(), Open { id: object.id(), is_drain }))

@@ -44,6 +44,7 @@ impl HostRow {
             up,
             open_operations: Vec::new(),
             open_evacuation: None,
+            is_drained: false,
             last_operation: None,
             ended: None,
             last_evacuation: None,
