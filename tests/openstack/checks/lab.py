@@ -104,6 +104,10 @@ class Cloud:
         image = self._session.get("/v2/images?name=tiny", endpoint_filter={"service_type": "image", "interface": "public", "region_name": env["OS_REGION_NAME"]})
         self._image = image.json()["images"][0]["id"]
 
+    def _read(self, path, **more):
+        """A GET. Nova on a busy machine answers 500 now and then, when it waited too long for one of its own parts."""
+        return self._nova.get(path, status_code_retries=3, retriable_status_codes=[500, 502, 503], **more)
+
     def endpoint(self):
         """Nova's URL."""
         return self._nova.get_endpoint()
@@ -130,7 +134,7 @@ class Cloud:
         return self._session.get_token()
 
     def services(self):
-        found = self._nova.get("/os-services?binary=nova-compute").json()["services"]
+        found = self._read("/os-services?binary=nova-compute").json()["services"]
         return {s["host"]: s for s in found}
 
     def service(self, host):
@@ -141,7 +145,7 @@ class Cloud:
 
     def guests(self, ids=None):
         """Guests by id, all or those of `ids`."""
-        found = self._nova.get("/servers/detail?all_tenants=1&limit=1000").json()["servers"]
+        found = self._read("/servers/detail?all_tenants=1&limit=1000").json()["servers"]
         return {s["id"]: s for s in found if ids is None or s["id"] in ids}
 
     def guests_on(self, host):
@@ -187,21 +191,21 @@ class Cloud:
         return self._nova.post("/os-server-groups", json={"server_group": body}).json()["server_group"]["id"]
 
     def delete_groups(self):
-        for group in self._nova.get("/os-server-groups?all_projects=1").json()["server_groups"]:
+        for group in self._read("/os-server-groups?all_projects=1").json()["server_groups"]:
             self._nova.delete(f"/os-server-groups/{group['id']}")
 
     def records(self, ids, kind):
         """Nova's migration records of a kind for these guests."""
-        found = self._nova.get(f"/os-migrations?migration_type={kind}&limit=1000", microversion="2.80").json()["migrations"]
+        found = self._read(f"/os-migrations?migration_type={kind}&limit=1000", microversion="2.80").json()["migrations"]
         return [m for m in found if m["instance_uuid"] in ids]
 
     def records_from(self, host, kind):
-        found = self._nova.get(f"/os-migrations?migration_type={kind}&source_compute={host}&limit=1000", microversion="2.80").json()["migrations"]
+        found = self._read(f"/os-migrations?migration_type={kind}&source_compute={host}&limit=1000", microversion="2.80").json()["migrations"]
         return [m for m in found if m["source_compute"] == host]
 
     def actions(self, guest):
         """What was ever asked of a guest, oldest first."""
-        found = self._nova.get(f"/servers/{guest}/os-instance-actions").json()["instanceActions"]
+        found = self._read(f"/servers/{guest}/os-instance-actions").json()["instanceActions"]
         return [a["action"] for a in reversed(found)]
 
     def delete(self, ids):

@@ -158,7 +158,8 @@ impl World {
         self.guests.contains_key(&job.guest) && self.hosts.get(&job.dest).is_some_and(|h| h.compute && h.process == process)
     }
 
-    /// The guest starts on the destination; `host` still names the source (S6).
+    /// The guest starts on the destination, also one that is to be stopped there (2025.2, `_do_rebuild_instance`: spawned, then stopped);
+    /// `host` still names the source (S6).
     pub(crate) fn evacuate_start(&mut self, job: Evacuation, process: u64) {
         if !self.on_dest(&job, process) {
             return;
@@ -166,13 +167,7 @@ impl World {
         if !self.settings.shared_disks && self.guests.get(&job.guest).is_some_and(|g| g.loses_local_disk()) {
             self.change(&job.guest, |g| g.disks_lost += 1);
         }
-        if job.leave_stopped {
-            if let Some(h) = self.hosts.get_mut(&job.dest) {
-                h.guests.insert(job.guest.clone(), false);
-            }
-        } else {
-            self.run_guest(&job.guest, &job.dest);
-        }
+        self.run_guest(&job.guest, &job.dest);
         self.after(self.settings.switch_ms, Event::EvacuateSwitch { job, process });
     }
 
