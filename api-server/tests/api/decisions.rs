@@ -46,7 +46,7 @@ async fn saw(api: &Api, hosts: &[(&str, bool)], seconds_ago: i64) {
         hosts: hosts.iter().map(row).collect(),
         policies: Vec::new(),
         domains: Vec::new(),
-        observer: Observer { conductor_up: true, computes_up: 2 },
+        observer: Observer { conductor_up: true, computes_up: 2, unread: None },
         now: at,
         led_since: at.plus_seconds(-3_600),
         frozen: false,

@@ -157,7 +157,7 @@ mod tests {
             hosts: vec![HostRow::plain(host, Fact::Seen(up, now))],
             policies: Vec::new(),
             domains: Vec::new(),
-            observer: Observer { conductor_up: true, computes_up: 1 },
+            observer: Observer { conductor_up: true, computes_up: 1, unread: None },
             now,
             led_since: Time(0),
             frozen: false,

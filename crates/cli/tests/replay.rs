@@ -24,7 +24,7 @@ fn recorded() -> Vec<String> {
         hosts: ["a", "b", "c", "d"].iter().map(|name| HostRow::plain(host(name), Fact::Seen(true, start))).collect(),
         policies: vec![PolicyRow { policy, due: true }],
         domains: Vec::new(),
-        observer: Observer { conductor_up: true, computes_up: 2 },
+        observer: Observer { conductor_up: true, computes_up: 2, unread: None },
         now: start,
         led_since: start.plus_seconds(-3_600),
         frozen: false,
