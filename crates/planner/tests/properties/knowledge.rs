@@ -11,7 +11,7 @@
 //! - A chassis link that reads off and is hidden, of a host that has outlets: a link that cannot be read counts as one that reads
 //!   on where a fence comes to its second device, so its reach is within both together (S4).
 //! - Which of several verified links a command takes: they are one name here; and so is when it is sent again.
-//!   So neither links nor what ends an epoch are hidden where one was sent a moment ago.
+//!   So no link is hidden where one was sent a moment ago, nor what ends an epoch while a device has its time.
 //!
 //! Beats are dropped from the oldest on, as a restart or a write of ours does it: a hole in the middle does not occur.
 
@@ -117,8 +117,14 @@ fn reductions(facts: &HostFacts, links: bool, attestation: bool) -> Vec<(String,
     all
 }
 
-fn commanded_just_now(case: &Case) -> bool {
-    case.env.intents.iter().any(|i| i.owner_uid == UID && matches!(i.action, Step::Power { .. }) && at(0).seconds_since(i.issued_at) < 15)
+/// Longest time that what was sent has to show, as the orders here have it.
+const SOFT_OFF_SECONDS: i64 = 120;
+
+/// Time after which a command is sent again.
+const RESEND_SECONDS: i64 = 15;
+
+fn commanded_within(case: &Case, seconds: i64) -> bool {
+    case.env.intents.iter().any(|i| i.owner_uid == UID && matches!(i.action, Step::Power { .. }) && at(0).seconds_since(i.issued_at) < seconds)
 }
 
 /// The reach if the chassis link that was hidden reads on instead of off, where the host has outlets.
@@ -139,8 +145,8 @@ proptest! {
     fn less_knowledge_never_means_more_force(case in case()) {
         let full = reach(&case);
         let attested = case.env.evidence.attested.is_some() && case.facts.attestation.seen().is_some();
-        let calm = !commanded_just_now(&case);
-        for (what, facts) in reductions(&case.facts, !attested && calm, calm) {
+        let links = !attested && !commanded_within(&case, RESEND_SECONDS);
+        for (what, facts) in reductions(&case.facts, links, !commanded_within(&case, SOFT_OFF_SECONDS)) {
             let full = full.union(&reach_of_worst(&case, &facts)).cloned().collect();
             let less = reach(&Case { facts, ..case.clone() });
             prop_assert!(less.is_subset(&full), "without {what}: {less:?}, with it: {full:?}");

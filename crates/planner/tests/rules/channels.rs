@@ -70,9 +70,9 @@ fn a_silence_that_is_demanded_and_goes_missing_holds_an_evacuation_that_has_not_
     let decide = |cause: Cause, fenced: bool, said: Vec<Observation>| {
         let mut object = evacuation(EvacuationMode::Auto);
         object.spec.cause = cause;
-        object.spec.evidence = Some(EvidenceRule { demand: Demand::SecondChannelSilent, ..EvidenceRule::default() });
         object.status.fences = i64::from(fenced);
-        let facts = HostFacts { channels: Fact::Seen(said, at(0)), guests: Fact::Seen(vec![guest("g")], at(0)), ..dead() };
+        let asks = holding(|policy| policy.spec.evidence.demand = Demand::SecondChannelSilent);
+        let facts = HostFacts { holding: asks, channels: Fact::Seen(said, at(0)), guests: Fact::Seen(vec![guest("g")], at(0)), ..dead() };
         Play::new(object, facts, env()).pass()
     };
     let silent = |seen| vec![says(Says::Silent, seen, seen, 600)];

@@ -58,7 +58,7 @@ fn the_objects_count_as_they_are_now() {
     let input = seen();
     let looked = kept(&input);
     let frozen = looked.input(Objects { frozen: true, ..objects(&input) }, &[], input.now);
-    assert_eq!(pass(&frozen).hosts[0].allowed.reason, "Frozen");
+    assert_eq!(pass(&frozen).hosts[0].allowed.reason, "FrozenByCluster");
     let none_allowed = policy("default", 0).policy;
     let tried = looked.input(objects(&input), &[none_allowed], input.now);
     assert_eq!(pass(&tried).hosts[0].allowed.reason, "NeverEvacuate");

@@ -117,7 +117,7 @@ fn what_was_recorded_is_decided_again_as_it_was() {
     assert_eq!(of_a[2], "Suspect -> Down; begins Evacuation/auto-a-1");
     assert!(of_a.iter().any(|t| t.starts_with("Recovering -> Recovered; held: RecoveryEnded: ")), "{of_a:#?}");
     assert!(of_host(&told, "b").iter().any(|t| t.starts_with("Suspect -> Down; held: StormLimit: ")), "{told:#?}");
-    assert!(of_host(&told, "b").iter().any(|t| t.contains("held: Frozen: ")), "{told:#?}");
+    assert!(of_host(&told, "b").iter().any(|t| t.contains("held: FrozenByCluster: ")), "{told:#?}");
     assert!(of_host(&told, "d").len() <= 1, "nothing is told of one that stays up: {told:#?}");
     let times: Vec<_> = told.iter().map(|t| t.at).collect();
     assert!(times.is_sorted());

@@ -220,13 +220,13 @@ fn once_its_power_off_was_sent_a_restart_ends_whatever_a_channel_says() {
 #[test]
 fn a_restart_goes_by_the_evidence_that_its_policy_asks_for_to_the_last_look() {
     let rule = |max_age_seconds| EvidenceRule { demand: Demand::SecondChannelSilent, max_age_seconds, ..EvidenceRule::default() };
-    let mut play = cycle(dead());
-    play.object.spec.evidence = Some(rule(30));
+    let asks = |max_age_seconds| holding(|policy| policy.spec.evidence = rule(max_age_seconds));
+    let mut play = cycle(HostFacts { holding: asks(30), ..dead() });
     assert_eq!(waits(play.pass()).0, reasons::EVIDENCE_MISSING);
     play.facts.channels = Fact::Seen(vec![heard(Says::Silent)], at(0));
     play.pass_time(31);
     assert_eq!(waits(play.pass()).0, reasons::EVIDENCE_MISSING, "it is older than the policy lets it be");
-    play.object.spec.evidence = Some(rule(60));
+    play.facts.holding = asks(60);
     assert!(matches!(steps(play.pass()), Step::Power { command: PowerCommand::ForceOff, .. }));
     // Without a rule, as one that was made by an earlier release, no second channel is demanded.
     assert!(matches!(steps(cycle(dead()).pass()), Step::Power { command: PowerCommand::ForceOff, .. }));
