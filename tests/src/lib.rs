@@ -30,7 +30,7 @@ struct Standby {
 /// A controller with its database, over a cloud and power devices.
 pub struct Rig {
     pub registry: Registry,
-    pub store: Arc<SqlStore>,
+    pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Metrics,
     pub token: i64,
@@ -44,7 +44,7 @@ pub struct Rig {
     running: Option<(Running, CancellationToken)>,
     elder: Option<(Running, CancellationToken)>,
     config: ControllerConfig,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Rig {
@@ -55,6 +55,17 @@ impl Rig {
         store::migrate(&config, None).await.expect("migrations");
         let keys = KeyRing::parse(&format!("k:{}", "07".repeat(32))).expect("a key");
         let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
+        Rig { _dir: Some(dir), ..Rig::over(store, cloud, power, clock, node_sync).await }
+    }
+
+    /// A controller that leads, over a new database.
+    pub async fn over(
+        store: Arc<dyn Store>,
+        cloud: Arc<dyn CloudApi>,
+        power: Arc<dyn PowerDriver>,
+        clock: Arc<dyn Clock>,
+        node_sync: Duration,
+    ) -> Rig {
         let registry = Registry::new(store.clone());
         let config = ControllerConfig { node_sync_interval: node_sync.into(), workers: 8, ..ControllerConfig::default() };
         let mut rig = Rig {
@@ -71,7 +82,7 @@ impl Rig {
             running: None,
             elder: None,
             config,
-            _dir: dir,
+            _dir: None,
         };
         rig.registry.ensure_defaults(&Default::default(), rig.clock.now()).await.expect("the default policy");
         rig.lead().await;

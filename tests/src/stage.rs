@@ -7,12 +7,12 @@ use schemas::{
     v1::{Observation, Says},
 };
 use serde_json::{Value, json};
-use simulator::{CallKind, CallRecord, GuestSpec, HostFault, HostSpec, Settings, SimCloud, SimPower, Topology, World};
+use simulator::{CallKind, CallRecord, GuestSpec, HostFault, HostSpec, ModelStore, Settings, SimCloud, SimPower, Topology, World};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use store::{Guard, Op, Store};
+use store::{Guard, Op};
 
 /// Longest that a scenario waits for anything, in simulated seconds, unless it says otherwise.
 const PATIENCE: u64 = 240;
@@ -27,6 +27,7 @@ pub struct Given {
     cables: Vec<(String, String)>,
     special: Vec<HostSpec>,
     devices: Vec<Wired>,
+    repeatable: bool,
 }
 
 /// A cloud of these hosts, each with a verified BMC; guests' disks are on shared storage.
@@ -38,10 +39,17 @@ pub fn given(hosts: &[&str]) -> Given {
         cables: Vec::new(),
         special: Vec::new(),
         devices: Vec::new(),
+        repeatable: false,
     }
 }
 
 impl Given {
+    /// On a database in memory, and with pauses that are the same each time: what happens is the same in every run.
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
     /// With the simulated cloud's settings changed.
     pub fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         self.topology = self.topology.with(change);
@@ -95,7 +103,14 @@ impl Given {
         let world = Arc::new(Mutex::new(world));
         let life = Arc::new(Life::default());
         let (cloud, power) = fronts(&world, clock, &life, &self.cables);
-        let rig = Rig::start(Arc::new(cloud), Arc::new(power), Arc::new(clock), Duration::from_secs(NODE_SYNC)).await;
+        let (cloud, power, node_sync) = (Arc::new(cloud), Arc::new(power), Duration::from_secs(NODE_SYNC));
+        let rig = if self.repeatable {
+            engine::chance::repeat(1);
+            let store = Arc::new(ModelStore::new("0f0f0f0f-0000-4000-8000-000000000001"));
+            Rig::over(store, cloud, power, Arc::new(clock), node_sync).await
+        } else {
+            Rig::start(cloud, power, Arc::new(clock), node_sync).await
+        };
         rig.patch("ClusterPolicy", "default", self.policy).await;
         let stage = Stage { rig, world, clock, life, cables: self.cables };
         let hosts = stage.with(|w| w.host_names());

@@ -12,8 +12,10 @@ use simulator::World;
 use store::{ListQuery, Store};
 
 /// What only a person, or another machine, can change.
-const PERSONS: [&str; 10] = [
+const PERSONS: [&str; 12] = [
     reasons::NEEDS_HUMAN,
+    reasons::POLICY_CHANGED,
+    reasons::APPROVAL_REQUIRED,
     reasons::NO_DESTINATION,
     reasons::MOVE_IN_FLIGHT,
     reasons::GUEST_CANNOT_MOVE,

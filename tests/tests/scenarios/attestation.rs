@@ -5,7 +5,6 @@ use power::Command;
 use registry::RegistryError;
 use serde_json::json;
 use simulator::{CallKind, HostFault};
-use store::Store;
 use workspace_tests::{condition, message, reason};
 
 /// Host `a` and its BMC are without power; Nova shows it down. It had so many guests.

@@ -12,7 +12,6 @@ use schemas::{
 };
 use serde_json::{Value, json};
 use simulator::HostFault;
-use store::Store;
 
 async fn all<K: Kind>(s: &Stage) -> Vec<Object<K>> {
     s.rig.list(K::KIND).await.iter().map(|o| o.typed().expect("it fits its kind")).collect()

@@ -6,7 +6,6 @@ use crate::{
 };
 use serde_json::{Value, json};
 use simulator::{Call, CallKind, HostFault, Lie};
-use store::Store;
 
 const ALL: [&str; 3] = ["Soft", "Hard", "SecondDevice"];
 

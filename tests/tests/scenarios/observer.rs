@@ -6,7 +6,6 @@ use crate::{
 };
 use serde_json::{Value, json};
 use simulator::{CallFault, CallKind, HostFault, HostSpec};
-use store::Store;
 use workspace_tests::condition;
 
 /// Events with that reason: type, and how often.

@@ -6,7 +6,6 @@ use simulator::{CallFault, CallKind};
 use std::time::Duration;
 
 async fn revision(s: &Stage) -> i64 {
-    use store::Store;
     s.rig.store.revision().await.expect("the revision").current
 }
 

@@ -8,7 +8,6 @@ use registry::RegistryError;
 use schemas::DynObject;
 use serde_json::{Value, json};
 use simulator::{CallFault, CallKind, HostFault};
-use store::Store;
 use workspace_tests::condition;
 
 /// Racks `r1` with `a`, `b`, `c`, and `r2` with `d`, `e`, in one room.

@@ -7,7 +7,6 @@ use crate::{
 use cloud::ServiceChange;
 use serde_json::{Value, json};
 use simulator::{Call, CallKind, HostFault};
-use store::Store;
 use workspace_tests::reason;
 
 /// One host may be down, and comes back by itself.

@@ -4,7 +4,6 @@ use crate::stage::{Stage, given};
 use schemas::DynObject;
 use serde_json::{Value, json};
 use simulator::{CallKind, GuestSpec, HostFault};
-use store::Store;
 use workspace_tests::{condition, message, reason};
 
 /// Memory of a guest that fits on a host once, in MiB.

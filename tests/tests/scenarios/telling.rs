@@ -6,7 +6,6 @@ use crate::{
 };
 use serde_json::json;
 use simulator::HostFault;
-use store::Store;
 
 /// How often something was told, by the count of its series and by the metric; both must say the same.
 async fn told(s: &Stage, kind: &str, reason: &str) -> i64 {
@@ -58,8 +57,8 @@ async fn a_policy_tells_when_the_reason_of_its_hold_changes_and_not_at_each_look
 
     s.with(|w| w.set_control_plane(false));
     s.wait("RemediationPolicy", "default", "in doubt", |o| held_by(o) == "ObserverInDoubt").await;
-    s.pass(300).await;
-    assert_eq!(told(&s, "RemediationPolicy", "ObserverInDoubt").await, 1, "thirty looks, one word");
+    s.pass(200).await;
+    assert_eq!(told(&s, "RemediationPolicy", "ObserverInDoubt").await, 1, "twenty looks, one word");
     s.with(|w| w.set_control_plane(true));
     s.wait("RemediationPolicy", "default", "well again", |o| held_by(o) == "WithinLimits").await;
     assert_eq!(told(&s, "RemediationPolicy", "WithinLimits").await, before + 1, "that it goes on is news as well");
@@ -76,16 +75,21 @@ async fn an_evacuation_that_comes_to_wait_for_its_bmc_tells_it_once_and_a_new_le
     s.guest("web", "a");
     s.crash_host("a").await;
     s.with(|w| w.set_bmc_reachable("a", false));
-    let ev = s.evacuate("a", json!({})).await;
+    let ev = s.evacuate("a", json!({"mode": "Rebuild"})).await;
     s.waits("Evacuation", &ev, "PowerUnreadable").await;
-    s.pass(240).await;
-    assert_eq!(told(&s, "Evacuation", "PowerUnreadable").await, 1, "looked at many times");
+    s.waits("Evacuation", &ev, "NeedsHuman").await;
+    s.pass(120).await;
+    for reason in ["PowerUnreadable", "NeedsHuman"] {
+        assert_eq!(told(&s, "Evacuation", reason).await, 1, "{reason}: looked at many times");
+    }
 
     s.takeover().await;
-    s.waits("Evacuation", &ev, "PowerUnreadable").await;
-    s.pass(240).await;
-    let all = told(&s, "Evacuation", "PowerUnreadable").await;
-    assert!(all <= 2, "it first had to look for itself, and then waited on: told {all} times");
+    s.pass(10).await;
+    s.waits("Evacuation", &ev, "NeedsHuman").await;
+    for reason in ["PowerUnreadable", "NeedsHuman"] {
+        let all = told(&s, "Evacuation", reason).await;
+        assert!(all <= 2, "it first had to look for itself, and then waited on: {reason} was told {all} times");
+    }
     s.with(|w| w.set_bmc_reachable("a", true));
     s.succeeds("Evacuation", &ev).await;
     assert_eq!(told(&s, "Evacuation", "Fencing").await, 1);

@@ -4,7 +4,7 @@ use crate::stage::{Stage, given};
 use planner::{Step, contract::PowerCommand};
 use serde_json::json;
 use simulator::CallKind;
-use store::{Guard, Op, Store, StoreError};
+use store::{Guard, Op, StoreError};
 use workspace_tests::condition;
 
 #[tokio::test(start_paused = true)]

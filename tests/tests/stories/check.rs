@@ -9,7 +9,6 @@ use schemas::DynObject;
 use serde_json::Value;
 use simulator::CallKind;
 use std::time::Duration;
-use store::Store;
 use workspace_tests::{condition, message, reason, waits_for};
 
 /// Simulated seconds that anything is waited for, unless the line says otherwise.

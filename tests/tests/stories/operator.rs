@@ -6,7 +6,6 @@ use crate::{
 };
 use schemas::{kinds, v1::Says};
 use serde_json::{Value, json};
-use store::Store;
 use workspace_tests::life::{Death, Life};
 
 impl Story {

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use store::{Change, ChangeOp, SqlStore, Store};
+use store::{Change, ChangeOp, Store};
 use workspace_tests::{condition, message, reason, stage::Stage, waits_for};
 
 /// Why a line is not done.
@@ -115,7 +115,7 @@ fn compare(path: &Path, told: &str) {
 }
 
 /// Remembers every change from now on, at the time at which it was committed.
-fn remember(store: Arc<SqlStore>, clock: Arc<dyn engine::Clock>) -> History {
+fn remember(store: Arc<dyn Store>, clock: Arc<dyn engine::Clock>) -> History {
     let history = History::default();
     let kept = history.clone();
     tokio::spawn(async move {

@@ -73,7 +73,7 @@ impl Scene {
     /// The scene, not yet begun.
     pub fn given(self) -> Given {
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let mut given = given(&names).with(|settings| {
+        let mut given = given(&names).repeatable().with(|settings| {
             for (key, value) in &self.settings {
                 // Each was tried when it was read.
                 let _ = set(settings, key, value);

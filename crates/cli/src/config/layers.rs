@@ -148,7 +148,7 @@ pub(super) fn variables(environment: &[(String, String)], keys: &Keys) -> Result
 }
 
 /// `OS_*` variables and the keys of `[openstack]` they stand for.
-const OPENSTACK: [(&str, &str); 13] = [
+const OPENSTACK: [(&str, &str); 15] = [
     ("OS_CLOUD", "cloud"),
     ("OS_CLIENT_CONFIG_FILE", "clouds_yaml"),
     ("OS_AUTH_URL", "auth_url"),
@@ -162,6 +162,8 @@ const OPENSTACK: [(&str, &str); 13] = [
     ("OS_REGION_NAME", "region"),
     ("OS_INTERFACE", "interface"),
     ("OS_CACERT", "ca_file"),
+    ("OS_COMPUTE_ENDPOINT_OVERRIDE", "compute_endpoint_override"),
+    ("OS_PLACEMENT_ENDPOINT_OVERRIDE", "placement_endpoint_override"),
 ];
 
 /// The `OS_*` variables as keys of `[openstack]`.

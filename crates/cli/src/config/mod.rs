@@ -183,6 +183,12 @@ pub struct OpenStack {
     /// PEM file with further certificate authorities.
     #[serde(deserialize_with = "optional")]
     pub ca_file: Option<String>,
+    /// URL of Nova; empty: the catalogue's.
+    #[serde(deserialize_with = "optional")]
+    pub compute_endpoint_override: Option<String>,
+    /// URL of Placement; empty: the catalogue's.
+    #[serde(deserialize_with = "optional")]
+    pub placement_endpoint_override: Option<String>,
 }
 
 impl Default for OpenStack {
@@ -201,6 +207,8 @@ impl Default for OpenStack {
             region: None,
             interface: "public".into(),
             ca_file: None,
+            compute_endpoint_override: None,
+            placement_endpoint_override: None,
         }
     }
 }

@@ -175,6 +175,8 @@ fn os_variables_count_only_while_nothing_else_speaks_of_openstack() {
     let plain = Setup::new().variable("OS_AUTH_URL", "http://k/v3").variable("OS_PASSWORD", "x").load().unwrap();
     assert_eq!(plain.config.openstack.auth_url.as_deref(), Some("http://k/v3"));
     assert_eq!(plain.origin("openstack.auth_url").to_string(), "env OS_AUTH_URL");
+    let elsewhere = Setup::new().variable("OS_AUTH_URL", "http://k/v3").variable("OS_COMPUTE_ENDPOINT_OVERRIDE", "http://n/v2.1").load().unwrap();
+    assert_eq!(elsewhere.config.openstack.compute_endpoint_override.as_deref(), Some("http://n/v2.1"));
     let mixed = Setup::new().file("[openstack]\ncloud = \"prod\"\n").variable("OS_AUTH_URL", "http://k/v3").load().unwrap();
     assert_eq!((mixed.config.openstack.cloud.as_deref(), mixed.config.openstack.auth_url), (Some("prod"), None));
 }

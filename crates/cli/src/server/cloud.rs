@@ -42,6 +42,8 @@ fn cloud_config(c: &config::OpenStack) -> anyhow::Result<CloudConfig> {
         made.interface.clone_from(&c.interface);
     }
     made.ca_file = c.ca_file.as_ref().map(Into::into).or(made.ca_file);
+    made.compute_endpoint = c.compute_endpoint_override.clone().or(made.compute_endpoint);
+    made.placement_endpoint = c.placement_endpoint_override.clone().or(made.placement_endpoint);
     Ok(made)
 }
 
