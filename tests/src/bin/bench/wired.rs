@@ -22,7 +22,7 @@ impl<'a> Operator<'a> {
     pub async fn make(&mut self, plural: &str, name: &str, spec: Value) -> Result<(), Failure> {
         let body = json!({"metadata": {"name": name}, "spec": spec}).to_string();
         let (status, said) = self.connection.post(&format!("/v1/{plural}"), &self.process.token, &body).await?;
-        if status == 201 { Ok(()) } else { Err(format!("{plural} {name}: {status} {}", String::from_utf8_lossy(&said)).into()) }
+        if matches!(status, 201 | 202) { Ok(()) } else { Err(format!("{plural} {name}: {status} {}", String::from_utf8_lossy(&said)).into()) }
     }
 
     /// Lays fields over the spec of an object.
