@@ -229,6 +229,13 @@ pub(super) fn refuse(m: &mut GuestMove, guest: &Guest, last: &str, spec: &Evacua
         let message = "its disk may be on the dead host, and would be lost; declare ClusterPolicy guestDisks: Shared if it is not, or evacuate with localDisks: Rebuild";
         return end(m, GuestOutcome::Skipped, reasons::LOCAL_DISK, message, now);
     }
+    // It may be one that is left where it is: until that is known nothing is said of it that could have its host fenced again (S1).
+    if m.attempts == 0 && spec.local_disks == LocalDisks::Refuse && disk_survives(guest, facts).is_none() {
+        if m.outcome == GuestOutcome::NeedsHuman {
+            end(m, GuestOutcome::Pending, "", "", now);
+        }
+        return;
+    }
     let moves = facts.moves.seen().map(Vec::as_slice).unwrap_or_default();
     if let Some(open) = moves.iter().find(|r| r.server == m.id && !r.is_final() && !facts.died_with_its_destination(r)) {
         let to = open.destination.as_deref().unwrap_or("an unknown host");
