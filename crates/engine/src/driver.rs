@@ -339,7 +339,7 @@ impl<R: Reconciler> Driver<R> {
                 let mut body: EvidenceBody = serde_json::from_value(row.body.clone()).unwrap_or_default();
                 // Our own write moves `updated_at`; that is no sign of life (S5). It is learned anew from the list: the
                 // answer has the time in microseconds, the row that is listed afterwards in whole seconds.
-                body.beat = None;
+                (body.beat, body.row_written_at) = (None, Some(now));
                 ops.push(evidence_op(host, row.version, &body));
             }
             if let Some(object) = s.store.get(&loaded.raw.kind, &loaded.raw.metadata.name).await? {

@@ -57,6 +57,8 @@ pub struct EvidenceBody {
     pub last_command_at: Option<Time>,
     /// `updated_at` of the service row that is no sign of life: the last one seen, or left by a write of ours.
     pub beat: Option<String>,
+    /// When our last write of the service row was known to have ended: what was read of the row before says nothing of life.
+    pub row_written_at: Option<Time>,
     /// When the service row was last seen to move without a write of ours.
     pub life_at: Option<Time>,
     /// Set while the host is fenced (S10).
@@ -94,7 +96,7 @@ pub fn take_in(env: &Env, facts: &HostFacts) -> EvidenceBody {
     let writing = under_way(|s| matches!(s, Step::NovaService { .. }));
     let mut old = env.evidence.clone().by_our_clock(env, &facts.beats);
     if writing {
-        old.beat = None;
+        (old.beat, old.row_written_at) = (None, Some(env.now));
     }
     let mut new = absorb(&old, facts, env.now);
     if writing {
@@ -115,6 +117,7 @@ impl EvidenceBody {
             (reading.first_at, reading.last_at) = (env.ours(reading.first_at), env.ours(reading.last_at));
         }
         self.last_command_at = self.last_command_at.map(|at| env.ours(at));
+        self.row_written_at = self.row_written_at.map(|at| env.ours(at));
         // A row that we watched before we led cannot have moved later than we first saw it as it is.
         let still = |b: &&Beat| self.beat.as_ref() == Some(&b.updated_at);
         let seen = beats.iter().rev().take_while(still).last().map_or(env.led_since, |b| b.at.min(env.led_since));
@@ -134,7 +137,10 @@ impl EvidenceBody {
 pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody {
     let mut new = old.clone();
     new.epoch = new.epoch.max(1);
-    let service = facts.service.seen();
+    let service = match &facts.service {
+        Fact::Seen(service, at) if new.row_written_at.is_none_or(|written| *at >= written) => Some(service),
+        _ => None,
+    };
     let mut other_service = false;
     if let Some(service) = service
         && service.id != new.service_id

@@ -170,6 +170,19 @@ fn a_write_of_ours_that_may_land_is_no_sign_of_life() {
 }
 
 #[test]
+fn a_row_that_was_read_before_our_own_write_of_it_is_no_sign_of_life_afterwards() {
+    let known = EvidenceBody { beat: Some("u1".into()), row_written_at: Some(at(-1)), ..proven() };
+    let read = |read_at_second: i64, updated_at: &str| {
+        let service = Fact::Seen(ServiceFacts { updated_at: updated_at.into(), ..fenced() }, at(read_at_second));
+        absorb(&known, &HostFacts { service, ..read_at(vec![link("l1", Off)], 0) }, at(0))
+    };
+    let older = read(-2, "u0");
+    assert_eq!((older.epoch, older.beat.as_deref(), older.life_at), (1, Some("u1"), None), "it shows the row as it was");
+    assert_eq!(older.off.len(), 1, "the proof stands");
+    assert_eq!(read(-1, "u2").epoch, 2, "it moved after the write: somebody reports");
+}
+
+#[test]
 fn a_service_counts_as_silent_two_report_intervals_after_its_last_report() {
     let mut facts = read_at(vec![link("l1", Off)], 0);
     facts.service = Fact::Seen(ServiceFacts { updated_at: "u1".into(), ..fenced() }, at(0));
