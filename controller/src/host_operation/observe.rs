@@ -28,7 +28,8 @@ impl Reconciler for HostOperationReconciler {
         }
         let identity = object.spec.r#type == HostOperationType::Initialise && object.spec.method == InitialiseMethod::Identity;
         let mut facts = self.0.facts(host, Depth::Full { provider: true, destinations: false, identity }, env, &[]).await;
-        if object.spec.cause == Cause::Automatic && object.spec.r#type == HostOperationType::PowerCycle {
+        // Read last: a policy that is edited meanwhile counts from here on.
+        if object.spec.cause == Cause::Automatic {
             facts.holding = self.0.holding(host).await;
         }
         facts

@@ -42,7 +42,7 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             None => server::sandbox(args.run).await,
         },
         Command::Config(ConfigCommand::Dump(args)) => {
-            output::data(config::load(&args)?.dump().trim_end());
+            output::data(&server::config_dump(&args).await?);
             return Ok(Exit::Ok);
         }
         Command::Replay(args) => return client::replay::replay(&args),

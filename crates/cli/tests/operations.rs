@@ -189,6 +189,10 @@ async fn a_hangup_takes_over_what_can_change_and_a_broken_file_changes_nothing()
     assert!(log.contains("need a restart") && log.contains("keys.credential_key_file"), "{log}");
     // The new level is in force.
     server.logs("DEBUG");
+    // The object was made before.
+    let dump = site.ok(&["config", "dump"]);
+    assert!(dump.contains("ClusterPolicy default, which says otherwise") && dump.contains("spec.evacuationRetries = 2 (configured: 4)"), "{dump}");
+    assert!(dump.contains("# In force: RemediationPolicy default"), "{dump}");
     std::fs::write(site.path("cm.toml"), "[api]\nlisten = 3\n").unwrap();
     server.signal("HUP");
     let log = server.logs("NOT reloaded");

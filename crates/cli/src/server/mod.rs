@@ -4,6 +4,7 @@ mod backup;
 mod cloud;
 mod database;
 mod doctor;
+mod dump;
 mod health;
 mod keys;
 mod lead;
@@ -74,6 +75,11 @@ pub async fn db(command: DbCommand) -> anyhow::Result<()> {
 /// `cloud-manager keys`.
 pub async fn keys(command: KeysCommand) -> anyhow::Result<()> {
     keys::run(command).await
+}
+
+/// `cloud-manager config dump`: the text.
+pub async fn config_dump(args: &ServerArgs) -> anyhow::Result<String> {
+    dump::text(args).await
 }
 
 /// `cloud-manager doctor`.

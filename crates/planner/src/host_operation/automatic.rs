@@ -7,7 +7,7 @@ use crate::{
     evacuation::guests::may_run_on,
     facts::ServiceFacts,
     liveness::{Liveness, liveness},
-    remediation::channels,
+    remediation::{Begin, channels},
 };
 use schemas::v1::{Action, Cause, HostOperationType, OperationState, reasons};
 
@@ -33,9 +33,12 @@ impl Run<'_> {
     /// What has to hold for an operation that nobody asked for. `None`: it does.
     pub(super) fn before_automatic(&self, service: &ServiceFacts) -> Option<Turn> {
         match self.op.spec.r#type {
-            HostOperationType::PowerOn | HostOperationType::Enable => self.one_fence(),
+            // Back in service there is nothing left that a policy could forbid.
+            HostOperationType::PowerOn | HostOperationType::Enable if service.enabled && !service.forced_down => self.one_fence(),
+            HostOperationType::PowerOn => self.one_fence().or_else(|| self.return_held_by_policy(Begin::PowerOn)),
+            HostOperationType::Enable => self.one_fence().or_else(|| self.return_held_by_policy(Begin::Enable)),
             HostOperationType::PowerCycle if self.is_halfway() => None,
-            HostOperationType::PowerCycle => self.dead_still(service).or_else(|| self.held_by_policy()),
+            HostOperationType::PowerCycle => self.dead_still(service).or_else(|| self.restart_held_by_policy()),
             _ => None,
         }
     }

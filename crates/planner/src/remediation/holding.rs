@@ -8,7 +8,8 @@ use super::{
 use schemas::{
     Object,
     v1::{
-        Action, AutomaticEvacuation, EvacuationRule, Host, HostSpec, Level, Pace, RemediationPolicySpec, RemediationRule, Restart, Watching, reasons,
+        Action, Approval, AutomaticEvacuation, EvacuationRule, Host, HostSpec, Level, Pace, PowerOnReturn, RemediationPolicySpec, RemediationRule,
+        Restart, ReturnMode, Watching, reasons,
     },
 };
 
@@ -54,6 +55,25 @@ impl Holding {
         }
         if what == Begin::Restart && self.spec.restart == Restart::Forbid {
             return Some((reasons::RESTART_FORBIDDEN, format!("RemediationPolicy {name} has restart: Forbid; set it to Allow")));
+        }
+        forbidden(&self.host, &self.of_host, name, &self.spec, what)
+    }
+
+    /// Why a return is not to go on without a person. `from`: the Evacuation that it follows.
+    pub fn forbids_return(&self, what: Begin, from: &str) -> Option<Why> {
+        let (name, rules) = (&self.policy, &self.spec.return_to_service);
+        let changed = |text: String| Some((reasons::POLICY_CHANGED, format!("RemediationPolicy {name} has {text}")));
+        if self.spec.detection.mode == Watching::Off {
+            return changed("detection.mode: Off".into());
+        }
+        if rules.mode == ReturnMode::Manual {
+            return changed("returnToService.mode: Manual".into());
+        }
+        if what == Begin::PowerOn && rules.power_on == PowerOnReturn::Never {
+            return changed("returnToService.powerOn: Never".into());
+        }
+        if rules.approval == Approval::Required && self.of_host.approved_return.as_deref() != Some(from) {
+            return changed(format!("returnToService.approval: Required, and the return from {from} is not approved"));
         }
         forbidden(&self.host, &self.of_host, name, &self.spec, what)
     }

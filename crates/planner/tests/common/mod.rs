@@ -121,9 +121,10 @@ pub fn facts() -> HostFacts {
     }
 }
 
-/// A policy that allows restarts and evacuations without a person, changed.
+/// A policy that allows restarts, evacuations and returns without a person, changed.
 pub fn holding(change: impl FnOnce(&mut Holding)) -> Fact<Arc<Holding>> {
-    let mut spec = v1::RemediationPolicySpec { restart: v1::Restart::Allow, ..Default::default() };
+    let return_to_service = v1::ReturnToService { mode: v1::ReturnMode::Automatic, power_on: v1::PowerOnReturn::AfterRecovery, ..Default::default() };
+    let mut spec = v1::RemediationPolicySpec { restart: v1::Restart::Allow, return_to_service, ..Default::default() };
     spec.limits.max_down_hosts = 1;
     let mut holding = Holding { policy: "default".into(), spec, host: "a".into(), of_host: v1::HostSpec::default() };
     change(&mut holding);

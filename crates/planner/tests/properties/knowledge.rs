@@ -10,8 +10,10 @@
 //! - A link of a host that a person attested dead: where it cannot be read, that person is believed (I4).
 //! - A chassis link that reads off and is hidden, of a host that has outlets: a link that cannot be read counts as one that reads
 //!   on where a fence comes to its second device, so its reach is within both together (S4).
-//! - Which of several verified links a command takes: they are one name here; and so is when it is sent again.
-//!   So no link is hidden where one was sent a moment ago, nor what ends an epoch while a device has its time.
+//! - Which of several verified links a command takes: they are one name here.
+//! - When a command is sent again, or goes to the next device: who knows less may find that its time is over earlier. So where
+//!   a device still has its time, a link or an attestation that is hidden may lead to nothing but what comes with all facts as
+//!   soon as that time is over.
 //!
 //! Beats are dropped from the oldest on, as a restart or a write of ours does it: a hole in the middle does not occur.
 
@@ -25,7 +27,10 @@ use planner::{
     facts::{HostFacts, LinkClass},
 };
 use proptest::prelude::*;
-use schemas::{Object, v1::PowerState};
+use schemas::{
+    Object,
+    v1::{OperationState, PowerState},
+};
 use std::collections::BTreeSet;
 
 fn name(step: &Step, facts: &HostFacts) -> String {
@@ -35,27 +40,40 @@ fn name(step: &Step, facts: &HostFacts) -> String {
     }
 }
 
-fn reach_of<K: Decides>(object: &Object<K>, case: &Case) -> BTreeSet<String> {
+/// What is sent now and, everything being read again as it is, within so many seconds.
+fn reach_of<K: Decides>(object: &Object<K>, case: &Case, seconds: i64) -> BTreeSet<String> {
     let mut play = Play::new(object.clone(), case.facts.clone(), case.env.clone());
     let mut reach = BTreeSet::new();
-    for _ in 0..40 {
+    let (mut left, mut passes) = (seconds, 0);
+    while passes < 40 {
+        passes += 1;
         let next = play.pass();
         if let Some(step) = disruptive(&next) {
             reach.insert(name(step, &case.facts));
         }
-        // A wait of no length is a pass that only wrote something down.
-        if !matches!(next, Next::Step(_) | Next::Wait { recheck: 0, .. }) {
-            break;
+        match next {
+            Next::Step(Step::Power { .. }) if seconds > 0 => play.answered(OperationState::Observed, ""),
+            // A wait of no length is a pass that only wrote something down.
+            Next::Step(_) | Next::Wait { recheck: 0, .. } => {}
+            Next::Wait { recheck, .. } if left > 0 => {
+                play.pass_time(recheck.min(left));
+                (left, passes) = (left - recheck.min(left), 0);
+            }
+            _ => break,
         }
     }
     reach
 }
 
 fn reach(case: &Case) -> BTreeSet<String> {
+    reach_within(case, 0)
+}
+
+fn reach_within(case: &Case, seconds: i64) -> BTreeSet<String> {
     match &case.subject {
-        Subject::Host(o) => reach_of(o, case),
-        Subject::Operation(o) => reach_of(o, case),
-        Subject::Evacuation(o) => reach_of(o, case),
+        Subject::Host(o) => reach_of(o, case, seconds),
+        Subject::Operation(o) => reach_of(o, case, seconds),
+        Subject::Evacuation(o) => reach_of(o, case, seconds),
     }
 }
 
@@ -64,7 +82,7 @@ fn hide<T>(fact: &mut Fact<T>) {
 }
 
 /// The facts with one of them hidden, each with what was hidden.
-fn reductions(facts: &HostFacts, links: bool, attestation: bool) -> Vec<(String, HostFacts)> {
+fn reductions(facts: &HostFacts, links: bool) -> Vec<(String, HostFacts)> {
     let mut all: Vec<(String, HostFacts)> = Vec::new();
     let mut less = |what: String, change: &dyn Fn(&mut HostFacts)| {
         let mut reduced = facts.clone();
@@ -85,9 +103,7 @@ fn reductions(facts: &HostFacts, links: bool, attestation: bool) -> Vec<(String,
     less("guest policies".into(), &|f| hide(&mut f.guest_policies));
     less("disks".into(), &|f| hide(&mut f.disks));
     less("microversion".into(), &|f| hide(&mut f.microversion));
-    if attestation {
-        less("attestation".into(), &|f| hide(&mut f.attestation));
-    }
+    less("attestation".into(), &|f| hide(&mut f.attestation));
     less("channels".into(), &|f| hide(&mut f.channels));
     less("fencing".into(), &|f| hide(&mut f.fencing));
     less("policy".into(), &|f| hide(&mut f.holding));
@@ -120,11 +136,10 @@ fn reductions(facts: &HostFacts, links: bool, attestation: bool) -> Vec<(String,
 /// Longest time that what was sent has to show, as the orders here have it.
 const SOFT_OFF_SECONDS: i64 = 120;
 
-/// Time after which a command is sent again.
-const RESEND_SECONDS: i64 = 15;
-
-fn commanded_within(case: &Case, seconds: i64) -> bool {
-    case.env.intents.iter().any(|i| i.owner_uid == UID && matches!(i.action, Step::Power { .. }) && at(0).seconds_since(i.issued_at) < seconds)
+/// Seconds that are left of the time that a device has which was told to power off.
+fn left_to_show(case: &Case) -> i64 {
+    let sent = case.env.intents.iter().filter(|i| i.owner_uid == UID && matches!(i.action, Step::Power { .. }));
+    sent.map(|i| SOFT_OFF_SECONDS - at(0).seconds_since(i.issued_at)).max().unwrap_or(0).max(0)
 }
 
 /// The reach if the chassis link that was hidden reads on instead of off, where the host has outlets.
@@ -135,7 +150,7 @@ fn reach_of_worst(case: &Case, less: &HostFacts) -> BTreeSet<String> {
     let Some(n) = hidden.filter(|_| outlets) else { return BTreeSet::new() };
     let mut worst = case.facts.clone();
     worst.links[n].state = Fact::Seen(PowerState::On, at(0));
-    reach(&Case { facts: worst, ..case.clone() })
+    reach_within(&Case { facts: worst, ..case.clone() }, left_to_show(case))
 }
 
 proptest! {
@@ -143,11 +158,11 @@ proptest! {
 
     #[test]
     fn less_knowledge_never_means_more_force(case in case()) {
-        let full = reach(&case);
+        let (full, later) = (reach(&case), reach_within(&case, left_to_show(&case)));
         let attested = case.env.evidence.attested.is_some() && case.facts.attestation.seen().is_some();
-        let links = !attested && !commanded_within(&case, RESEND_SECONDS);
-        for (what, facts) in reductions(&case.facts, links, !commanded_within(&case, SOFT_OFF_SECONDS)) {
-            let full = full.union(&reach_of_worst(&case, &facts)).cloned().collect();
+        for (what, facts) in reductions(&case.facts, !attested) {
+            let timed = what == "attestation" || what.starts_with("state of");
+            let full = if timed { &later } else { &full }.union(&reach_of_worst(&case, &facts)).cloned().collect();
             let less = reach(&Case { facts, ..case.clone() });
             prop_assert!(less.is_subset(&full), "without {what}: {less:?}, with it: {full:?}");
         }

@@ -98,19 +98,9 @@ fn judged_under(
 ) -> (bool, &'static str, String, Vec<String>) {
     let availability = Availability { state: AvailabilityState::Down, downs: 1, since: Some(at(-600)), ..Availability::default() };
     let status = HostStatus { availability: Some(availability), epoch: 2, observed_generation: 1, ..HostStatus::default() };
-    let mut row = HostRow {
-        host: Object { metadata: ObjectMeta::named("a"), spec: HostSpec::default(), status },
-        up: Fact::Seen(false, at(0)),
-        open_operations: Vec::new(),
-        open_evacuation: None,
-        is_drained: false,
-        last_operation: None,
-        ended: None,
-        last_evacuation: None,
-        operation_ended: None,
-        guests: Fact::Seen(3, at(0)),
-        heard: Heard { observations, attested: None },
-    };
+    let host = Object { metadata: ObjectMeta::named("a"), spec: HostSpec::default(), status };
+    let heard = Heard { observations, attested: None };
+    let mut row = HostRow { guests: Fact::Seen(3, at(0)), heard, ..HostRow::plain(host, Fact::Seen(false, at(0))) };
     change(&mut row);
     let mut spec = RemediationPolicySpec::default();
     spec.limits.max_down_hosts = 5;

@@ -12,19 +12,8 @@ use schemas::{
 use std::collections::BTreeSet;
 
 pub(crate) fn host(name: &str, up: bool) -> HostRow {
-    HostRow {
-        host: Object { metadata: ObjectMeta::named(name), spec: HostSpec::default(), status: HostStatus::default() },
-        up: Fact::Seen(up, at(0)),
-        open_operations: Vec::new(),
-        open_evacuation: None,
-        is_drained: false,
-        last_operation: None,
-        ended: None,
-        last_evacuation: None,
-        operation_ended: None,
-        guests: Fact::Seen(3, at(0)),
-        heard: Default::default(),
-    }
+    let host = Object { metadata: ObjectMeta::named(name), spec: HostSpec::default(), status: HostStatus::default() };
+    HostRow { guests: Fact::Seen(3, at(0)), ..HostRow::plain(host, Fact::Seen(up, at(0))) }
 }
 
 pub(crate) fn policy(name: &str, max_down_hosts: i64) -> PolicyRow {

@@ -9,13 +9,13 @@ use planner::{
     contract::PowerCommand,
     facts::{HostFacts, ServiceFacts},
     proof::Latch,
-    remediation::{Begin, Input},
+    remediation::{Begin, Holding, Input},
 };
 use schemas::{
     Conditions, Object,
     v1::{
         Approval, AvailabilityState::*, Cause, FenceStatus, HostOperation, HostOperationType, OperationState, PowerOnReturn, PowerState, PowerWish,
-        ReturnMode, Schedulable, reasons,
+        RemediationRule, ReturnMode, Schedulable, Watching, reasons,
     },
 };
 
@@ -242,6 +242,47 @@ fn another_fence_ends_it_and_one_that_is_gone_leaves_the_service_as_it_is() {
     let mut gone = back(HostOperationType::Enable, 0, None);
     gone.facts = HostFacts { service: Fact::Seen(disabled(), at(0)), ..facts() };
     assert_eq!(gone.pass(), Next::Finished, "whoever released the fence decides");
+}
+
+#[test]
+fn a_policy_that_is_edited_in_the_middle_of_a_return_holds_from_the_next_step_on() {
+    type Edit = fn(&mut Holding);
+    let forbids: [(&str, Edit); 5] = [
+        ("detection.mode: Off", |h| h.spec.detection.mode = Watching::Off),
+        ("returnToService.mode: Manual", |h| h.spec.return_to_service.mode = ReturnMode::Manual),
+        ("the return from auto-a-1 is not approved", |h| {
+            h.spec.return_to_service.approval = Approval::Required;
+            h.of_host.approved_return = Some("auto-a-0".into());
+        }),
+        ("spec.remediation is Excluded", |h| h.of_host.remediation = RemediationRule::Excluded),
+        ("returnToService.powerOn: Never", |h| h.spec.return_to_service.power_on = PowerOnReturn::Never),
+    ];
+    for (why, edit) in forbids {
+        let mut play = back(HostOperationType::PowerOn, 0, Some("Evacuation/auto-a-1"));
+        steps(play.pass());
+        play.answered(OperationState::Observed, "");
+        play.facts.holding = holding(edit);
+        play.pass_time(1);
+        play.facts.links[0].state = Fact::Seen(PowerState::On, play.env.now);
+        assert_eq!(play.pass(), Next::Finished, "{why}");
+        let ended = play.object.status.conditions.find("Succeeded").expect("it has ended");
+        assert_eq!(ended.reason, reasons::POLICY_CHANGED, "{why}");
+        assert!(ended.message.contains(why), "{}", ended.message);
+        assert!(play.env.evidence.latch.is_some(), "{why}: the host stays fenced");
+    }
+    let mut approved = back(HostOperationType::PowerOn, 0, Some("Evacuation/auto-a-1"));
+    approved.facts.holding = holding(|h| {
+        h.spec.return_to_service.approval = Approval::Required;
+        h.of_host.approved_return = Some("auto-a-1".into());
+    });
+    steps(approved.pass());
+    let mut unknown = back(HostOperationType::PowerOn, 0, Some("Evacuation/auto-a-1"));
+    unknown.facts.holding = Fact::Unknown("the store".into());
+    assert_eq!(waits(unknown.pass()).0, reasons::POLICY_UNKNOWN);
+    let mut done = back(HostOperationType::PowerOn, 0, Some("Evacuation/auto-a-1"));
+    done.facts = HostFacts { holding: holding(forbids[1].1), ..facts() };
+    assert_eq!(done.pass(), Next::Finished);
+    assert!(done.object.status.conditions.is_true("Succeeded"), "it is in service: {:?}", done.object.status.conditions);
 }
 
 #[test]

@@ -24,20 +24,9 @@ fn host(n: usize) -> HostRow {
     metadata.labels.insert("rack".into(), format!("r{}", n % 125));
     let spec = HostSpec { failure_domain: Some(format!("rack-{}", n % 125)), ..HostSpec::default() };
     let availability = Availability { state: AvailabilityState::Up, ..Availability::default() };
-    HostRow {
-        host: Object { metadata, spec, status: HostStatus { availability: Some(availability), ..HostStatus::default() } },
-        // One rack of forty is silent.
-        up: Fact::Seen(n % 125 != 7, Time::default()),
-        open_operations: Vec::new(),
-        open_evacuation: None,
-        is_drained: false,
-        last_operation: None,
-        ended: None,
-        last_evacuation: None,
-        operation_ended: None,
-        guests: Fact::not_asked(),
-        heard: Default::default(),
-    }
+    let status = HostStatus { availability: Some(availability), ..HostStatus::default() };
+    // One rack of forty is silent.
+    HostRow::plain(Object { metadata, spec, status }, Fact::Seen(n % 125 != 7, Time::default()))
 }
 
 fn policy(name: &str, selector: &str) -> PolicyRow {
@@ -92,45 +81,54 @@ fn median_ms<T>(decide: impl Fn() -> T) -> f64 {
 
 /// A cloud of 5,000 hosts and 150,000 guests, of which a rack of 40 is dead.
 struct Cloud {
+    /// Those that live.
     hosts: Vec<Destination>,
+    /// Every guest, with its host; those of the rack first.
     guests: Vec<(String, Guest)>,
+    /// Server groups of the rack's guests.
     groups: Vec<GroupFacts>,
 }
 
-/// GiB of memory of a host.
-const HOST_GIB: i64 = 512;
 /// GiB of memory of each flavor.
 const FLAVORS: [i64; 6] = [2, 4, 8, 16, 32, 64];
 
+fn compute(n: usize) -> String {
+    format!("compute-{n:05}")
+}
+
+fn memory_and_cpus(gib: i64, cpus: i64) -> BTreeMap<String, i64> {
+    BTreeMap::from([("MEMORY_MB".to_string(), gib * 1_024), ("VCPU".to_string(), cpus)])
+}
+
+fn guest_of(n: usize, k: usize) -> Guest {
+    let (id, gib) = (format!("guest-{n}-{k}"), FLAVORS[(n + k) % FLAVORS.len()]);
+    let extra_specs = if k == 0 { [("trait:CUSTOM_NVME".to_string(), "required".to_string())].into() } else { BTreeMap::new() };
+    Guest { name: id.clone(), id, needs: memory_and_cpus(gib, gib / 2), extra_specs, ..Guest::default() }
+}
+
 fn cloud(hosts: usize, guests: usize, dead: usize) -> Cloud {
-    let sizes = |gib: i64, cpus: i64| BTreeMap::from([("MEMORY_MB".to_string(), gib * 1_024), ("VCPU".to_string(), cpus)]);
-    let used = |n: usize| 200 + (n as i64 * 37) % 250;
-    let destination = |n: usize| Destination {
-        host: format!("compute-{n:05}"),
-        zone: format!("az{}", n % 3),
-        free: sizes(HOST_GIB - used(n), 1_024),
-        capacity: sizes(HOST_GIB, 2_048),
-        traits: if n.is_multiple_of(10) { vec!["CUSTOM_NVME".into()] } else { Vec::new() },
-        aggregates: Vec::new(),
-    };
     let per_host = guests / hosts;
-    let mut found = Vec::new();
-    let mut groups = Vec::new();
-    for n in 0..dead {
-        for k in 0..per_host {
-            let id = format!("guest-{n}-{k}");
-            let gib = FLAVORS[(n + k) % FLAVORS.len()];
-            let extra_specs = if k == 0 { [("trait:CUSTOM_NVME".to_string(), "required".to_string())].into() } else { BTreeMap::new() };
-            // Every tenth guest has its siblings on other hosts of the rack, and must be apart from them.
-            if k % 10 == 1 && n % 4 == 0 {
-                let members = (0..4).map(|m| (format!("guest-{}-{k}", n + m), Some(format!("compute-{:05}", n + m)))).collect();
-                groups.push(GroupFacts { id: format!("group-{n}-{k}"), name: "web".into(), rule: GroupRule::AntiAffinity(1), members });
-            }
-            let guest = Guest { name: id.clone(), id, needs: sizes(gib, gib / 2), extra_specs, ..Guest::default() };
-            found.push((format!("compute-{n:05}"), guest));
+    let guests: Vec<(String, Guest)> = (0..hosts).flat_map(|n| (0..per_host).map(move |k| (compute(n), guest_of(n, k)))).collect();
+    let destination = |n: usize| {
+        // Between 10 and 259 GiB are free beside what its guests take.
+        let taken: i64 = guests[n * per_host..(n + 1) * per_host].iter().map(|(_, g)| g.needs["MEMORY_MB"] / 1_024).sum();
+        let free = 10 + (n as i64 * 37) % 250;
+        Destination {
+            host: compute(n),
+            zone: format!("az{}", n % 3),
+            free: memory_and_cpus(free, 1_024),
+            capacity: memory_and_cpus(taken + free, 2_048),
+            traits: if n.is_multiple_of(10) { vec!["CUSTOM_NVME".into()] } else { Vec::new() },
+            aggregates: Vec::new(),
         }
-    }
-    Cloud { hosts: (dead..hosts).map(destination).collect(), guests: found, groups }
+    };
+    // Every tenth guest has its siblings on other hosts of the rack, and must be apart from them.
+    let group = |n: usize, k: usize| {
+        let members = (n..n + 4).map(|m| (format!("guest-{m}-{k}"), Some(compute(m)))).collect();
+        GroupFacts { id: format!("group-{n}-{k}"), name: "web".into(), rule: GroupRule::AntiAffinity(1), members }
+    };
+    let groups = (0..dead).step_by(4).flat_map(|n| (1..per_host).step_by(10).map(move |k| (n, k))).map(|(n, k)| group(n, k)).collect();
+    Cloud { hosts: (dead..hosts).map(destination).collect(), guests, groups }
 }
 
 /// A plan for all guests of a rack of 40 hosts, of 5,000 with 150,000 guests.
@@ -145,8 +143,9 @@ pub struct Planned {
 
 /// In this process, which should have done nothing else: its peak of memory is told.
 pub fn plan_for_a_rack() -> Result<Planned, Failure> {
-    let cloud = cloud(5_000, 150_000, 40);
-    let wishes: Vec<Wish<'_>> = (cloud.guests.iter().enumerate())
+    let (all, dead) = (150_000, 40);
+    let cloud = cloud(5_000, all, dead);
+    let wishes: Vec<Wish<'_>> = (cloud.guests.iter().take(all / 5_000 * dead).enumerate())
         .map(|(n, (home, guest))| Wish { guest, priority: (n % 11) as i64, home, zone: ["az0", "az1", "az2"][n % 3], not: &[], only: None })
         .collect();
     let (taken, going) = (BTreeMap::new(), BTreeMap::new());

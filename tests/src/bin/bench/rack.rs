@@ -7,8 +7,11 @@ use crate::{
 };
 use schemas::Time;
 use serde_json::{Value, json};
-use simulator::{CallKind, HostFault};
-use std::time::{Duration, Instant};
+use simulator::{Call, CallKind, HostFault, World};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 pub const HOSTS: usize = 5_000;
 pub const GUESTS: usize = 10_000;
@@ -56,14 +59,14 @@ pub async fn dies() -> Result<Fenced, Failure> {
     // When services were listed: who confirms does so by the last list before the first Evacuation.
     let (begun, mut lists, mut known) = (Instant::now(), Vec::new(), 0);
     let last = loop {
-        let (listed, fences): (u64, Vec<i64>) = {
+        let (listed, fences) = {
             let world = site.world();
-            (world.reads(CallKind::Services), world.calls().filter(|c| c.kind == CallKind::PowerSet).map(|c| c.at).collect())
+            (world.reads(CallKind::Services), first_fences(&world, crashed))
         };
         lists.extend((known..listed).map(|_| now_ms()).collect::<Result<Vec<_>, _>>()?);
         known = listed;
         if fences.len() >= DEAD {
-            break fences.into_iter().max().unwrap_or_default();
+            break fences.into_values().max().unwrap_or_default();
         }
         if begun.elapsed() > PATIENCE {
             return Err(format!("only {} of {DEAD} hosts were fenced within {} s", fences.len(), PATIENCE.as_secs()).into());
@@ -88,6 +91,17 @@ pub async fn dies() -> Result<Fenced, Failure> {
         service_lists,
         memory_mb,
     })
+}
+
+/// When each host was first told something about its power, since the crash.
+fn first_fences(world: &World, crashed: i64) -> BTreeMap<String, i64> {
+    let mut fences = BTreeMap::new();
+    for call in world.calls().filter(|c| c.at >= crashed) {
+        if let Call::Power { host, .. } = &call.call {
+            fences.entry(host.clone()).or_insert(call.at);
+        }
+    }
+    fences
 }
 
 /// Hosts that run something, in the order of their names.
@@ -118,7 +132,10 @@ async fn ended(process: &Process) -> Result<i64, Failure> {
             return Ok(ended.into_iter().max().unwrap_or_default());
         }
         if begun.elapsed() > PATIENCE {
-            return Err(format!("only {} of {DEAD} evacuations ended within {} s", ended.len(), PATIENCE.as_secs()).into());
+            let open = process.list("evacuations").await?.into_iter().filter(|e| e["status"]["finishedAt"].is_null());
+            let open: Vec<String> = open.map(|e| format!("{}: {}", e["spec"]["hostRef"]["name"], e["status"]["waiting"])).collect();
+            let ended = ended.len();
+            return Err(format!("only {ended} of {DEAD} evacuations ended within {} s; {}", PATIENCE.as_secs(), open.join("; ")).into());
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
