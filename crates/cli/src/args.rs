@@ -4,6 +4,22 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
 use std::{path::PathBuf, time::Duration};
 
+// Words of a spec, written as in the spec.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+        #[value(rename_all = "PascalCase")]
+        pub enum $name { $($(#[$variant_doc])* $variant),* }
+        impl $name {
+            /// As it stands in a spec.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => stringify!($variant)),* }
+            }
+        }
+    };
+}
+
 mod attest;
 mod decide;
 mod hosts;

@@ -4,22 +4,6 @@ use super::{Format, duration};
 use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
 
-// Words of a spec, written as in the spec.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-        #[value(rename_all = "PascalCase")]
-        pub enum $name { $($(#[$variant_doc])* $variant),* }
-        impl $name {
-            /// As it stands in a spec.
-            pub fn word(self) -> &'static str {
-                match self { $($name::$variant => stringify!($variant)),* }
-            }
-        }
-    };
-}
-
 /// `power`.
 #[derive(Debug, Subcommand)]
 pub enum PowerCommand {
