@@ -33,7 +33,9 @@ pub struct Memory {
     /// Since when Nova calls a host down, and since when it is fenced.
     down_since: BTreeMap<&'static str, i64>,
     fenced_since: BTreeMap<&'static str, i64>,
-    /// Since when its policy does not want a host to be evacuated without a person.
+    /// Whether its policy wants a host to be evacuated without a person, as long as nothing that says so is written.
+    wanted: Option<[bool; HOSTS.len()]>,
+    /// Since when it does not.
     unwanted_since: BTreeMap<&'static str, i64>,
     /// When channels spoke, by host and channel.
     heard_at: BTreeMap<(String, String), i64>,
@@ -79,9 +81,11 @@ impl Laws {
     /// After every step.
     pub(super) fn note(&mut self, world: &World) {
         self.memory.now = world.now();
-        for host in HOSTS {
+        let wanted = self.memory.wanted.unwrap_or_else(|| HOSTS.map(|host| self.is_wanted(host)));
+        self.memory.wanted = Some(wanted);
+        for (host, wanted) in HOSTS.into_iter().zip(wanted) {
             let down = world.is_up(host) == Some(false);
-            let unwanted = !self.is_wanted(host);
+            let unwanted = !wanted;
             let fenced = self.mirror.evidence.get(host).is_some_and(|e| e.latch.is_some());
             for (is, since) in
                 [(down, &mut self.memory.down_since), (fenced, &mut self.memory.fenced_since), (unwanted, &mut self.memory.unwanted_since)]
@@ -148,6 +152,10 @@ impl Laws {
 
     /// A transaction that was written, after the mirror has taken it in. `new`: objects that were not there before.
     pub(super) fn wrote_more(&mut self, ops: &[Op], new: &[DynObject], written: &[DynObject]) {
+        let says = |kind: &str| matches!(kind, "RemediationPolicy" | "Host");
+        if written.iter().any(|o| says(&o.kind)) || ops.iter().any(|op| matches!(op, Op::Delete { kind, .. } if says(kind))) {
+            self.memory.wanted = None;
+        }
         for op in ops {
             if let Op::PutObservation(o) = op {
                 self.memory.heard_at.insert((o.host.clone(), o.channel.clone()), self.memory.now);
