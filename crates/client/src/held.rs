@@ -90,16 +90,18 @@ fn policies_of<'a>(host: &DynObject, policies: Vec<&'a DynObject>) -> Vec<&'a Dy
     if selecting.is_empty() { named("default") } else { selecting }
 }
 
-/// The failure domains a host is in, the innermost first.
+/// The failure domains a host is in, each once, the inner ones first.
 fn domains_of<'a>(host: &DynObject, domains: &[&'a DynObject]) -> Vec<&'a DynObject> {
     let mut chain: Vec<&DynObject> = Vec::new();
-    let mut next = text(&host.spec["failureDomain"]);
-    // They may be in each other, in a circle, while that is mended.
-    while let Some(domain) =
-        domains.iter().copied().find(|d| d.metadata.name == next).filter(|d| chain.iter().all(|c| c.metadata.name != d.metadata.name))
-    {
-        chain.push(domain);
-        next = text(&domain.spec["parentRef"]["name"]);
+    let further = host.spec["failureDomains"].as_array().into_iter().flatten();
+    for mut next in std::iter::once(&host.spec["failureDomain"]).chain(further).map(text) {
+        // They may be in each other, in a circle, while that is mended.
+        while let Some(domain) =
+            domains.iter().copied().find(|d| d.metadata.name == next).filter(|d| chain.iter().all(|c| c.metadata.name != d.metadata.name))
+        {
+            chain.push(domain);
+            next = text(&domain.spec["parentRef"]["name"]);
+        }
     }
     chain
 }

@@ -5,6 +5,8 @@ use schemas::{
     DynObject, FieldError, KindInfo, Object,
     v1::{self, EvacuationRule, HostOperationType, PowerWish, Schedulable},
 };
+use serde_json::Value;
+use std::collections::BTreeMap;
 use store::{ListQuery, Op, Store};
 
 /// Gives an existing one-shot object that asks for the same, if there is one.
@@ -33,32 +35,42 @@ pub(crate) async fn update(store: &dyn Store, kind: &KindInfo, old: &DynObject, 
 /// What has to be as it was read when the object is written. Failure domains are there, and in no circle; of two writes that
 /// would close one between them, the second is turned down.
 pub(crate) async fn guards(store: &dyn Store, kind: &KindInfo, old: Option<&DynObject>, new: &DynObject) -> RegistryResult<Vec<Op>> {
-    let (pointer, field) = match kind.kind {
-        "Host" => ("/failureDomain", "spec.failureDomain"),
-        "FailureDomain" => ("/parentRef/name", "spec.parentRef.name"),
-        _ => return Ok(Vec::new()),
-    };
-    let named = |object: &DynObject| object.spec.pointer(pointer).and_then(|v| v.as_str()).map(String::from);
-    let mut next = named(new);
-    if next.is_none() || old.is_some_and(|old| named(old) == next) {
-        return Ok(Vec::new());
-    }
-    let (mut ops, mut path) = (Vec::new(), Vec::new());
-    while let Some(name) = next {
-        let path_to = || path.iter().chain([&name]).cloned().collect::<Vec<String>>().join(" in ");
-        if (kind.kind == "FailureDomain" && name == new.metadata.name) || path.contains(&name) {
-            let message = format!("would put it in itself ({} in {}); name another parent.", new.metadata.name, path_to());
-            return Err(FieldError::invalid(field, message).into());
+    let known: Vec<String> = old.map(named_domains).unwrap_or_default().into_iter().map(|(_, name)| name).collect();
+    let mut seen: BTreeMap<String, i64> = BTreeMap::new();
+    for (field, name) in named_domains(new).into_iter().filter(|(_, name)| !known.contains(name)) {
+        let (mut next, mut path) = (Some(name), Vec::new());
+        while let Some(name) = next {
+            let path_to = || path.iter().chain([&name]).cloned().collect::<Vec<String>>().join(" in ");
+            if (kind.kind == "FailureDomain" && name == new.metadata.name) || path.contains(&name) {
+                let message = format!("would put it in itself ({} in {}); name another parent.", new.metadata.name, path_to());
+                return Err(FieldError::invalid(&field, message).into());
+            }
+            let Some(domain) = store.get("FailureDomain", &name).await? else {
+                let message = format!("there is no FailureDomain {name:?}; make it first, or name another one.");
+                return Err(FieldError::new(&field, "NotFound", message).into());
+            };
+            seen.insert(name.clone(), domain.metadata.revision());
+            next = domain.spec.pointer("/parentRef/name").and_then(|v| v.as_str()).map(String::from);
+            path.push(name);
         }
-        let Some(domain) = store.get("FailureDomain", &name).await? else {
-            let message = format!("there is no FailureDomain {name:?}; make it first, or name another one.");
-            return Err(FieldError::new(field, "NotFound", message).into());
-        };
-        ops.push(Op::RequireVersion { kind: "FailureDomain".into(), name: name.clone(), expected: domain.metadata.revision() });
-        next = domain.spec.pointer("/parentRef/name").and_then(|v| v.as_str()).map(String::from);
-        path.push(name);
     }
-    Ok(ops)
+    let unchanged = |(name, expected)| Op::RequireVersion { kind: "FailureDomain".into(), name, expected };
+    Ok(seen.into_iter().map(unchanged).collect())
+}
+
+/// The failure domains that an object says it is in, each with the field that says so.
+fn named_domains(object: &DynObject) -> Vec<(String, String)> {
+    let spec = &object.spec;
+    let own = |field: &str, value: &Value| value.as_str().map(|name| (field.to_string(), name.to_string()));
+    match object.kind.as_str() {
+        "Host" => {
+            let further = spec["failureDomains"].as_array().into_iter().flatten().enumerate();
+            let further = further.filter_map(|(n, value)| own(&format!("spec.failureDomains[{n}]"), value));
+            own("spec.failureDomain", &spec["failureDomain"]).into_iter().chain(further).collect()
+        }
+        "FailureDomain" => own("spec.parentRef.name", &spec["parentRef"]["name"]).into_iter().collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// An approval is about the one recovery that a host has had; given ahead it would be one of what nobody has looked at.
@@ -202,8 +214,11 @@ pub(crate) async fn delete(store: &dyn Store, kind: &KindInfo, object: &DynObjec
     };
     match kind.kind {
         "FailureDomain" => {
-            let mut holders = holding("Host", "/failureDomain").await?;
-            holders.extend(holding("FailureDomain", "/parentRef/name").await?);
+            let mut holders = Vec::new();
+            for kind in ["Host", "FailureDomain"] {
+                let all = store.list(kind, ListQuery::default()).await?.items;
+                holders.extend(all.iter().filter(|o| named_domains(o).iter().any(|(_, named)| named == name)).map(DynObject::id));
+            }
             referenced(object, holders)
         }
         "Credential" => referenced(object, holding("PowerDevice", "/credentialRef/name").await?),

@@ -236,6 +236,23 @@ async fn a_host_in_a_domain_that_is_gone_can_still_be_changed() {
 }
 
 #[tokio::test]
+async fn each_domain_that_a_host_names_is_there_and_stays() {
+    let f = fixture().await;
+    let kind = kinds::find("FailureDomain").unwrap();
+    for (name, r#type) in [("r1", "Rack"), ("feed-a", "Pdu")] {
+        f.create("FailureDomain", json!({"metadata": {"name": name}, "spec": {"type": r#type}})).await.unwrap();
+    }
+    let host = |domains: serde_json::Value| json!({"metadata": {"name": "c1"}, "spec": {"failureDomain": "r1", "failureDomains": domains}});
+    let missing = f.create("Host", host(json!(["feed-a", "feed-b"]))).await.unwrap_err().to_string();
+    assert!(missing.contains("spec.failureDomains[1]") && missing.contains("feed-b"), "{missing}");
+    let twice = f.create("Host", host(json!(["feed-a", "r1"]))).await.unwrap_err().to_string();
+    assert!(twice.contains("spec.failureDomains[1]") && twice.contains("a second time"), "{twice}");
+    f.create("Host", host(json!(["feed-a"]))).await.unwrap();
+    let held = f.registry.delete(kind, "feed-a", Preconditions::default(), NOW).await.unwrap_err().to_string();
+    assert!(held.contains("Host/c1"), "{held}");
+}
+
+#[tokio::test]
 async fn a_host_is_named_by_one_standby_pool_only_also_after_a_change() {
     let f = fixture().await;
     f.create("StandbyPool", json!({"metadata": {"name": "one"}, "spec": {"members": ["s1"]}})).await.unwrap();

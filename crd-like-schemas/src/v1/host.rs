@@ -4,6 +4,9 @@ use crate::{Condition, FieldError, Kind, Time, meta::Ref};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Most entries of `spec.failureDomains`.
+const MAX_FAILURE_DOMAINS: usize = 16;
+
 /// The kind Host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host;
@@ -130,6 +133,16 @@ pub struct HostSpec {
     /// The innermost FailureDomain that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_domain: Option<String>,
+    /// Further FailureDomains that it is in beside that one and those around it: its feed, its switch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failure_domains: Vec<String>,
+}
+
+impl HostSpec {
+    /// Every FailureDomain that it names.
+    pub fn named_domains(&self) -> impl Iterator<Item = &str> {
+        self.failure_domain.iter().chain(&self.failure_domains).map(String::as_str)
+    }
 }
 
 /// What Nova says of the host's nova-compute service.
@@ -378,6 +391,16 @@ impl Kind for Host {
         }
         if let Some(domain) = &spec.failure_domain {
             crate::field::check_name(&mut errors, "spec.failureDomain", domain);
+        }
+        if spec.failure_domains.len() > MAX_FAILURE_DOMAINS {
+            errors.push(FieldError::invalid("spec.failureDomains", format!("must have at most {MAX_FAILURE_DOMAINS} entries.")));
+        }
+        for (n, domain) in spec.failure_domains.iter().enumerate() {
+            let field = format!("spec.failureDomains[{n}]");
+            crate::field::check_name(&mut errors, &field, domain);
+            if spec.failure_domain.as_ref() == Some(domain) || spec.failure_domains[..n].contains(domain) {
+                errors.push(FieldError::invalid(&field, format!("names FailureDomain {domain} a second time; name it once.")));
+            }
         }
         if let Some(seconds) = spec.soft_off_timeout_seconds {
             crate::field::check_range(&mut errors, "spec.softOffTimeoutSeconds", seconds, 0, 86_400);

@@ -2,9 +2,9 @@
 
 use schemas::{
     Object,
-    v1::{FailureDomain, FailureDomainType},
+    v1::{FailureDomain, FailureDomainType, HostSpec},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Hosts of a domain, and of those that are in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) struct Count {
     pub heard: i64,
 }
 
-/// A domain and those that it is in, inner first.
+/// Domains and those that they are in, each once, inner first.
 pub(super) type Chain<'a> = Vec<&'a Object<FailureDomain>>;
 
 /// All domains, with their hosts.
@@ -38,20 +38,37 @@ impl<'a> Domains<'a> {
         Domains { chains, counts: BTreeMap::new() }
     }
 
-    /// The domain and those that it is in; `Err` says what is wrong with them.
-    pub fn chain(&self, name: &str) -> Result<&Chain<'a>, String> {
-        match self.chains.get(name) {
-            Some(chain) => chain.as_ref().map_err(Clone::clone),
-            None => Err(format!("there is no FailureDomain {name}; make it, or change spec.failureDomain")),
+    /// The domains that a host names and those that these are in; `None`: it names none. `Err` says what is wrong with them.
+    pub fn of_host(&self, host: &HostSpec) -> Option<Result<Chain<'a>, String>> {
+        let mut all: Option<Chain> = None;
+        for name in host.named_domains() {
+            let chain = match self.chains.get(name) {
+                Some(Ok(chain)) => chain,
+                Some(Err(why)) => return Some(Err(why.clone())),
+                None => {
+                    let message = format!("there is no FailureDomain {name}; make it, or change spec.failureDomain or spec.failureDomains");
+                    return Some(Err(message));
+                }
+            };
+            let all = all.get_or_insert_default();
+            for domain in chain {
+                if all.iter().all(|known| known.metadata.name != domain.metadata.name) {
+                    all.push(domain);
+                }
+            }
         }
+        all.map(Ok)
     }
 
     /// Counts a host.
-    pub fn count(&mut self, name: &str, host: Count) {
-        let Some(chain) = self.chains.get(name) else { return };
-        // Of a broken chain, the domain itself can be told.
-        let own = self.chains.get_key_value(name).map(|(name, _)| vec![*name]).unwrap_or_default();
-        let names = chain.as_ref().map_or(own, |chain| chain.iter().map(|d| d.metadata.name.as_str()).collect());
+    pub fn count(&mut self, of: &HostSpec, host: Count) {
+        let mut names: BTreeSet<&'a str> = BTreeSet::new();
+        for name in of.named_domains() {
+            let Some((name, chain)) = self.chains.get_key_value(name) else { continue };
+            // Of a broken chain, the domain itself can be told.
+            names.insert(name);
+            names.extend(chain.iter().flatten().map(|d| d.metadata.name.as_str()));
+        }
         for name in names {
             let count = self.counts.entry(name).or_default();
             count.hosts += host.hosts;

@@ -49,7 +49,7 @@ pub fn pass(input: &Input) -> Verdicts {
         .map(|row| {
             let policy = choice.for_host(&row.host);
             let now = stand(row, policy.as_ref().ok().copied(), row.up.seen().copied(), input);
-            let chain = row.host.spec.failure_domain.as_ref().map(|name| domains.chain(name).cloned());
+            let chain = domains.of_host(&row.host.spec);
             Standing { row, policy, now, chain }
         })
         .collect();
@@ -73,12 +73,10 @@ pub fn pass(input: &Input) -> Verdicts {
             impact.known += i64::from(known);
         }
         mass.count(host.row, host.policy.as_ref().ok().copied(), &host.now, input);
-        if let Some(name) = &host.row.host.spec.failure_domain {
-            let expected = matches!(state, AvailabilityState::Unknown | AvailabilityState::Up | AvailabilityState::Suspect | AvailabilityState::Down);
-            let heard = host.row.up.seen() == Some(&true);
-            let (expected, heard) = (i64::from(expected), i64::from(expected && heard));
-            domains.count(name, Count { hosts: 1, down: i64::from(down), known: i64::from(known), expected, heard });
-        }
+        let expected = matches!(state, AvailabilityState::Unknown | AvailabilityState::Up | AvailabilityState::Suspect | AvailabilityState::Down);
+        let heard = host.row.up.seen() == Some(&true);
+        let (expected, heard) = (i64::from(expected), i64::from(expected && heard));
+        domains.count(&host.row.host.spec, Count { hosts: 1, down: i64::from(down), known: i64::from(known), expected, heard });
     }
     let impact: BTreeMap<String, Impact> = impact.into_iter().map(|(name, impact)| (name.to_string(), impact)).collect();
     let impact_of = |policy: &PolicyRow| impact.get(&policy.policy.metadata.name).copied().unwrap_or_default();

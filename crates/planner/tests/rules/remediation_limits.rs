@@ -41,6 +41,25 @@ fn of(r#type: FailureDomainType, max_down_hosts: i64) -> Vec<DomainLimit> {
     vec![DomainLimit { r#type, max_down_hosts }]
 }
 
+#[test]
+fn a_host_counts_in_each_domain_it_names_once() {
+    let limits = StormLimits { max_down_hosts: 5, per_failure_domain: of(FailureDomainType::Pdu, 1), ..StormLimits::default() };
+    let mut input = two_racks(&["a", "d", "e"], limits.clone());
+    input.domains.push(domain("feed", FailureDomainType::Pdu, Some("hall")));
+    // The feed runs through both racks.
+    for n in [0, 3] {
+        input.hosts[n].host.spec.failure_domains = vec!["feed".into()];
+    }
+    let (hosts, _) = after(2, &mut input);
+    assert_eq!(begun(&hosts), BTreeSet::from(["e"]), "two of the feed are down");
+    let limits = StormLimits { per_failure_domain: of(FailureDomainType::Room, 3), ..limits };
+    input.policies[0].policy.spec.limits = limits;
+    assert_eq!(begun(&later(&mut input, 5).0), BTreeSet::from(["a", "d", "e"]), "the hall has three, however many ways lead there");
+    input.hosts[0].host.spec.failure_domains = vec!["nowhere".into()];
+    let (hosts, _) = later(&mut input, 5);
+    assert!(!begun(&hosts).contains("a"), "a domain that is not there allows nothing");
+}
+
 /// Time passes, and all hosts are looked at.
 fn later(input: &mut Input, seconds: i64) -> (Vec<planner::remediation::HostVerdict>, Vec<PolicyVerdict>) {
     input.now = input.now.plus_seconds(seconds);
