@@ -65,6 +65,18 @@ fn the_guest_starts_on_the_destination_before_host_changes_and_host_changes_befo
 }
 
 #[test]
+fn the_record_of_a_guest_that_is_deleted_while_it_is_rebuilt_ends_in_failed() {
+    let mut s = Scene::new();
+    let g = s.guest("g");
+    s.fence("a");
+    s.evacuate(&g, "b").unwrap();
+    s.until("pre-migrating", |w| w.records_of(&g)[0].1 == "pre-migrating");
+    s.world.delete_guest(&g);
+    s.until("failed", |w| w.records_of(&g)[0].1 == "failed");
+    assert!(s.runs_on(&g).is_empty());
+}
+
+#[test]
 fn a_done_record_is_completed_and_its_allocation_goes_only_when_the_source_starts() {
     let mut s = Scene::new();
     let g = s.guest("g");

@@ -116,11 +116,12 @@ fn one(o: &Options, seed: u64) -> bool {
 
 /// Runs many; gives the seed of the first that broke a law.
 fn many(o: &Options) -> Option<u64> {
-    let (next, done, stop) = (AtomicU64::new(o.from), AtomicU64::new(0), AtomicBool::new(false));
+    let (next, done, broken, stop) = (AtomicU64::new(o.from), AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let found: Mutex<Option<u64>> = Mutex::new(None);
     let reached: Mutex<Reached> = Mutex::default();
     let end = o.from + o.n;
     let begun = Instant::now();
+    let told = || progress(o, done.load(Ordering::SeqCst), broken.load(Ordering::SeqCst), begun);
     std::thread::scope(|scope| {
         for _ in 0..o.threads {
             scope.spawn(|| {
@@ -143,6 +144,7 @@ fn many(o: &Options) -> Option<u64> {
                         },
                     );
                     if bad {
+                        broken.fetch_add(1, Ordering::SeqCst);
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         *found = Some(found.map_or(seed, |s| s.min(seed)));
                         stop.store(!o.all, Ordering::SeqCst);
@@ -152,17 +154,17 @@ fn many(o: &Options) -> Option<u64> {
             });
         }
         scope.spawn(|| {
-            let mut told = Instant::now();
+            let mut last = Instant::now();
             while !stop.load(Ordering::SeqCst) && done.load(Ordering::SeqCst) < o.n {
                 std::thread::sleep(Duration::from_millis(50));
-                if told.elapsed() >= Duration::from_secs(10) {
-                    told = Instant::now();
-                    progress(o, done.load(Ordering::SeqCst), begun);
+                if last.elapsed() >= Duration::from_secs(10) {
+                    last = Instant::now();
+                    told();
                 }
             }
         });
     });
-    progress(o, done.load(Ordering::SeqCst), begun);
+    told();
     reached.into_inner().unwrap_or_else(PoisonError::into_inner).show();
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
@@ -188,11 +190,12 @@ impl Reached {
     }
 }
 
-fn progress(o: &Options, done: u64, begun: Instant) {
+fn progress(o: &Options, done: u64, broken: u64, begun: Instant) {
     let rate = done as f64 / begun.elapsed().as_secs_f64().max(0.001);
     // Seeds are begun in order: what is below is done but for those that were under way.
     let safe = done.saturating_sub(o.threads);
-    println!("{done} of {} schedules, {rate:.1}/s; go on later with: make soak FROM={} N={}", o.n, o.from + safe, o.n - safe);
+    let broken = if broken == 0 { String::new() } else { format!(", {broken} BROKE A LAW") };
+    println!("{done} of {} schedules{broken}, {rate:.1}/s; go on later with: make soak FROM={} N={}", o.n, o.from + safe, o.n - safe);
     // A pipe that is gone is no reason to stop.
     let _ = std::io::stdout().flush();
 }

@@ -35,19 +35,27 @@ fn waits(o: &DynObject) -> &str {
     o.status["waiting"]["reason"].as_str().unwrap_or_default()
 }
 
+/// Whether it waits for a person.
+fn asks(o: &DynObject) -> bool {
+    // Placement shows the trait of a disabled host only after a restart of a nova-compute that did not hear of it.
+    let unheard = || waits(o) == reasons::PROVING_EMPTY && crate::message(o, "Ready").contains("restart its nova-compute");
+    PERSONS.contains(&waits(o)) || unheard()
+}
+
 fn each<'a>(status: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
     status[field].as_array().into_iter().flatten()
 }
 
 /// What is still going on by itself, if anything.
 pub fn restless(mirror: &Mirror, world: &World) -> Option<String> {
-    let asks = |o: &DynObject| PERSONS.contains(&waits(o));
     // Who waits for another that waits for a person waits for that person as well.
     let behind = |o: &DynObject| {
         let others = || mirror.objects.values().filter(|other| is_open(other) && asks(other) && other.id() != o.id());
         match waits(o) {
             reasons::CLAIMED => others().any(|other| other.spec["hostRef"] == o.spec["hostRef"]),
             // Members of a server group are moved one at a time, whoever moves them.
+            // The calls that take all places are those of evacuations that wait for a person.
+            reasons::EVACUATION_LIMIT => others().any(|other| mirror.open().any(|(_, i)| i.owner == other.id())),
             reasons::WAITING_FOR_MOVES => crate::message(o, "Ready").contains("another member of its server group") && others().next().is_some(),
             _ => false,
         }
@@ -64,13 +72,16 @@ pub fn restless(mirror: &Mirror, world: &World) -> Option<String> {
     if !open.is_empty() && mirror.open().any(|(_, i)| !owner_waits(&i.owner) && !orphan(&i.owner)) {
         return Some(format!("not settled: {}", open.join(", ")));
     }
+    // Nobody is left who could tell the observer from the dead.
+    let in_doubt =
+        mirror.objects.values().any(|o| o.kind == "RemediationPolicy" && crate::reason(o, "RemediationAllowed") == reasons::OBSERVER_IN_DOUBT);
     for host in HOSTS {
         let Some(o) = mirror.objects.get(&format!("Host/{host}")) else { continue };
         let state = o.status["availability"]["state"].as_str().unwrap_or_default();
         let held = crate::condition(o, "RemediationAllowed") != "True";
         let by_person = || mirror.objects.values().any(|e| is_open(e) && for_person(e) && e.spec["hostRef"]["name"] == host);
         let moves = match state {
-            "Suspect" => true,
+            "Suspect" => !in_doubt,
             "Restarting" | "Recovering" | "Returning" => !by_person(),
             "Down" | "Recovered" => !held,
             _ => false,
@@ -81,7 +92,11 @@ pub fn restless(mirror: &Mirror, world: &World) -> Option<String> {
     }
     for pool in mirror.objects.values().filter(|o| o.kind == "StandbyPool") {
         let empty = |lease: &Value| lease["host"].as_str().is_some_and(|h| world.guests_of(h).is_empty());
-        let unfinished = |l: &&Value| l["state"] == "Waking" || l["state"] == "Returning" || (l["over"] == true && empty(l));
+        // Of a host that is dead as well nobody knows whether it is empty.
+        let is_up = |l: &Value| {
+            l["host"].as_str().and_then(|h| mirror.objects.get(&format!("Host/{h}"))).is_none_or(|h| h.status["availability"]["state"] == "Up")
+        };
+        let unfinished = |l: &&Value| l["state"] == "Waking" || (empty(l) && (l["state"] == "Returning" || (l["over"] == true && is_up(l))));
         let lease = each(&pool.status, "leased")
             .find(|l| unfinished(l) && !each(&pool.status, "members").any(|m| m["host"] == l["host"] && is_held(mirror, m)));
         if let Some(lease) = lease {
@@ -96,7 +111,7 @@ pub fn restless(mirror: &Mirror, world: &World) -> Option<String> {
 
 /// Whether an operation on a member waits for a person.
 fn is_held(mirror: &Mirror, member: &Value) -> bool {
-    mirror.objects.values().any(|o| is_open(o) && o.spec["hostRef"]["name"] == member["host"] && PERSONS.contains(&waits(o)))
+    mirror.objects.values().any(|o| is_open(o) && o.spec["hostRef"]["name"] == member["host"] && asks(o))
 }
 
 /// Judges the end. `rested`: what still went on, if something did.

@@ -45,6 +45,9 @@ pub struct Act<'a> {
     pub now: Time,
 }
 
+/// A record of Nova's: kind, status, source and destination.
+type Record = (&'static str, &'static str, String, Option<String>);
+
 /// A request for an evacuation that reached Nova.
 #[derive(Debug)]
 struct Sent {
@@ -253,7 +256,7 @@ impl Laws {
             Call::Evacuate { server, destination, .. } => self.evacuate(act, world, server, destination.as_deref().unwrap_or_default()),
             Call::LiveMigrate { server, .. } => self.no_move_under_way(act, world, server),
             Call::UpdateService { id, change } => {
-                let host = world.services_shown().into_iter().find(|s| s.id == *id).map(|s| s.host).unwrap_or_default();
+                let host = world.host_of_service(id).unwrap_or_default();
                 if !act.late && (change.enabled == Some(true) || change.forced_down == Some(false)) {
                     let open: Vec<String> = self.evacuations_from(world, &host);
                     self.check("P9 no return before the evacuation records are settled", open.is_empty(), || format!("{host}: {}", open.join(", ")));
@@ -315,7 +318,8 @@ impl Laws {
         let runs: Vec<String> = world.running_on(server).into_iter().filter(|h| h != destination).collect();
         self.check("P1 nothing is started elsewhere while it runs", runs.is_empty() || act.late, || format!("{server} runs on {runs:?}"));
         if let Some(last) = self.sent.iter().rfind(|s| s.server == server) {
-            let failed = records.iter().skip(last.records).any(|r| matches!(r.1, "error" | "failed" | "completed" | "done"));
+            let ended = |(r, made): (&Record, i64)| matches!(r.1, "error" | "failed" | "completed" | "done") || self.died(r, made);
+            let failed = records.iter().zip(world.records_made_at(server)).skip(last.records).any(ended);
             let same = last.destination == destination || failed || !last.may_land || self.proof_is_young(act, &last.destination);
             let (there, at) = (last.destination.clone(), last.at);
             self.check("P2 a repeat names the same destination", same, || format!("{server} was sent to {there} at {at:?}, now to {destination}"));
@@ -339,14 +343,22 @@ impl Laws {
         readings.iter().any(|r| r.is_twice() && (0..=PROOF_MS).contains(&act.now.millis_since(r.last_at)))
     }
 
+    /// What the nova-compute of a destination was at died with it, and does not go on when it is back (S6). An evacuation that is
+    /// only accepted may wait for it in a queue.
+    fn died(&self, record: &Record, made: i64) -> bool {
+        let taken_up = record.0 == "live-migration" || record.1 == "pre-migrating";
+        taken_up && record.3.as_deref().and_then(|to| self.off_at.get(to)).is_some_and(|off| *off >= made)
+    }
+
     fn no_move_under_way(&mut self, act: &Act<'_>, world: &World, server: &str) {
         // S6: whatever was on its way to a host that is proven off does not arrive.
-        let dead_end = |to: Option<&str>| matches!(act.call, Call::Evacuate { .. }) && to.is_some_and(|d| self.proof_is_young(act, d));
+        let dead_end = |r: &Record| matches!(act.call, Call::Evacuate { .. }) && r.3.as_deref().is_some_and(|to| self.proof_is_young(act, to));
         let open: Vec<String> = world
             .records_of(server)
             .into_iter()
-            .filter(|r| in_progress(r.1) && !dead_end(r.3.as_deref()))
-            .map(|r| format!("{} {} to {:?}", r.0, r.1, r.3))
+            .zip(world.records_made_at(server))
+            .filter(|(r, made)| in_progress(r.1) && !dead_end(r) && !(matches!(act.call, Call::Evacuate { .. }) && self.died(r, *made)))
+            .map(|(r, _)| format!("{} {} to {:?}", r.0, r.1, r.3))
             .collect();
         let fine = open.is_empty() || act.late || self.twins;
         self.check("P2 no second move of a guest that is moving", fine, || format!("{:?} while {}", act.call, open.join(", ")));
@@ -365,8 +377,10 @@ impl Laws {
         if intent.owner.starts_with("Evacuation/") || restart {
             let sick = self.sick_at.get(host).is_some_and(|at| world.now() - at <= 30_000);
             let auto = owner["mode"] == "Auto" || restart;
-            // One that it fenced before and that came back is fenced again (S5), as long as a guest is to be taken off it.
-            let before = |i: &&Intent| i.owner_uid == intent.owner_uid && command(i) && i.issued_at < intent.issued_at;
+            // One that it fenced before and that came back is fenced again (S5), as long as a guest is to be taken off it. One that
+            // had lost its power by itself was fenced by being forced down.
+            let fences = |i: &Intent| command(i) || matches!(i.step, Step::NovaService { forced_down: Some(true), .. });
+            let before = |i: &&Intent| i.owner_uid == intent.owner_uid && fences(i) && i.issued_at < intent.issued_at;
             let again =
                 self.mirror.intents.values().any(|i| before(&i)) && world.guest_ids().iter().any(|g| world.home_of(g).as_deref() == Some(host));
             let fine = !auto || sick || again;

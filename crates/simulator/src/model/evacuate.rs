@@ -100,7 +100,7 @@ impl World {
             return;
         }
         let (process, exists) = (dest.process, dest.guests.contains_key(&job.guest));
-        if !self.guests.contains_key(&job.guest) {
+        if self.is_deleted(&job) {
             return;
         }
         match job.record {
@@ -154,8 +154,18 @@ impl World {
         self.guests.get(guest).and_then(|g| g.task_state.as_deref()).unwrap_or_default()
     }
 
-    fn on_dest(&self, job: &Evacuation, process: u64) -> bool {
-        self.guests.contains_key(&job.guest) && self.hosts.get(&job.dest).is_some_and(|h| h.compute && h.process == process)
+    /// Whether the destination is still the one that took up the work, and the guest is still there.
+    fn on_dest(&mut self, job: &Evacuation, process: u64) -> bool {
+        self.hosts.get(&job.dest).is_some_and(|h| h.compute && h.process == process) && !self.is_deleted(job)
+    }
+
+    /// A guest that was deleted while it was rebuilt: the record ends in `failed` (`rebuild_instance`, `InstanceNotFound`).
+    fn is_deleted(&mut self, job: &Evacuation) -> bool {
+        let deleted = !self.guests.contains_key(&job.guest);
+        if let Some(record) = job.record.filter(|_| deleted) {
+            self.set_status(record, "failed");
+        }
+        deleted
     }
 
     /// The guest starts on the destination, also one that is to be stopped there (2025.2, `_do_rebuild_instance`: spawned, then stopped);

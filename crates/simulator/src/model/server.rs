@@ -102,6 +102,11 @@ impl World {
         self.records.iter().filter(|r| r.guest == guest).map(|r| (r.kind, r.status, r.source.clone(), r.dest.clone())).collect()
     }
 
+    /// When each of these records was made, in milliseconds.
+    pub fn records_made_at(&self, guest: &str) -> Vec<i64> {
+        self.records.iter().filter(|r| r.guest == guest).map(|r| r.created).collect()
+    }
+
     pub(crate) fn new_record(&mut self, kind: &'static str, status: &'static str, guest: &str, source: &str, dest: Option<&str>) -> i64 {
         let id = self.records.len() as i64 + 1;
         let uuid = self.uuid();

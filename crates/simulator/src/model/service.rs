@@ -50,6 +50,11 @@ impl World {
         rows
     }
 
+    /// The host of a service, whether its cell answers or not.
+    pub fn host_of_service(&self, id: &str) -> Option<String> {
+        self.hosts.values().find(|h| h.service_id == id).map(|h| h.name.clone())
+    }
+
     /// The rows as `GET /os-services` shows them at this instant, without any injected fault.
     pub fn services_shown(&self) -> Vec<Service> {
         self.services()
