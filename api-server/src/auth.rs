@@ -154,6 +154,7 @@ mod tests {
                     user_name: "u".into(),
                     project_id: Some("p".into()),
                     system_scope: false,
+                    is_admin_project: false,
                     roles: vec![],
                     expires_at: Time(100_000_000),
                 })),

@@ -1,7 +1,9 @@
 //! What an operator may set.
 
+use crate::limits::Rate;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -42,6 +44,23 @@ pub struct ApiConfig {
     pub max_watches_per_user: usize,
     /// Open watches this process may have.
     pub max_watches: usize,
+    /// Requests other than watches that one user may send; unset: as many as they like.
+    pub rate: Option<Rate>,
+    /// Requests that may change something and are worked on at once.
+    pub max_mutating: usize,
+    /// Requests that read and are worked on at once.
+    pub max_reading: usize,
+    /// Whether denied and failed requests, and writes that can disrupt nothing, are recorded, and the file is written. What may
+    /// disrupt is always recorded.
+    pub audit_enabled: bool,
+    /// Whether all reads are recorded.
+    pub audit_reads: bool,
+    /// File that gets every record as a line of JSON; unset: none does.
+    pub audit_file: Option<PathBuf>,
+    /// File whose rules replace those in code; unset: none does.
+    pub policy_file: Option<PathBuf>,
+    /// How often that file is looked at for a change.
+    pub policy_recheck: Duration,
 }
 
 impl Default for ApiConfig {
@@ -64,6 +83,14 @@ impl Default for ApiConfig {
             watch_recheck: Duration::from_secs(300),
             max_watches_per_user: 20,
             max_watches: 2_000,
+            rate: None,
+            max_mutating: 16,
+            max_reading: 128,
+            audit_enabled: true,
+            audit_reads: false,
+            audit_file: None,
+            policy_file: None,
+            policy_recheck: Duration::from_secs(2),
         }
     }
 }

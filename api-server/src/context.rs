@@ -1,6 +1,15 @@
 //! What every handler has at hand.
 
-use crate::{ApiConfig, auth::Auth, handlers::watch::Watches, paging::Pager, refusals::Told};
+use crate::{
+    ApiConfig,
+    audit::{Audited, Auditor},
+    auth::Auth,
+    handlers::watch::Watches,
+    limits::Limits,
+    paging::Pager,
+    policy::live::Policies,
+    refusals::Told,
+};
 use async_trait::async_trait;
 use engine::{Clock, Feed, Metrics};
 use registry::Registry;
@@ -63,6 +72,8 @@ pub struct Backends {
     pub registry: Registry,
     /// Changes, for watches.
     pub feed: Arc<Feed>,
+    /// The audit, to be read.
+    pub audit: Arc<dyn store::AuditLog>,
     /// Keystone.
     pub identity: Arc<dyn cloud::Identity>,
     /// Guests of a host.
@@ -77,15 +88,22 @@ pub struct Backends {
 
 pub(crate) struct Context {
     pub config: ApiConfig,
+    /// Records what is written through it.
     pub registry: Registry,
     pub feed: Arc<Feed>,
     pub auth: Auth,
+    pub audit: Arc<dyn store::AuditLog>,
+    pub auditor: Auditor,
     pub guests: Arc<dyn GuestView>,
     pub health: Arc<dyn Health>,
     pub metrics: Metrics,
     pub clock: Arc<dyn Clock>,
     pub pager: Pager,
     pub watches: Watches,
+    /// Who may how much.
+    pub limits: Limits,
+    /// Who may what.
+    pub policies: Policies,
     /// What was told of writes that were turned down.
     pub told: Told,
     pub stop: CancellationToken,
@@ -94,14 +112,34 @@ pub(crate) struct Context {
 pub(crate) type Ctx = Arc<Context>;
 
 impl Context {
-    pub fn new(config: ApiConfig, b: Backends, cluster_uuid: &str, stop: CancellationToken) -> Ctx {
+    pub fn new(config: ApiConfig, b: Backends, policies: Policies, cluster_uuid: &str, stop: CancellationToken) -> Ctx {
         let auth = Auth::new(&config, b.identity, b.clock.clone());
         let gauge = b.metrics.watches.clone();
         let watches = Watches::new(&config, move |by| {
             gauge.inc_by(by);
         });
-        let Backends { registry, feed, guests, health, metrics, clock, .. } = b;
+        let Backends { registry, feed, audit, guests, health, metrics, clock, .. } = b;
+        let auditor = Auditor::start(registry.store().clone(), clock.clone(), config.audit_enabled, config.audit_reads, stop.clone());
+        let registry = Registry::new(Arc::new(Audited::new(registry.store().clone(), config.audit_enabled)));
+        let limits = Limits::new(config.rate, config.max_mutating, config.max_reading);
         let pager = Pager::new(cluster_uuid);
-        Arc::new(Context { config, registry, feed, auth, guests, health, metrics, clock, pager, watches, told: Told::default(), stop })
+        Arc::new(Context {
+            config,
+            registry,
+            feed,
+            auth,
+            audit,
+            auditor,
+            guests,
+            health,
+            metrics,
+            clock,
+            pager,
+            watches,
+            limits,
+            policies,
+            told: Told::default(),
+            stop,
+        })
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     context::Ctx,
     errors::{ApiError, Code, Problem, internal},
     request_id::{self, RequestId},
+    router::DRY_RUN,
     version,
 };
 use axum::{
@@ -61,8 +62,10 @@ pub(crate) async fn envelope(State(ctx): State<Ctx>, mut request: Request, next:
     let mut response = match response.extensions().get::<Arc<Problem>>() {
         Some(problem) => {
             let mut rendered = problem.respond(&id.0, ctx.config.help_url.as_deref());
-            if let Some(allow) = response.headers().get(header::ALLOW) {
-                rendered.headers_mut().insert(header::ALLOW, allow.clone());
+            for name in [header::ALLOW, DRY_RUN] {
+                if let Some(value) = response.headers().get(&name) {
+                    rendered.headers_mut().insert(name, value.clone());
+                }
             }
             if head { rendered.map(|_| axum::body::Body::empty()) } else { rendered }
         }

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use registry::RegistryError;
-use schemas::FieldError;
+use schemas::{FieldError, apply::Conflict};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use store::StoreError;
@@ -41,6 +41,7 @@ pub enum Code {
     MicroversionUnsupported,
     AlreadyExists,
     Conflict,
+    FieldConflict,
     HostClaimed,
     LimitReached,
     Frozen,
@@ -82,6 +83,7 @@ impl Code {
             Code::MicroversionUnsupported => (406, "microversion-unsupported", "The API version is not spoken here", None),
             Code::AlreadyExists => (409, "already-exists", "The name is taken", None),
             Code::Conflict => (409, "conflict", "The object was changed by someone else", None),
+            Code::FieldConflict => (409, "field-conflict", "Field is owned by another manager", None),
             Code::HostClaimed => (409, "host-claimed", "Something else works on the host", None),
             Code::LimitReached => (409, "limit-reached", "A limit is reached", None),
             Code::Frozen => (409, "frozen", "The cluster is frozen", None),
@@ -115,7 +117,7 @@ pub struct ApiError(Box<Problem>);
 pub(crate) struct Problem {
     code: Code,
     detail: String,
-    causes: Vec<FieldError>,
+    causes: Vec<Value>,
     resource: Option<Value>,
     /// Further members of `errors[0]`.
     more: Map<String, Value>,
@@ -157,6 +159,25 @@ impl ApiError {
         self
     }
 
+    /// A further member of the body.
+    pub(crate) fn with_top(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0.top.insert(key.into(), value.into());
+        self
+    }
+
+    /// What was wrong with one object of many, with its complaints about fields.
+    pub(crate) fn of_item(&self) -> Value {
+        let (_, code, _, _) = self.0.code.row();
+        let causes: Vec<&Value> = self.0.causes.iter().take(MAX_CAUSES).collect();
+        json!({"code": format!("cloud-manager.{code}"), "message": self.0.detail, "causes": causes})
+    }
+
+    /// Adds complaints about fields.
+    pub(crate) fn because(mut self, causes: impl IntoIterator<Item = Value>) -> Self {
+        self.0.causes.extend(causes);
+        self
+    }
+
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.0.retry_after = Some(seconds.max(1));
         self
@@ -169,6 +190,11 @@ impl ApiError {
 }
 
 impl Problem {
+    /// What went wrong.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
     pub(crate) fn body(&self, request_id: &str, help_url: Option<&str>) -> Value {
         let (status, code, title, _) = self.code.row();
         let plain = json!({"code": status, "title": self.code.status().canonical_reason().unwrap_or(title), "message": self.detail});
@@ -191,8 +217,7 @@ impl Problem {
             error["resource"] = resource.clone();
         }
         if !self.causes.is_empty() {
-            error["causes"] =
-                self.causes.iter().take(MAX_CAUSES).map(|c| json!({"field": c.field, "reason": c.reason, "message": c.message})).collect();
+            error["causes"] = self.causes.iter().take(MAX_CAUSES).cloned().collect();
         }
         for (key, value) in &self.more {
             error[key] = value.clone();
@@ -250,15 +275,21 @@ impl From<RegistryError> for ApiError {
                     Code::Invalid
                 };
                 let mut error = ApiError::new(code, detail);
-                error.0.causes = causes;
+                error.0.causes = causes.iter().map(cause).collect();
                 error
             }
             RegistryError::VersionRequired => ApiError::new(Code::ResourceVersionRequired, detail),
             RegistryError::ReadOnly(_) => ApiError::new(Code::MethodNotAllowed, detail).header(header::ALLOW, "GET,HEAD"),
             RegistryError::Precondition(_) => ApiError::new(Code::PreconditionFailed, sentence(detail)),
+            RegistryError::FieldConflict { what, conflicts } => {
+                let mut error = ApiError::new(Code::FieldConflict, detail);
+                error.0.resource = Some(resource(&what, None));
+                error.0.causes = conflicts.iter().map(owned).collect();
+                error
+            }
             RegistryError::Refused { code, message, field, other } => {
                 let mut error = ApiError::new(Code::Refused(code), &message);
-                error.0.causes = field.map(|f| FieldError::new(f, &camel_case(code), message)).into_iter().collect();
+                error.0.causes = field.map(|f| cause(&FieldError::new(f, &camel_case(code), message))).into_iter().collect();
                 if let (Some(uid), "operation-in-progress") = (&other, code) {
                     // For clients of the host actions: what to follow instead.
                     error.0.top.insert("task_id".into(), uid.as_str().into());
@@ -311,6 +342,16 @@ impl From<StoreError> for ApiError {
             }
         }
     }
+}
+
+fn cause(error: &FieldError) -> Value {
+    json!({"field": error.field, "reason": error.reason, "message": error.message})
+}
+
+/// A field of somebody else; `value` tells what stands there, and not which.
+fn owned(conflict: &Conflict) -> Value {
+    let Conflict { field, manager, operation, value } = conflict;
+    json!({"field": field, "reason": "FieldConflict", "message": format!("{conflict}."), "manager": manager, "operation": operation, "value": value})
 }
 
 /// What a client sees of a fault of ours.

@@ -3,10 +3,11 @@
 //! so any number of these servers may run side by side.
 //!
 //! Every route is in `router`'s table, every error status in [`errors`]'s, who may what is one
-//! function in [`policy`].
+//! table of rules in [`policy`].
 #![warn(missing_docs)]
 
 mod attest;
+mod audit;
 mod auth;
 mod call;
 mod config;
@@ -14,6 +15,7 @@ mod context;
 mod envelope;
 pub mod errors;
 mod handlers;
+mod limits;
 mod paging;
 mod params;
 pub mod policy;
@@ -23,9 +25,11 @@ mod request_id;
 mod router;
 mod select;
 mod server;
+mod sort;
 mod version;
 
 pub use config::ApiConfig;
 pub use context::{Backends, Check, GuestView, Health, Readiness};
+pub use limits::Rate;
 pub use server::{Handle, ServeError, serve, serve_metrics};
 pub use version::{MAX_VERSION, MIN_VERSION, SERVICE_TYPE};

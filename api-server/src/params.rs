@@ -53,6 +53,20 @@ impl Params {
         self.get(name).map(|v| v.parse::<i64>().ok().filter(|n| *n >= 0).ok_or_else(|| wrong(v))).transpose()
     }
 
+    /// `dryRun=All`: everything is done but the write.
+    pub fn dry_run(&self) -> ApiResult<bool> {
+        self.all("dryRun")
+    }
+
+    /// Whether a parameter is given that knows one value only, `All`.
+    pub fn all(&self, name: &str) -> ApiResult<bool> {
+        match self.get(name) {
+            None if !self.has(name) => Ok(false),
+            Some("All") => Ok(true),
+            other => Err(ApiError::invalid(name, format!("{:?} is not known; use All, or leave it out.", other.unwrap_or_default()))),
+        }
+    }
+
     /// `limit`: default 500, at most 1000.
     pub fn limit(&self) -> ApiResult<usize> {
         match self.number("limit")? {

@@ -5,10 +5,13 @@ use crate::{
     errors::{ApiError, ApiResult, Code},
     select::Selection,
 };
-use schemas::{DynObject, KindInfo};
+use schemas::{
+    DynObject, KindInfo,
+    v1::{AuditRecord, AuditRecordSpec},
+};
 use serde::Serialize;
 use std::sync::Arc;
-use store::{CONTROLLER_LEASE, ListQuery, ObjectText, Store};
+use store::{AuditQuery, AuditRow, CONTROLLER_LEASE, ListQuery, ObjectText, Store};
 
 /// Objects read at once when a selector has to be looked at here.
 const CHUNK: i64 = 500;
@@ -50,6 +53,7 @@ pub(crate) async fn one(ctx: &Context, kind: &KindInfo, name_or_uid: &str) -> Ap
     let store = ctx.registry.store();
     let found = match kind.kind {
         "Event" => store.event(name_or_uid).await?,
+        "AuditRecord" => record(ctx, name_or_uid).await?,
         "Lease" => Some(lease(store).await?).filter(|l| l.metadata.name == name_or_uid),
         _ => return Ok(shown(ctx.registry.find(kind, name_or_uid).await?)),
     };
@@ -61,6 +65,7 @@ pub(crate) async fn page(ctx: &Context, kind: &KindInfo, selection: &Selection, 
     let store = ctx.registry.store();
     let parsed = match kind.kind {
         "Event" => events(store, selection, limit).await,
+        "AuditRecord" => records(ctx, selection, after, limit).await,
         _ if kind.kind == "Lease" || selection.name().is_some() => few(ctx, kind, selection).await,
         // `shown` has to look into a Credential.
         _ if kind.kind != "Credential" && (selection.is_all() || selection.is_host_only()) => {
@@ -148,6 +153,48 @@ async fn events(store: &Arc<dyn Store>, selection: &Selection, limit: usize) -> 
     // An object that is gone is found by its name, which is in the selection.
     let items = found.into_iter().filter(|e| selection.matches(e)).take(limit).collect();
     Ok(Page { items, next: None, remaining: None, revision })
+}
+
+/// The audit record of this name.
+async fn record(ctx: &Context, name: &str) -> ApiResult<Option<DynObject>> {
+    let Some(sequence) = AuditRecord::sequence(name).filter(|n| *n > 0) else { return Ok(None) };
+    let revision = ctx.registry.store().revision().await?.current;
+    let rows = ctx.audit.audit_records(AuditQuery { after: sequence - 1, limit: 1, ..AuditQuery::default() }).await?;
+    Ok(rows.into_iter().find(|row| row.seq == sequence).map(|row| audited(row, revision)))
+}
+
+/// Audit records, newest first.
+async fn records(ctx: &Context, selection: &Selection, after: Option<String>, limit: usize) -> ApiResult<Page<DynObject>> {
+    let revision = ctx.registry.store().revision().await?.current;
+    if let Some(name) = selection.name() {
+        let items: Vec<_> = record(ctx, name).await?.into_iter().filter(|o| selection.matches(o)).collect();
+        return Ok(Page { items, next: None, remaining: None, revision });
+    }
+    // What is given as a marker need not be there.
+    let after = after.as_deref().and_then(AuditRecord::sequence).unwrap_or(0);
+    let wanted = |field: &str| selection.wanted(field).map(str::to_string);
+    let query = AuditQuery {
+        after,
+        limit: i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1,
+        target: wanted("spec.target"),
+        initiator: wanted("spec.initiator"),
+        action: wanted("spec.action"),
+        outcome: wanted("spec.outcome"),
+        newest_first: true,
+    };
+    let mut rows = ctx.audit.audit_records(query).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| AuditRecord::name(row.seq));
+    let items = rows.into_iter().map(|row| audited(row, revision)).collect();
+    Ok(Page { items, next, remaining: None, revision })
+}
+
+fn audited(row: AuditRow, revision: i64) -> DynObject {
+    let record = serde_json::from_str(&row.body).unwrap_or_else(|_| row.body.clone().into());
+    let AuditRow { seq, id, at, action, outcome, target, target_uid, host, initiator, key_id, previous, mac, .. } = row;
+    let spec = AuditRecordSpec { sequence: seq, at: Some(at), action, outcome, target, target_uid, host, initiator, record, key_id, previous, mac };
+    AuditRecord::object(spec, id, revision)
 }
 
 /// The row has no version of its own: it is read after the revision it is shown with.

@@ -1,7 +1,7 @@
 //! Writes that were turned down because of other objects leave an Event on the object they concern, and move a counter:
 //! somebody tried what would not have been safe. A client in a loop is told of once a minute.
 
-use crate::context::Context;
+use crate::{attest, call::Call, context::Context};
 use engine::{Recorder, metrics::RefusalLabels};
 use registry::RegistryError;
 use schemas::{DynObject, KindInfo, kinds, v1::reasons};
@@ -38,7 +38,7 @@ impl Told {
 }
 
 /// Tells that a write of `asked` was turned down, if it was because of other objects. Attestations are told of by `attest`.
-pub(crate) async fn refused(ctx: &Context, kind: &KindInfo, asked: &DynObject, user: Option<&str>, error: &RegistryError) {
+async fn refused(ctx: &Context, kind: &KindInfo, asked: &DynObject, user: Option<&str>, error: &RegistryError) {
     let RegistryError::Refused { code, message, other, .. } = error else { return };
     ctx.metrics.refused_writes.get_or_create(&RefusalLabels { kind: kind.kind.into(), code: (*code).into() }).inc();
     if kind.kind == "FenceAttestation" {
@@ -50,6 +50,21 @@ pub(crate) async fn refused(ctx: &Context, kind: &KindInfo, asked: &DynObject, u
     }
     let note = format!("what {} asked for ({}) was turned down, {code}: {message}", user.unwrap_or("(unknown)"), asked.id());
     ctx.recorder().record(&object, true, reasons::WRITE_REFUSED, &note).await;
+}
+
+/// Tells that a write of `asked` was turned down; what was only tried out is not told.
+pub(crate) async fn told(ctx: &Context, call: &Call, kind: &KindInfo, asked: &DynObject, error: &RegistryError) {
+    if !call.is_dry {
+        refused(ctx, kind, asked, call.user(), error).await;
+    }
+}
+
+/// Tells the same of what would have been new: the statement that a host is dead as well.
+pub(crate) async fn told_of_new(ctx: &Context, call: &Call, kind: &KindInfo, asked: &DynObject, error: &RegistryError) {
+    if !call.is_dry {
+        attest::refused(ctx, asked, call.user(), error).await;
+    }
+    told(ctx, call, kind, asked, error).await;
 }
 
 /// The host it is about, else the object that was to be changed, else the one that stands against it.

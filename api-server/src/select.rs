@@ -28,6 +28,10 @@ const FIELDS: &[Field] = &[
     Field { path: "spec.deviceRef.name", pointer: "/deviceRef/name", kinds: &["PowerLink"], mutable: true },
     Field { path: "spec.owner", pointer: "/owner", kinds: &["Operation"], mutable: false },
     Field { path: "spec.host", pointer: "/host", kinds: &["Operation"], mutable: false },
+    Field { path: "spec.target", pointer: "/target", kinds: &["AuditRecord"], mutable: false },
+    Field { path: "spec.initiator", pointer: "/initiator", kinds: &["AuditRecord"], mutable: false },
+    Field { path: "spec.action", pointer: "/action", kinds: &["AuditRecord"], mutable: false },
+    Field { path: "spec.outcome", pointer: "/outcome", kinds: &["AuditRecord"], mutable: false },
     Field { path: "spec.regarding", pointer: "/regarding", kinds: &["Event"], mutable: false },
 ];
 

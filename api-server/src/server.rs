@@ -1,6 +1,6 @@
 //! Listening, serving, and stopping without cutting anyone off.
 
-use crate::{ApiConfig, Backends, call::Peer, context::Context, router::router};
+use crate::{ApiConfig, Backends, audit, call::Peer, context::Context, policy::live, router::router};
 use axum::{
     Extension, Router,
     http::{HeaderValue, header},
@@ -38,6 +38,9 @@ pub enum ServeError {
     /// The identity of the cluster could not be read.
     #[error("the API server cannot start: {0}")]
     Store(#[from] store::StoreError),
+    /// The file of rules is not there, or wrong.
+    #[error("api.policy_file: {0}; `cloud-manager policy check FILE` tells what is wrong")]
+    Policy(String),
 }
 
 /// A running server. It stops by the token it was started with.
@@ -52,12 +55,18 @@ pub struct Handle {
 /// Serves the API until `stop`.
 ///
 /// # Errors
-/// When the address cannot be listened on, or the database cannot be read.
+/// When the address cannot be listened on, the database cannot be read, or the policy file is wrong.
 pub async fn serve(config: ApiConfig, backends: Backends, stop: CancellationToken) -> Result<Handle, ServeError> {
+    let policies = live::Policies::open(config.policy_file.clone()).map_err(ServeError::Policy)?;
     let listener = listen(config.listen).await?;
     let cluster_uuid = backends.registry.store().revision().await?.cluster_uuid;
     let (header_timeout, drain) = (config.header_timeout, config.drain);
-    let app = router(Context::new(config, backends, &cluster_uuid, stop.clone()));
+    let ctx = Context::new(config, backends, policies, &cluster_uuid, stop.clone());
+    tokio::spawn(live::follow(ctx.clone()));
+    if let (true, Some(file)) = (ctx.config.audit_enabled, ctx.config.audit_file.clone()) {
+        tokio::spawn(audit::follow(ctx.clone(), ctx.audit.clone(), file));
+    }
+    let app = router(ctx);
     Ok(run(listener, app, header_timeout, drain, stop))
 }
 

@@ -13,7 +13,8 @@ const OPERATION_DAYS: i64 = 30;
 const ONE_SHOT_DAYS: i64 = 30;
 
 /// One pass.
-pub(crate) async fn pass(shared: &Shared) -> Result<(), StoreError> {
+/// `audit_days`: audit records are kept for so long; 0: for ever.
+pub(crate) async fn pass(shared: &Shared, audit_days: i64) -> Result<(), StoreError> {
     let now = shared.clock.now();
     let current = shared.store.revision().await?.current;
     if current > KEEP_REVISIONS {
@@ -25,7 +26,13 @@ pub(crate) async fn pass(shared: &Shared) -> Result<(), StoreError> {
     for kind in ["HostOperation", "Evacuation", "FenceAttestation", "FenceDrill"] {
         remove(shared, kind, "/finishedAt", now.plus_seconds(-ONE_SHOT_DAYS * DAY)).await?;
     }
-    remove_orphans(shared, "EvacuationPlan").await
+    remove_orphans(shared, "EvacuationPlan").await?;
+    // Last: an audit that was tampered with is kept, and holds up nothing else.
+    if audit_days > 0 {
+        let op = Op::PruneAudit { before: now.plus_seconds(-audit_days * DAY), by: shared.gate.holder().into() };
+        shared.commit(vec![op]).await?;
+    }
+    Ok(())
 }
 
 /// Removes objects of a kind that belong to one that is gone.

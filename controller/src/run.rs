@@ -35,6 +35,8 @@ pub struct ControllerConfig {
     pub delivery: Option<Delivery>,
     /// Where the passes over all hosts are recorded; `None`: nowhere.
     pub recording: Option<Recording>,
+    /// Days that audit records are kept; 0: for ever.
+    pub audit_days: i64,
 }
 
 impl Default for ControllerConfig {
@@ -45,6 +47,7 @@ impl Default for ControllerConfig {
             workers: 16,
             delivery: None,
             recording: None,
+            audit_days: 0,
         }
     }
 }
@@ -117,7 +120,7 @@ pub async fn start(
     if let Some(delivery) = config.delivery {
         tasks.spawn(telling::deliver(delivery, shared.cluster_uuid.clone(), shared.clock.clone(), metrics.clone(), stop.clone()));
     }
-    tasks.spawn(housekeeping(shared, stop.clone()));
+    tasks.spawn(housekeeping(shared, config.audit_days, stop.clone()));
     for _ in 0..config.workers {
         tasks.spawn(worker(queue.clone(), table.clone(), metrics.clone(), stop.clone(), lost.clone(), runs.clone()));
     }
@@ -321,7 +324,7 @@ async fn track(mut tracker: Tracker, stop: CancellationToken) {
     }
 }
 
-async fn housekeeping(shared: Shared, stop: CancellationToken) {
+async fn housekeeping(shared: Shared, audit_days: i64, stop: CancellationToken) {
     loop {
         tokio::select! {
             biased;
@@ -331,7 +334,7 @@ async fn housekeeping(shared: Shared, stop: CancellationToken) {
         let passed = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            passed = gc::pass(&shared) => passed,
+            passed = gc::pass(&shared, audit_days) => passed,
         };
         if let Err(error) = passed {
             tracing::warn!(%error, "housekeeping failed; it is tried again");

@@ -266,6 +266,16 @@ pub static KINDS: &[KindInfo] = &[
         col("COUNT", Cell::At("/spec/count")),
         col("NOTE", Cell::At("/spec/note")),
     ]),
+    kind!(v1::AuditRecord, &["ar", "auditrecord"], one_shot: false, read_only: true, &[
+        col("AT", Cell::At("/spec/at")),
+        col("INITIATOR", Cell::At("/spec/initiator")),
+        col("ACTION", Cell::At("/spec/action")),
+        col("TARGET", Cell::At("/spec/target")),
+        col("OUTCOME", Cell::At("/spec/outcome")),
+        wide("HOST", Cell::At("/spec/host")),
+        wide("FOR", Cell::At("/spec/record/onBehalfOf/id")),
+        wide("REQUEST", Cell::At("/spec/record/initiator/request_id")),
+    ]),
     kind!(v1::Lease, &["lease"], one_shot: false, read_only: true, &[
         col("HOLDER", Cell::At("/spec/holder")),
         col("TOKEN", Cell::At("/spec/token")),

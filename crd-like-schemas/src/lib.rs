@@ -4,9 +4,11 @@
 //! was observed). [`kinds`] is the one table of all kinds.
 #![warn(missing_docs)]
 
+pub mod apply;
 pub mod condition;
 pub mod field;
 pub mod kinds;
+pub mod manifest;
 pub mod meta;
 pub mod object;
 pub mod selector;

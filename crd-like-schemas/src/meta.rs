@@ -1,6 +1,6 @@
 //! Metadata that every object carries.
 
-use crate::{FieldError, Time, field::check_name};
+use crate::{FieldError, Time, apply::ManagedFields, field::check_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,14 +35,19 @@ pub struct ObjectMeta {
     pub annotations: BTreeMap<String, String>,
     /// Who still has to clean up before the object goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub finalizers: Vec<String>,
     /// Objects this one belongs to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "map", "x-list-map-keys" = ["uid"]))]
     pub owner_references: Vec<OwnerReference>,
+    /// Set by the server: who owns which fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managed_fields: Vec<ManagedFields>,
 }
 
 /// The fields of [`ObjectMeta`], as they are written.
-pub const METADATA_KEYS: [&str; 10] = [
+pub const METADATA_KEYS: [&str; 11] = [
     "name",
     "uid",
     "generation",
@@ -53,6 +58,7 @@ pub const METADATA_KEYS: [&str; 10] = [
     "annotations",
     "finalizers",
     "ownerReferences",
+    "managedFields",
 ];
 
 /// Points at an owner.

@@ -44,6 +44,8 @@ pub struct Rig {
     running: Option<(Running, CancellationToken)>,
     elder: Option<(Running, CancellationToken)>,
     config: ControllerConfig,
+    /// The audit, of a database on disk.
+    pub audit: Option<Arc<SqlStore>>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -55,7 +57,7 @@ impl Rig {
         store::migrate(&config, None).await.expect("migrations");
         let keys = KeyRing::parse(&format!("k:{}", "07".repeat(32))).expect("a key");
         let store = Arc::new(SqlStore::open(&config, keys).await.expect("a store"));
-        Rig { _dir: Some(dir), ..Rig::over(store, cloud, power, clock, node_sync).await }
+        Rig { _dir: Some(dir), audit: Some(store.clone()), ..Rig::over(store, cloud, power, clock, node_sync).await }
     }
 
     /// A controller that leads, over a new database.
@@ -82,6 +84,7 @@ impl Rig {
             running: None,
             elder: None,
             config,
+            audit: None,
             _dir: None,
         };
         rig.registry.ensure_defaults(&Default::default(), rig.clock.now()).await.expect("the default policy");

@@ -2,7 +2,6 @@
 
 use super::{object, path_of, set};
 use crate::{
-    attest,
     call::{Call, Media, base_url},
     context::Ctx,
     errors::ApiResult,
@@ -14,7 +13,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use registry::{RegistryError, parse_object};
+use registry::{RegistryError, Writer, parse_object};
 use schemas::{FieldError, KindInfo};
 use serde_json::Value;
 
@@ -27,11 +26,11 @@ pub(crate) async fn create(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
     generate_name(&mut body)?;
     let new = parse_object(kind, &body)?;
     let asked = new.clone();
-    let created = match ctx.registry.create(kind, new, call.user(), ctx.clock.now()).await {
+    let manager = call.manager()?;
+    let created = match call.registry(&ctx).create_by(kind, new, Writer::new(call.user(), &manager), ctx.clock.now()).await {
         Ok(created) => created,
         Err(error) => {
-            attest::refused(&ctx, &asked, call.user(), &error).await;
-            refusals::refused(&ctx, kind, &asked, call.user(), &error).await;
+            refusals::told_of_new(&ctx, &call, kind, &asked, &error).await;
             return Err(error.into());
         }
     };
@@ -42,7 +41,7 @@ pub(crate) async fn create(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
 }
 
 /// 202: the object is there and its work is still to come.
-fn created_status(kind: &KindInfo, existed: bool) -> StatusCode {
+pub(crate) fn created_status(kind: &KindInfo, existed: bool) -> StatusCode {
     match (existed, kind.one_shot) {
         (true, _) => StatusCode::OK,
         (false, true) => StatusCode::ACCEPTED,

@@ -45,10 +45,10 @@ pub(crate) async fn delete(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
     }
     // A reference by uid means this very object, not one that took its name since.
     only.uid.get_or_insert_with(|| old.metadata.uid.clone());
-    let deleted = match ctx.registry.delete(kind, &old.metadata.name, only, ctx.clock.now()).await {
+    let deleted = match call.registry(&ctx).delete(kind, &old.metadata.name, only, ctx.clock.now()).await {
         Ok(deleted) => deleted,
         Err(error) => {
-            refusals::refused(&ctx, kind, &old, call.user(), &error).await;
+            refusals::told(&ctx, &call, kind, &old, &error).await;
             return Err(error.into());
         }
     };

@@ -96,7 +96,7 @@ pub(crate) async fn take(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Re
         ops.push(Op::PutObservation(Observation { host, channel, says, observed_at, received_at: now, ttl_seconds, by: by.clone(), detail }));
     }
     let taken = ops.len();
-    if taken > 0 {
+    if taken > 0 && !call.is_dry {
         store.commit(Guard::Open, now, ops).await?;
     }
     json(StatusCode::ACCEPTED, &object!({"taken": taken, "ignored": ignored}))

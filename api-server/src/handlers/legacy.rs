@@ -13,7 +13,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use registry::RegistryError;
+use registry::{RegistryError, Writer};
 use schemas::{DynObject, FieldError, kinds};
 use serde_json::{Map, Value, json};
 
@@ -43,6 +43,11 @@ const ACTIONS: &[Action] = &[
     operation("drain", "Drain"),
     operation("initialise", "Initialise"),
 ];
+
+/// Every verb.
+pub(crate) fn verbs() -> impl Iterator<Item = &'static str> {
+    ACTIONS.iter().map(|action| action.verb)
+}
 
 impl Action {
     /// The spec for a host. `allow_off_vm` of `shutdown` is the only thing a body may say.
@@ -89,10 +94,11 @@ pub(crate) async fn action(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
     let object = DynObject::new(kind.kind, action.name(&host), action.spec(&host, &body)?);
     // The same request as one under way gives that one (and its id); another is refused.
     let asked = object.clone();
-    let made = match ctx.registry.create(kind, object, call.user(), ctx.clock.now()).await {
+    let manager = call.manager()?;
+    let made = match call.registry(&ctx).create_by(kind, object, Writer::new(call.user(), &manager), ctx.clock.now()).await {
         Ok(created) => created.object,
         Err(error) => {
-            refusals::refused(&ctx, kind, &asked, call.user(), &error).await;
+            refusals::told(&ctx, &call, kind, &asked, &error).await;
             return Err(error.into());
         }
     };

@@ -8,6 +8,7 @@ use crate::{
     params::query_string,
     reading::{self, Item},
     select::Selection,
+    sort::Sort,
 };
 use axum::{
     extract::State,
@@ -46,6 +47,9 @@ pub(crate) struct Link {
 
 pub(crate) async fn list_or_watch(State(ctx): State<Ctx>, call: Call) -> ApiResult<Response> {
     if call.params.flag("watch")?.unwrap_or(false) {
+        if call.params.has("sort") {
+            return Err(ApiError::invalid("sort", "goes with lists only: a watch tells of changes in the order in which they happen."));
+        }
         return watch::watch(ctx, call).await;
     }
     for only_watch in ["timeoutSeconds", "sendInitialEvents", "allowWatchBookmarks"] {
@@ -58,11 +62,18 @@ pub(crate) async fn list_or_watch(State(ctx): State<Ctx>, call: Call) -> ApiResu
 
 async fn list(ctx: Ctx, call: Call) -> ApiResult<Response> {
     let kind = call.kind()?;
-    let selection = Selection::parse(kind, &call.params)?;
+    let mut selection = Selection::parse(kind, &call.params)?;
     let limit = call.params.limit()?;
+    let sort = Sort::parse(kind, &call.params)?;
+    if let Some(sort) = &sort {
+        selection.key.push_str(&sort.key());
+    }
     let start = Start::of(&ctx, &call, &selection.key).await?;
     get::wait_for_revision(&ctx, &call).await?;
-    let page = reading::page(&ctx, kind, &selection, start.after, limit).await?;
+    let page = match &sort {
+        Some(sort) => sort.page(&ctx, kind, &selection, start.after, limit).await?,
+        None => reading::page(&ctx, kind, &selection, start.after, limit).await?,
+    };
     // Every page carries the first one's revision: list all, then watch from there.
     let revision = start.revision.unwrap_or(page.revision);
     let token = page.next.as_ref().map(|after| ctx.pager.token(&selection.key, after, revision, start.issued.unwrap_or_else(|| ctx.clock.now())));

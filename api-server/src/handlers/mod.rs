@@ -1,5 +1,7 @@
 //! One file per verb. A handler decodes, calls `registry` or `reading`, and answers.
 
+pub(crate) mod apply;
+pub(crate) mod batch;
 pub(crate) mod create;
 pub(crate) mod decisions;
 pub(crate) mod delete;
@@ -16,6 +18,7 @@ pub(crate) mod status;
 pub(crate) mod tasks;
 pub(crate) mod update;
 pub(crate) mod watch;
+pub(crate) mod whoami;
 
 use crate::errors::{ApiResult, internal};
 use ::schemas::{DynObject, kinds};
@@ -41,7 +44,10 @@ fn json(status: StatusCode, body: &impl Serialize) -> ApiResult<Response> {
 /// An object, with its version as ETag.
 fn object(status: StatusCode, object: &DynObject) -> ApiResult<Response> {
     let mut response = json(status, object)?;
-    set(&mut response, header::ETAG, &preconditions::etag(object));
+    // What would be new has no version yet.
+    if !object.metadata.resource_version.is_empty() {
+        set(&mut response, header::ETAG, &preconditions::etag(object));
+    }
     Ok(response)
 }
 

@@ -114,7 +114,7 @@ fn write<T: Serialize>(buffer: &mut Vec<u8>, r#type: &str, object: &T) {
 pub(crate) async fn watch(ctx: Ctx, call: Call) -> ApiResult<Response> {
     let kind = call.kind()?;
     let instead = match kind.kind {
-        "Event" => Some("list them again instead"),
+        "Event" | "AuditRecord" => Some("list them again instead"),
         "Task" => Some("watch hostoperations and evacuations instead"),
         _ => None,
     };

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 /// Anything that takes this long will not come any more.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Tokens are words: `admin`, `system-reader`, `reader`, `member`, `unscoped`, `brief`; `down` gets no answer.
+/// Tokens are words: `admin`, `operator`, `service`, `system-reader`, `reader`, `member`, `unscoped`, `brief`; `down` gets no answer.
 #[derive(Default)]
 pub struct Keystone {
     pub revoked: Mutex<HashSet<String>>,
@@ -41,6 +41,8 @@ impl Identity for Keystone {
             "system-reader" => (None, true, &["reader"], 3_600),
             "reader" => (Some("p"), false, &["reader"], 3_600),
             "member" => (Some("p"), false, &["member", "reader"], 3_600),
+            "operator" => (Some("p"), false, &["cloud-operator"], 3_600),
+            "service" => (Some("p"), false, &["service"], 3_600),
             "unscoped" => (None, false, &[], 3_600),
             "expired" => (Some("p"), false, &["admin"], -1),
             _ => return Ok(None),
@@ -50,6 +52,7 @@ impl Identity for Keystone {
             user_name: token.into(),
             project_id: project.map(Into::into),
             system_scope: system,
+            is_admin_project: false,
             roles: roles.iter().map(ToString::to_string).collect(),
             expires_at: SystemClock.now().plus_seconds(seconds),
         }))
@@ -183,6 +186,7 @@ pub async fn api_after(config: ApiConfig, before: impl AsyncFnOnce(&Registry)) -
     let backends = Backends {
         registry: registry.clone(),
         feed,
+        audit: faults.sql(),
         identity: keystone.clone(),
         guests: Arc::new(Guests),
         health: Arc::new(Well),
@@ -224,6 +228,12 @@ impl Api {
     pub async fn patch(&self, path: &str, body: Value) -> Answer {
         let request = self.request(Method::PATCH, path).header("content-type", "application/merge-patch+json");
         self.send(request.body(body.to_string())).await
+    }
+
+    /// Applies YAML under a manager's name; `path` may have a query.
+    pub async fn apply(&self, path: &str, manager: &str, yaml: &str) -> Answer {
+        let path = format!("{path}{}fieldManager={manager}", if path.contains('?') { '&' } else { '?' });
+        self.send(self.request(Method::PATCH, &path).header("content-type", "application/apply-patch+yaml").body(yaml.to_string())).await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {

@@ -196,3 +196,34 @@ async fn operations_are_found_by_their_owner() {
     assert_eq!(names(&api.get("/v1/operations?fieldSelector=spec.owner%3DHost/c2").await.gives(200).body), ["o2"]);
     assert_eq!(names(&api.get("/v1/operations?fieldSelector=spec.host%3Dc1").await.gives(200).body), ["o1", "o2"]);
 }
+
+#[tokio::test]
+async fn a_list_comes_in_the_order_of_a_column_page_by_page() {
+    let api = api().await;
+    for (name, power, domain) in [("c3", "On", "r2"), ("c1", "Off", "r1"), ("c2", "On", "r10"), ("c4", "Off", "")] {
+        let spec = if domain.is_empty() { json!({"power": power}) } else { json!({"power": power, "failureDomain": domain}) };
+        if !domain.is_empty() {
+            api.post("/v1/failuredomains", json!({"metadata": {"name": domain}, "spec": {"type": "Rack"}})).await.gives(201);
+        }
+        api.post("/v1/hosts", json!({"metadata": {"name": name}, "spec": spec})).await.gives(201);
+    }
+    for (sort, want) in [
+        ("name", ["c1", "c2", "c3", "c4"]),
+        ("-name", ["c4", "c3", "c2", "c1"]),
+        ("want", ["c1", "c4", "c2", "c3"]),
+        ("-WANT", ["c3", "c2", "c4", "c1"]),
+        ("domain", ["c4", "c1", "c2", "c3"]),
+    ] {
+        assert_eq!(names(&api.get(&format!("/v1/hosts?sort={sort}")).await.gives(200).body), want, "{sort}");
+        assert_eq!(all_pages(&api, &format!("/v1/hosts?sort={sort}&limit=1")).await, (want.map(String::from).to_vec(), 4), "{sort}");
+    }
+    let first = api.get("/v1/hosts?sort=want&limit=1").await.gives(200);
+    assert_eq!(first.body["metadata"]["remainingItemCount"], 3);
+    let token = first.body["metadata"]["continue"].as_str().unwrap();
+    api.get(&format!("/v1/hosts?sort=-want&continue={token}")).await.fails(400, "invalid");
+    for (query, want) in [("sort=powr", "known are name, ready"), ("sort=want&marker=c1", "marker"), ("sort=name&watch=1", "lists only")] {
+        let refused = api.get(&format!("/v1/hosts?{query}")).await.fails(400, "invalid");
+        assert!(refused.message().contains(want), "{}", refused.message());
+    }
+    api.get("/v1/events?sort=age").await.fails(400, "invalid");
+}

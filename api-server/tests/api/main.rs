@@ -1,9 +1,14 @@
 //! The API over TCP, on SQLite, as a client sees it.
 
+mod access;
 mod actions;
+mod apply;
+mod audit;
+mod batch;
 mod clients;
 mod decisions;
 mod discovery;
+mod dry_run;
 mod evidence;
 mod fixture;
 mod identity;

@@ -48,6 +48,7 @@ async fn a_wrong_method_is_405_and_says_which_are_right() {
         (Method::POST, "/v1/operations", "GET,HEAD"),
         (Method::DELETE, "/v1/leases/controller", "GET,HEAD"),
         (Method::POST, "/v1/tasks", "GET,HEAD"),
+        (Method::GET, "/v1/apply", "POST"),
     ] {
         let answer = api.send(api.request(method.clone(), path)).await.fails(405, "method-not-allowed");
         assert_eq!(answer.header("allow").replace(' ', ""), allow, "{method} {path}");
@@ -71,8 +72,8 @@ async fn an_unknown_query_parameter_is_named() {
     for path in ["/v1/hosts?limits=1", "/v1/hosts/c1?pretty=1", "/v1/kinds?x=1"] {
         api.get(path).await.fails(400, "unknown-parameter");
     }
-    let dry = api.post("/v1/hosts?dryRun=All", json!({"metadata": {"name": "c1"}})).await.fails(400, "unknown-parameter");
-    assert!(dry.message().contains("dryRun"));
+    let pretty = api.post("/v1/hosts?pretty=1", json!({"metadata": {"name": "c1"}})).await.fails(400, "unknown-parameter");
+    assert!(pretty.message().contains("pretty") && pretty.message().contains("dryRun"));
     api.get("/v1/hosts/c1").await.gives(404);
 }
 
@@ -88,7 +89,7 @@ async fn a_body_of_the_wrong_type_is_415() {
     api.send(api.request(Method::POST, "/v1/hosts").body(body.clone())).await.fails(415, "unsupported-media-type");
     api.send(api.request(Method::POST, "/v1/hosts").header("content-type", "application/json; charset=utf-8").body(body)).await.gives(201);
     let patch = api.send(api.request(Method::PATCH, "/v1/hosts/c1").json(&json!({}))).await.fails(415, "unsupported-media-type");
-    assert_eq!(patch.header("accept-patch"), "application/merge-patch+json");
+    assert_eq!(patch.header("accept-patch"), "application/apply-patch+yaml, application/apply-patch+json, application/merge-patch+json");
 }
 
 #[tokio::test]
@@ -100,6 +101,8 @@ async fn a_body_that_is_too_large_too_deep_or_broken_is_refused() {
     api.send(post(format!("{}{}", "[".repeat(65), "]".repeat(65)))).await.fails(400, "malformed");
     let broken = api.send(post("{\"metadata\": }".into())).await.fails(400, "malformed");
     assert!(broken.message().contains("line 1"), "{}", broken.message());
+    let twice = api.send(post(r#"{"metadata": {"name": "c1"}, "spec": {"power": "On", "power": "Off"}}"#.into())).await.fails(400, "malformed");
+    assert!(twice.message().contains("duplicate key \"power\""), "{}", twice.message());
     api.send(post(String::new())).await.fails(400, "malformed");
     api.send(post("[]".into())).await.fails(400, "invalid");
     let large = json!({"metadata": {"name": "c1"}, "spec": {"title": "x".repeat(600 * 1024)}});
@@ -135,4 +138,26 @@ async fn a_write_whose_outcome_is_not_known_says_to_look_first() {
     let answer = api.post("/v1/hosts", json!({"metadata": {"name": "c1"}})).await.fails(504, "outcome-unknown");
     assert!(answer.message().contains("read the object before you repeat it"));
     assert_eq!((answer.header("retry-after"), &answer.body["errors"][0]["retryable"]), ("", &json!(false)));
+}
+
+#[tokio::test]
+async fn who_sends_too_much_is_told_when_to_come_again_and_others_are_not_held_up() {
+    let rate = api_server::Rate { per_second: 1, burst: 3 };
+    let api = api_with(ApiConfig { rate: Some(rate), ..ApiConfig::default() }).await;
+    for _ in 0..3 {
+        api.get("/v1/hosts").await.gives(200);
+    }
+    let refused = async {
+        loop {
+            let answer = api.get("/v1/hosts").await;
+            if answer.status == 429 {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(crate::fixture::PATIENCE, refused).await.expect("nobody is refused").fails(429, "rate-limited");
+    assert!(answer.header("retry-after").parse::<u32>().unwrap() >= 1, "{}", answer.text);
+    assert!(answer.message().contains("api.requests_per_second"), "{}", answer.message());
+    api.get_as("system-reader", "/v1/hosts").await.gives(200);
+    api.anonymous(reqwest::Method::GET, "/healthcheck").send().await.map(|r| assert_eq!(r.status(), 200)).unwrap();
 }

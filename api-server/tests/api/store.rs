@@ -23,6 +23,11 @@ impl Faulty {
         Arc::new(Faulty { inner, fault: Mutex::new(None) })
     }
 
+    /// The store beneath, which does not fail.
+    pub fn sql(&self) -> Arc<SqlStore> {
+        Arc::new(self.inner.clone())
+    }
+
     pub fn fail(&self, fault: impl FnMut(&str, i64) -> Option<StoreError> + Send + 'static) {
         *self.fault.lock().unwrap() = Some(Box::new(fault));
     }

@@ -21,17 +21,21 @@ macro_rules! words {
 }
 
 mod attest;
+mod audit;
 mod decide;
 mod hosts;
+mod policy;
 mod remediation;
 mod server;
 
 pub use attest::AttestArgs;
+pub use audit::{AuditCommand, AuditListArgs};
 pub use decide::{DecideArgs, ReplayArgs, Shape};
 pub use hosts::{
     ConfirmedHostArgs, EvacuateArgs, Fence, FollowArgs, HostArgs, InitialiseArgs, LocalDisks, Method, Mode, PowerCommand, PowerStatusArgs,
     ShutdownArgs,
 };
+pub use policy::{PolicyCheckArgs, PolicyCommand, ScopeWord};
 pub use remediation::HostNameArgs;
 pub use server::{BackupArgs, DbCommand, DoctorArgs, DoctorFormat, FaultArgs, KeysCommand, SandboxArgs, SandboxCommand, SandboxRunArgs, ServerArgs};
 
@@ -135,6 +139,14 @@ pub enum Command {
     Thaw,
     /// Explain a kind or a field: `explain host`, `explain host.spec.power`
     Explain(ExplainArgs),
+    /// Show who the token belongs to, and what it may do
+    Whoami(WhoamiArgs),
+    /// Who may what: print the rules, or check a file of rules. Needs no server
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Who did what: list the records, or look whether any was changed
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// The server's configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -204,6 +216,14 @@ pub struct GetArgs {
     /// Go on showing changes
     #[arg(short, long)]
     pub watch: bool,
+}
+
+/// `whoami`.
+#[derive(Debug, Args)]
+pub struct WhoamiArgs {
+    /// How
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 /// One object.

@@ -7,7 +7,7 @@ mod output;
 mod server;
 
 use ::client::Exit;
-use args::{Cli, Command, CompletionShell, ConfigCommand, SandboxCommand};
+use args::{AuditCommand, Cli, Command, CompletionShell, ConfigCommand, SandboxCommand};
 use clap::{CommandFactory, Parser};
 use output::Failure;
 use std::process::ExitCode;
@@ -45,6 +45,8 @@ async fn dispatch(cli: Cli) -> Result<Exit, Failure> {
             output::data(&server::config_dump(&args).await?);
             return Ok(Exit::Ok);
         }
+        Command::Audit(AuditCommand::Verify(args)) => return server::audit_verify(args).await,
+        Command::Policy(command) => return client::rules::run(command),
         Command::Replay(args) => return client::replay::replay(&args),
         command => return client::dispatch(cli.access, command).await,
     };

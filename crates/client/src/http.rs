@@ -175,6 +175,19 @@ impl Client {
         }
     }
 
+    /// Reads one page of a list.
+    pub async fn list_page(&self, plural: &str, query: &Query) -> Result<List, Error> {
+        let mut parameters = query.parameters();
+        parameters.extend(query.page_parameters());
+        let path = format!("/v1/{plural}");
+        let page = self.json(Method::GET, &path, &parameters, None).await?;
+        let Some(items) = page["items"].as_array() else {
+            return Err(self.nonsense(&path, "the list has no 'items'"));
+        };
+        let items = items.iter().map(|item| self.object(&path, item.clone())).collect::<Result<Vec<_>, _>>()?;
+        Ok(List { resource_version: page["metadata"]["resourceVersion"].as_str().unwrap_or_default().into(), items })
+    }
+
     /// Creates an object. For one-shot kinds a repeat with the same name and spec gives the existing one.
     pub async fn create(&self, plural: &str, body: &Value) -> Result<DynObject, Error> {
         let path = format!("/v1/{plural}");

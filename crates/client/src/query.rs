@@ -5,6 +5,8 @@
 pub struct Query {
     labels: Option<String>,
     fields: Option<String>,
+    limit: Option<u32>,
+    after: Option<String>,
 }
 
 impl Query {
@@ -32,6 +34,19 @@ impl Query {
             None => format!("{path}={value}"),
         });
         self
+    }
+
+    /// At most so many, after this name, for [`crate::Client::list_page`].
+    pub fn page(mut self, limit: u32, after: Option<&str>) -> Self {
+        self.limit = Some(limit);
+        self.after = after.map(str::to_string);
+        self
+    }
+
+    /// The page that is wanted, as URL parameters.
+    pub(crate) fn page_parameters(&self) -> Vec<(&'static str, String)> {
+        let limit = self.limit.iter().map(|n| ("limit", n.to_string()));
+        limit.chain(self.after.iter().map(|a| ("marker", a.clone()))).collect()
     }
 
     /// As URL parameters.

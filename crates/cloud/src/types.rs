@@ -209,6 +209,8 @@ pub struct TokenInfo {
     pub project_id: Option<String>,
     /// System scope `all`.
     pub system_scope: bool,
+    /// Keystone says that the project is its admin project; false if it does not say.
+    pub is_admin_project: bool,
     /// Role names.
     pub roles: Vec<String>,
     /// When it ends.

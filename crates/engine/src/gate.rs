@@ -62,6 +62,7 @@ struct GateInner {
     runtime_ms: AtomicU64,
     halted: AtomicBool,
     elders: OnceLock<Elders>,
+    holder: OnceLock<String>,
 }
 
 impl Gate {
@@ -78,6 +79,7 @@ impl Gate {
             runtime_ms: AtomicU64::new(0),
             halted: AtomicBool::new(false),
             elders: OnceLock::new(),
+            holder: OnceLock::new(),
         }))
     }
 
@@ -93,6 +95,17 @@ impl Gate {
     pub fn with_elders(self, elders: Elders) -> Self {
         let _ = self.0.elders.set(elders);
         self
+    }
+
+    /// The same gate, told who holds the lease.
+    pub(crate) fn held_by(&self, holder: &str) {
+        // Set once, as the gate is opened once.
+        let _ = self.0.holder.set(holder.into());
+    }
+
+    /// Who holds the lease, as it stands in its row.
+    pub fn holder(&self) -> &str {
+        self.0.holder.get().map_or("controller", String::as_str)
     }
 
     /// Which earlier leaders are known to be gone.

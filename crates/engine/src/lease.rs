@@ -146,6 +146,7 @@ impl Candidate<'_> {
                                     (false, true) => Elders::Released(row.token),
                                     (false, false) => Elders::Unknown,
                                 };
+                                gate.held_by(holder);
                                 gate.open(sent, taken.token, timing.lease_ms, elders);
                                 metrics.leading.set(1);
                                 metrics.lease_token.set(taken.token);

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod also;
+mod audit;
 pub mod chance;
 pub mod clock;
 pub mod driver;

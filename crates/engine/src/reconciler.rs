@@ -1,6 +1,6 @@
 //! What a kind brings to the driver loop, and what the loop brings to it.
 
-use crate::{Clock, Gate, Live, Metrics, Recorder, recorder::tellings};
+use crate::{Clock, Gate, Live, Metrics, Recorder, audit, recorder::tellings};
 use async_trait::async_trait;
 use planner::{Decision, Env, Step};
 use schemas::{Kind, Object, Time, v1::OperationState};
@@ -102,8 +102,12 @@ pub struct Shared {
 
 impl Shared {
     /// Runs a transaction under the lease; what it tells is said aloud when it is written, and only then.
-    pub async fn commit(&self, ops: Vec<Op>) -> StoreResult<Committed> {
+    ///
+    /// A call that it begins, or tells the outcome of, is recorded in the same transaction.
+    pub async fn commit(&self, mut ops: Vec<Op>) -> StoreResult<Committed> {
         let tellings = tellings(&ops);
+        let by = audit::Controller { holder: self.gate.holder(), token: self.gate.token() };
+        ops.extend(audit::records(&ops, &by));
         let done = self.store.commit(Guard::Lease(self.gate.token()), self.clock.now(), ops).await?;
         self.recorder.committed(&tellings);
         Ok(done)

@@ -96,6 +96,9 @@ fn approval(old: Option<&DynObject>, new: &DynObject) -> RegistryResult<()> {
 async fn port_free(store: &dyn Store, object: &DynObject) -> RegistryResult<()> {
     let mine: Object<v1::PowerLink> = object.typed()?;
     for other in store.list("PowerLink", ListQuery::default()).await?.items {
+        if other.spec["deviceRef"] != object.spec["deviceRef"] {
+            continue;
+        }
         let theirs: Object<v1::PowerLink> = other.typed()?;
         if theirs.metadata.name != mine.metadata.name && theirs.spec.device_ref == mine.spec.device_ref && theirs.spec.port == mine.spec.port {
             return Err(RegistryError::Refused {

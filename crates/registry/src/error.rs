@@ -1,6 +1,6 @@
 //! Why a write was turned down.
 
-use schemas::FieldError;
+use schemas::{FieldError, apply::Conflict};
 use store::StoreError;
 
 /// Result of a registry call.
@@ -21,6 +21,14 @@ pub enum RegistryError {
     /// A precondition of the request does not hold.
     #[error("precondition failed: {0}.")]
     Precondition(String),
+    /// Fields that others own would change.
+    #[error("{}", conflict(.what, .conflicts))]
+    FieldConflict {
+        /// `Kind/name`.
+        what: String,
+        /// The fields, each with its owner.
+        conflicts: Vec<Conflict>,
+    },
     /// Other objects stand against it.
     #[error("{message}")]
     Refused {
@@ -42,4 +50,13 @@ impl From<FieldError> for RegistryError {
     fn from(error: FieldError) -> Self {
         RegistryError::Invalid(vec![error])
     }
+}
+
+fn conflict(what: &str, conflicts: &[Conflict]) -> String {
+    let first = conflicts.first().map(ToString::to_string).unwrap_or_default();
+    let more = match conflicts.len() {
+        0 | 1 => String::new(),
+        n => format!(", and {} more", n - 1),
+    };
+    format!("{what}: {first}{more}; take it over (force=true), leave the field out, or send the value that stands there to share it.")
 }

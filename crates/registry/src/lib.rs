@@ -3,17 +3,28 @@
 #![warn(missing_docs)]
 
 mod admit;
+mod apply;
 mod attestation;
+mod batch;
 mod error;
+mod overlay;
+mod owners;
 mod prepare;
 mod standby;
 #[cfg(test)]
 mod tests;
 
+pub use apply::{Applied, Apply, Outcome};
+pub use batch::{Batch, Item, MOST_AT_ONCE, MOST_IN_ONE};
 pub use error::{RegistryError, RegistryResult};
 pub use prepare::{FINALIZER, new_object, parse_object};
 
-use schemas::{Conditions, DynObject, FieldError, KindInfo, Time, kinds, v1};
+use owners::Secrets;
+use schemas::{
+    Conditions, DynObject, FieldError, KindInfo, Time,
+    apply::{Shape, takeover},
+    kinds, v1,
+};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
@@ -26,6 +37,15 @@ pub const MAX_OBJECT_BYTES: usize = 512 * 1024;
 #[derive(Clone)]
 pub struct Registry {
     store: Arc<dyn Store>,
+}
+
+/// Who writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Writer<'a> {
+    /// Name of the user; noted on what is created.
+    pub user: Option<&'a str>,
+    /// The manager that owns from then on what is written; none: nobody does.
+    pub manager: Option<&'a str>,
 }
 
 /// What the objects named `default` begin with.
@@ -75,17 +95,38 @@ impl Registry {
         &self.store
     }
 
-    /// Creates an object. `user` is noted on it. A one-shot object that repeats an existing one gives that one.
+    /// Creates an object that nobody owns. `user` is noted on it. A one-shot object that repeats an existing one gives that one.
     pub async fn create(&self, kind: &KindInfo, object: DynObject, user: Option<&str>, now: Time) -> RegistryResult<Created> {
+        self.create_by(kind, object, Writer { user, manager: None }, now).await
+    }
+
+    /// Creates an object, of which the writer owns what it sends.
+    pub async fn create_by(&self, kind: &KindInfo, object: DynObject, by: Writer<'_>, now: Time) -> RegistryResult<Created> {
         if kind.read_only {
             return Err(RegistryError::ReadOnly(kind.kind.into()));
         }
+        owners::may_manage(kind, by.manager)?;
         let mut object = object;
-        let secret = take_secret(&mut object);
-        let object = prepare::prepare(kind, object, user, now)?;
+        let secrets = Secrets::new(None, take_secret(&mut object));
+        let sent = secrets.declared(&object);
+        let mut object = prepare::prepare(kind, object, by.user, now)?;
+        if let Some(manager) = by.manager {
+            object.metadata.managed_fields = takeover::after_create(Shape::of(kind), &sent, &secrets.after(&object), manager, now);
+            apply::fits(&object)?;
+        }
+        self.create_prepared(kind, object, &secrets.sent, now).await
+    }
+
+    async fn create_prepared(
+        &self,
+        kind: &KindInfo,
+        object: DynObject,
+        secret: &BTreeMap<String, SecretString>,
+        now: Time,
+    ) -> RegistryResult<Created> {
         // Two requests may be admitted at the same time; the transaction lets one through, and the other is looked at again.
         loop {
-            match self.create_admitted(kind, object.clone(), &secret, now).await {
+            match self.create_admitted(kind, object.clone(), secret, now).await {
                 Err(RegistryError::Store(StoreError::Conflict { .. })) if kind.one_shot => continue,
                 other => return other,
             }
@@ -127,35 +168,55 @@ impl Registry {
         Ok(Created { object: done.last()?.clone(), existed: false })
     }
 
-    /// Replaces spec, labels, annotations and finalizers of an object. `object.metadata.resourceVersion` must be given and current.
+    /// As [`Registry::update_by`]; nobody owns what is changed.
     pub async fn update(&self, kind: &KindInfo, name: &str, object: DynObject, now: Time) -> RegistryResult<DynObject> {
+        self.update_by(kind, name, object, Writer::default(), now).await
+    }
+
+    /// Replaces spec, labels, annotations and finalizers of an object. `object.metadata.resourceVersion` must be given and current.
+    /// What the writer changes is its own from then on.
+    pub async fn update_by(&self, kind: &KindInfo, name: &str, object: DynObject, by: Writer<'_>, now: Time) -> RegistryResult<DynObject> {
         if kind.read_only {
             return Err(RegistryError::ReadOnly(kind.kind.into()));
         }
+        owners::may_manage(kind, by.manager)?;
         let mut object = object;
         let secret = take_secret(&mut object);
         let old = self.store.get(kind.kind, name).await?.ok_or_else(|| StoreError::NotFound(format!("{}/{name}", kind.kind)))?;
         let mut new = prepare::merge(kind, &old, object)?;
+        let secrets = self.secrets(kind, &old, secret).await?;
+        new.metadata.managed_fields = owners::after_update(kind, &old, &new, &secrets, by.manager, now);
+        Ok(self.replace(kind, old, new, secrets, now).await?.0)
+    }
+
+    /// The secret of a Credential beside the one that was sent. One that cannot be opened counts as another one.
+    async fn secrets(&self, kind: &KindInfo, old: &DynObject, sent: BTreeMap<String, SecretString>) -> RegistryResult<Secrets> {
+        if kind.kind != "Credential" {
+            return Ok(Secrets::default());
+        }
+        Ok(Secrets::new(self.store.secret(&old.metadata.name).await.unwrap_or(None), sent))
+    }
+
+    /// Writes an object over what it was, unless it is the same; tells whether it was written.
+    async fn replace(&self, kind: &KindInfo, old: DynObject, mut new: DynObject, secrets: Secrets, now: Time) -> RegistryResult<(DynObject, bool)> {
         let expected = old.metadata.revision();
         let mut ops = Vec::new();
-        if kind.kind == "Credential" && !secret.is_empty() {
-            let known = self.store.secret(name).await.unwrap_or(None).unwrap_or_default();
-            if !same_secret(&known, &secret) {
-                new.metadata.generation = old.metadata.generation + 1;
-                new.status = credential_status(&secret, &new_fingerprint(), new.metadata.generation, now);
-                ops.push(Op::PutSecret { name: name.into(), data: secret });
-            }
+        if secrets.changes {
+            new.metadata.generation = old.metadata.generation + 1;
+            new.status = credential_status(&secrets.sent, &new_fingerprint(), new.metadata.generation, now);
+            ops.push(Op::PutSecret { name: old.metadata.name.clone(), data: secrets.sent });
         }
         if ops.is_empty() && new == old {
-            return Ok(old);
+            return Ok((old, false));
         }
         if new.spec != old.spec {
             admit::update(self.store.as_ref(), kind, &old, &new).await?;
             ops.extend(admit::guards(self.store.as_ref(), kind, Some(&old), &new).await?);
         }
+        apply::fits(&new)?;
         ops.push(Op::Update { object: new, expected });
         let done = self.store.commit(Guard::Open, now, ops).await?;
-        Ok(done.last()?.clone())
+        Ok((done.last()?.clone(), true))
     }
 
     /// Deletes an object, or begins to if it has finalizers. Deleting a one-shot object that has not ended cancels it.
@@ -251,7 +312,7 @@ fn take_secret(object: &mut DynObject) -> BTreeMap<String, SecretString> {
     data.as_object().map(|m| m.iter().map(|(k, v)| (k.clone(), text(v))).collect()).unwrap_or_default()
 }
 
-fn same_secret(a: &BTreeMap<String, SecretString>, b: &BTreeMap<String, SecretString>) -> bool {
+pub(crate) fn same_secret(a: &BTreeMap<String, SecretString>, b: &BTreeMap<String, SecretString>) -> bool {
     use secrecy::ExposeSecret;
     a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| v.expose_secret() == w.expose_secret()))
 }

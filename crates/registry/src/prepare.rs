@@ -64,6 +64,7 @@ pub(crate) fn prepare(kind: &KindInfo, object: DynObject, user: Option<&str>, no
         ("generation", client.generation != 0),
         ("creationTimestamp", client.creation_timestamp.is_some()),
         ("deletionTimestamp", client.deletion_timestamp.is_some()),
+        ("managedFields", !client.managed_fields.is_empty()),
     ] {
         if set {
             errors.push(FieldError::invalid(format!("metadata.{field}"), "is set by the server; leave it out of a new object."));
@@ -109,6 +110,9 @@ pub(crate) fn merge(kind: &KindInfo, old: &DynObject, new: DynObject) -> Registr
     }
     if sent.revision() != old.metadata.revision() {
         return Err(store::StoreError::Conflict { what: old.id(), current: old.metadata.revision() }.into());
+    }
+    if !sent.managed_fields.is_empty() && sent.managed_fields != old.metadata.managed_fields {
+        return Err(FieldError::new("metadata.managedFields", "Immutable", "is kept by the server; send it as it was read, or leave it out.").into());
     }
     let spec = normalise(kind, &old.metadata.name, &new.spec).map_err(RegistryError::Invalid)?;
     let errors = (kind.check_update)(&old.spec, &spec);

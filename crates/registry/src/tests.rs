@@ -1,3 +1,5 @@
+mod apply;
+
 use crate::{Preconditions, Registry, RegistryError, parse_object};
 use schemas::{Time, kinds};
 use serde_json::{Value, json};

@@ -169,6 +169,7 @@ async fn a_token_is_valid_until_it_expires_and_a_silent_keystone_cannot_tell() {
         user_name: "u".into(),
         project_id: None,
         system_scope: false,
+        is_admin_project: false,
         roles: vec!["admin".into()],
         expires_at: schemas::Time(10_000_000),
     };

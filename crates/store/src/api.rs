@@ -1,6 +1,6 @@
 //! The boundary: what the rest of the program sees of a database.
 
-use crate::{StoreError, StoreResult, Telling};
+use crate::{AuditEntry, StoreError, StoreResult, Telling};
 use async_trait::async_trait;
 use schemas::{API_VERSION, DynObject, Time, v1::Observation};
 use secrecy::SecretString;
@@ -108,6 +108,15 @@ pub enum Op {
     /// Tells people: an event series is begun or counted on, and a letter is written if the store's [`crate::OutboxRule`]
     /// takes it. Off the revision counter.
     Tell(Telling),
+    /// Records who did this transaction, at the end of the chain of records. Off the revision counter.
+    Audit(AuditEntry),
+    /// Removes audit records from before a time, oldest first and some thousand at once, and records that.
+    PruneAudit {
+        /// Records from before are removed.
+        before: Time,
+        /// Who removes them.
+        by: String,
+    },
     /// Seals and writes the data of a Credential.
     PutSecret {
         /// Name of the Credential.

@@ -1,6 +1,6 @@
 //! Credential data at rest: AES-256-GCM-SIV, keys from a file of mode 0600.
 
-use crate::{StoreError, StoreResult, keyfile};
+use crate::{StoreError, StoreResult, audit, keyfile};
 use aes_gcm_siv::{
     Aes256GcmSiv, KeyInit, Nonce,
     aead::{Aead, Payload},
@@ -138,6 +138,22 @@ impl KeyRing {
             "key {id:?} is not in {}; put the line that begins with \"{id}:\" there (from the other controller, or from the backup of its key file)",
             self.place()
         )
+    }
+
+    /// The key that audit records are written with, and its id.
+    pub(crate) fn audit_key(&self) -> StoreResult<(String, Zeroizing<[u8; 32]>)> {
+        let ring = self.refreshed();
+        let key =
+            ring.keys.get(&ring.sealing).ok_or_else(|| StoreError::Key(format!("the audit cannot be written: {}", self.missing(&ring.sealing))))?;
+        let derived = audit::derived(key)?;
+        Ok((ring.sealing, derived))
+    }
+
+    /// The key that an audit record was written with.
+    pub(crate) fn audit_key_of(&self, id: &str) -> StoreResult<Zeroizing<[u8; 32]>> {
+        let known = |ring: Ring| ring.keys.get(id).map(|key| audit::derived(key));
+        let missing = || StoreError::Key(format!("it cannot be told whether it was changed: {}", self.missing(id)));
+        known(self.ring()).or_else(|| known(self.refreshed())).ok_or_else(missing)?
     }
 
     pub(crate) fn seal(&self, name: &str, data: &BTreeMap<String, SecretString>) -> StoreResult<Sealed> {

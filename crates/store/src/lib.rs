@@ -11,6 +11,7 @@
 #![allow(clippy::duplicate_mod, reason = "sql/ is compiled once for each database")]
 
 mod api;
+mod audit;
 mod backup;
 mod config;
 mod conn;
@@ -38,6 +39,7 @@ mod write;
 pub use api::{
     Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Guard, LeaseRow, ListPage, ListQuery, ObjectText, Op, Revision, Store, TextPage,
 };
+pub use audit::{AuditChain, AuditEntry, AuditFinding, AuditLog, AuditQuery, AuditReport, AuditRow};
 pub use backup::backup;
 pub use config::{Backend, Place, StoreConfig, TlsMode};
 pub use conn::SqlStore;

@@ -32,6 +32,35 @@ diesel::table! {
         detail -> Text,
     }
 }
+diesel::table! {
+    audit (seq) {
+        seq -> BigInt,
+        id -> Text,
+        at_micros -> BigInt,
+        action -> Text,
+        outcome -> Text,
+        target -> Text,
+        target_uid -> Text,
+        host -> Text,
+        initiator -> Text,
+        by_user -> Bool,
+        body -> Text,
+        key_id -> Text,
+        previous -> Text,
+        mac -> Text,
+    }
+}
+diesel::table! {
+    audit_chain (id) {
+        id -> BigInt,
+        last_seq -> BigInt,
+        last_mac -> Text,
+        anchor_seq -> BigInt,
+        anchor_mac -> Text,
+        key_id -> Text,
+        seal -> Text,
+    }
+}
 diesel::table! { outbox (seq) { seq -> BigInt, id -> Text, created_at -> BigInt, body -> Text, } }
 diesel::table! {
     deliveries (id) {

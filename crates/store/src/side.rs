@@ -1,8 +1,9 @@
 //! The `Store` over SQL.
 
 use crate::{
-    Change, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery, Op, Outbox, OutboxState, Revision, SqlStore, Store,
-    StoreResult, TextPage,
+    AuditChain, AuditFinding, AuditLog, AuditQuery, AuditReport, AuditRow, Change, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter,
+    ListPage, ListQuery, Op, Outbox, OutboxState, Revision, SqlStore, Store, StoreResult, TextPage,
+    audit::Verifier,
     conn::{Db, with_conn},
 };
 use async_trait::async_trait;
@@ -173,5 +174,56 @@ impl Outbox for SqlStore {
             })
         })
         .await
+    }
+}
+
+/// Records looked at at once.
+const VERIFIED_AT_ONCE: i64 = 1_000;
+
+impl SqlStore {
+    async fn verify_between(&self, chain: AuditChain) -> StoreResult<AuditReport> {
+        let mut verifier = Verifier::new(&self.keys, chain.clone())?;
+        // From the very beginning: what lies before the anchor should be gone.
+        let mut after = chain.anchor_seq;
+        while after < chain.last_seq {
+            let query = AuditQuery { after, limit: VERIFIED_AT_ONCE, ..AuditQuery::default() };
+            let rows = read!(self, audit::records(&query))?;
+            let Some(last) = rows.last() else { break };
+            after = last.seq;
+            // What came since is for the next look.
+            for row in rows.iter().filter(|row| row.seq <= chain.last_seq) {
+                verifier.look(row)?;
+            }
+        }
+        Ok(verifier.end())
+    }
+}
+
+#[async_trait]
+impl AuditLog for SqlStore {
+    async fn audit_records(&self, query: AuditQuery) -> StoreResult<Vec<AuditRow>> {
+        read!(self, audit::records(&query))
+    }
+
+    async fn audit_chain(&self) -> StoreResult<AuditChain> {
+        read!(self, audit::chain())
+    }
+
+    async fn audit_verify(&self) -> StoreResult<AuditReport> {
+        loop {
+            let chain = self.audit_chain().await?;
+            let mut report = self.verify_between(chain.clone()).await?;
+            let newest = self.audit_records(AuditQuery { limit: 1, newest_first: true, ..AuditQuery::default() }).await?;
+            let now = self.audit_chain().await?;
+            // Records were removed for their age meanwhile: what was read is not one moment.
+            if now.anchor_seq != chain.anchor_seq {
+                continue;
+            }
+            if let Some(row) = newest.first().filter(|row| row.seq > now.last_seq) {
+                let what = "it is behind the newest record: it was put there by somebody else";
+                report.findings.push(AuditFinding { seq: row.seq, what: what.into() });
+            }
+            return Ok(report);
+        }
     }
 }

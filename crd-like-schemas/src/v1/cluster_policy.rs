@@ -48,6 +48,7 @@ pub struct ClusterPolicySpec {
     pub guest_disks: GuestDisks,
     /// Exceptions; of several that fit a host, `Local` wins.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "map", "x-list-map-keys" = ["aggregate"]))]
     pub guest_disks_by_aggregate: Vec<AggregateDisks>,
     /// Hosts drained at the same time, at most.
     pub max_hosts_draining: i64,

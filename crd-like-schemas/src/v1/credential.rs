@@ -25,6 +25,7 @@ pub struct CredentialSpec {
     pub source: Source,
     /// Keys `username` and `password`. Write-only: always absent in answers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-map-type" = "atomic"))]
     pub data: BTreeMap<String, String>,
 }
 

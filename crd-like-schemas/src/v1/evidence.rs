@@ -170,6 +170,7 @@ pub struct EvidenceRule {
     pub levels: EvidenceLevels,
     /// Channels that watch the host's storage: what they say counts for `StorageSilent` (L2).
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub storage_channels: Vec<String>,
     /// Whether a FenceAttestation is accepted.
     pub attestation: AttestationRule,

@@ -20,6 +20,7 @@ pub enum FenceStage {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Fencing {
     /// Stages, one after the other: Hard, perhaps Soft before it, perhaps SecondDevice after it.
+    #[schemars(extend("x-list-type" = "atomic"))]
     pub order: Vec<FenceStage>,
     /// How long the operating system has to shut down, in seconds; then power is cut.
     pub soft_off_timeout_seconds: i64,

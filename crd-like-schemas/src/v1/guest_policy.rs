@@ -14,6 +14,7 @@ pub struct GuestPolicy;
 pub struct GuestSelector {
     /// Ids of projects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub projects: Vec<String>,
     /// Server metadata (`tier=gold,!scratch`).
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -23,6 +24,7 @@ pub struct GuestSelector {
     pub image_properties: String,
     /// Ids or names of server groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub server_groups: Vec<String>,
 }
 

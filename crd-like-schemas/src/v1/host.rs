@@ -135,6 +135,7 @@ pub struct HostSpec {
     pub failure_domain: Option<String>,
     /// Further FailureDomains that it is in beside that one and those around it: its feed, its switch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub failure_domains: Vec<String>,
 }
 

@@ -1,5 +1,6 @@
 //! Version 1 of every kind.
 
+pub mod audit_record;
 pub mod cluster_policy;
 pub mod credential;
 pub mod evacuation;
@@ -22,6 +23,7 @@ pub mod remediation_policy;
 pub mod standby_pool;
 pub mod task;
 
+pub use audit_record::{AuditRecord, AuditRecordSpec, AuditRecordStatus};
 pub use cluster_policy::{ClusterPolicy, ClusterPolicySpec, ClusterPolicyStatus, GuestDisks, Operations};
 pub use credential::{Credential, CredentialSpec, CredentialStatus};
 pub use evacuation::{

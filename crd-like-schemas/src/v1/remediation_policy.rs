@@ -69,6 +69,7 @@ pub struct StormLimits {
     /// Hosts that may be down at the same time in one failure domain, whatever policy holds for them; at most one entry per type.
     /// Beyond, nothing new is begun for hosts of that domain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "map", "x-list-map-keys" = ["type"]))]
     pub per_failure_domain: Vec<DomainLimit>,
     /// Nothing is begun for so long after no limit was exceeded any longer, in seconds; another storm begins it anew.
     pub cooldown_seconds: i64,
@@ -196,6 +197,7 @@ pub struct Recovery {
     pub local_disks: LocalDisks,
     /// Hosts that are neither restarted nor evacuated without a person.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub excluded_hosts: Vec<String>,
     /// Further tries after Nova reported a failed evacuation of a guest; absent: what ClusterPolicy `default` says.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -39,6 +39,7 @@ pub enum Wake {
 pub struct Protects {
     /// Names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub hosts: Vec<String>,
     /// Labels (`rack=a1,!canary`).
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -51,6 +52,7 @@ pub struct Protects {
 pub struct StandbyPoolSpec {
     /// Names of its hosts. Each has `spec.power` and `spec.schedulable` Unmanaged: the pool decides about both.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-list-type" = "set"))]
     pub members: Vec<String>,
     /// Further hosts of it, by label.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -12,7 +12,7 @@ use std::{
     },
     time::Duration,
 };
-use store::{ChangeOp, Guard, ListQuery, Op, SqlStore, Store, StoreConfig, StoreError};
+use store::{AuditEntry, AuditLog, AuditQuery, ChangeOp, Guard, ListQuery, Op, SqlStore, Store, StoreConfig, StoreError};
 use test_databases::{Kind, Options, Server};
 
 const WRITERS: usize = 4;
@@ -39,7 +39,7 @@ async fn write(store: SqlStore, writer: usize, book: Book, acknowledged: Arc<Ato
     while !stop.load(Ordering::SeqCst) {
         let name = format!("w{writer}-{n}");
         n += 1;
-        let told = match store.commit(Guard::Open, at(0), vec![Op::Create(host(&name)), Op::RequireNotFrozen]).await {
+        let told = match store.commit(Guard::Open, at(0), vec![Op::Create(host(&name)), Op::Audit(record(&name)), Op::RequireNotFrozen]).await {
             Ok(_) => Told::Written,
             Err(StoreError::OutcomeUnknown(_)) => Told::Unknown,
             Err(error) if error.is_retryable() => Told::NotWritten,
@@ -50,6 +50,18 @@ async fn write(store: SqlStore, writer: usize, book: Book, acknowledged: Arc<Ato
             Told::Written => drop(acknowledged.fetch_add(1, Ordering::SeqCst)),
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
+    }
+}
+
+/// That a host was made.
+fn record(name: &str) -> AuditEntry {
+    AuditEntry {
+        action: "create".into(),
+        outcome: "success".into(),
+        target: format!("Host/{name}"),
+        initiator: "ann".into(),
+        body: serde_json::json!({}),
+        ..AuditEntry::default()
     }
 }
 
@@ -78,6 +90,14 @@ async fn audit(store: &SqlStore, book: &BTreeMap<String, Told>) {
     }
     assert_eq!(made, there, "history and table differ");
     assert!(there.keys().all(|name| book.contains_key(name)), "something is there that nobody wrote");
+    // A host and the record of it are never apart, and no record is out of the chain.
+    let records = store.audit_records(AuditQuery { limit: i64::MAX, ..AuditQuery::default() }).await.unwrap();
+    let recorded: Vec<String> = records.iter().map(|r| r.target.trim_start_matches("Host/").to_string()).collect();
+    let mut in_order: Vec<(&String, &i64)> = there.iter().collect();
+    in_order.sort_by_key(|(_, revision)| **revision);
+    assert_eq!(recorded, in_order.into_iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), "records and objects differ");
+    let report = store.audit_verify().await.unwrap();
+    assert_eq!((report.findings, report.records), (Vec::new(), there.len() as i64));
 }
 
 fn wait_until(what: &str, happened: impl Fn() -> bool) {
@@ -149,7 +169,7 @@ async fn a_process_that_writes_until_it_is_killed() {
     for n in 0.. {
         let name = format!("{prefix}-{n}");
         println!("about {name}");
-        store.commit(Guard::Open, at(0), vec![Op::Create(host(&name))]).await.unwrap();
+        store.commit(Guard::Open, at(0), vec![Op::Create(host(&name)), Op::Audit(record(&name))]).await.unwrap();
         println!("done {name}");
     }
 }

@@ -5,6 +5,7 @@
 use workspace_tests::{life, stage};
 
 mod attestation;
+mod audit;
 mod decisions;
 mod drills;
 mod evidence;

@@ -52,7 +52,7 @@ async fn show(client: &Client, kind: &KindInfo, list: &List, format: Format) {
     }
 }
 
-fn print_list(kind: &KindInfo, list: &List, format: Format) {
+pub fn print_list(kind: &KindInfo, list: &List, format: Format) {
     let whole = || {
         let items: Vec<Value> = list.items.iter().map(output::value).collect();
         json!({"apiVersion": schemas::API_VERSION, "kind": format!("{}List", kind.kind),

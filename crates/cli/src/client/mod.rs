@@ -2,6 +2,7 @@
 
 mod apply;
 mod attest;
+mod audit;
 mod cancel;
 mod confirm;
 mod decide;
@@ -18,11 +19,13 @@ mod policy;
 mod power;
 mod remediation;
 pub mod replay;
+pub mod rules;
 pub mod sandbox;
 mod wait;
+mod whoami;
 
 use crate::{
-    args::{AccessArgs, Command, WatchArgs},
+    args::{AccessArgs, AuditCommand, Command, WatchArgs},
     output::{self, Failure},
 };
 use ::client::{
@@ -64,6 +67,8 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
         Command::Approve(args) => remediation::approve(&client, args).await,
         Command::Freeze => policy::operations(&client, "Frozen").await,
         Command::Thaw => policy::operations(&client, "Normal").await,
+        Command::Audit(AuditCommand::List(args)) => audit::list(&client, &args).await,
+        Command::Whoami(args) => whoami::whoami(&client, &args).await,
         Command::Explain(args) => explain::explain(&client, &args.path).await,
         Command::Run(_)
         | Command::ApiServer(_)
@@ -71,6 +76,8 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
         | Command::Sandbox(_)
         | Command::Config(_)
         | Command::Replay(_)
+        | Command::Policy(_)
+        | Command::Audit(AuditCommand::Verify(_))
         | Command::Db(_)
         | Command::Keys(_)
         | Command::Doctor(_)

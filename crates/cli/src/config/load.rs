@@ -130,6 +130,9 @@ impl Loaded {
         if api.max_watches_per_user == 0 {
             return fail("api.max_watches_per_user", "0 lets nobody watch; write 1 or more.".into());
         }
+        if api.requests_per_second > 1_000_000 {
+            return fail("api.requests_per_second", format!("{} is out of range; use 0 (no limit) to 1000000.", api.requests_per_second));
+        }
         if !database.url.contains(':') {
             return fail("database.url", "it is no URL; write sqlite:///PATH.".into());
         }
@@ -145,6 +148,9 @@ impl Loaded {
         if controller.record_decisions_mb > 100_000 {
             let message = format!("{} is out of range; use 0 (nothing is recorded) to 100000.", controller.record_decisions_mb);
             return fail("controller.record_decisions_mb", message);
+        }
+        if controller.audit_days > 36_500 {
+            return fail("controller.audit_days", format!("{} is out of range; use 0 (for ever) to 36500.", controller.audit_days));
         }
         if controller.renew_deadline_millis >= controller.lease_millis {
             let limit = controller.lease_millis;

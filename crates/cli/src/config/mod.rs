@@ -68,11 +68,37 @@ pub struct Api {
     pub metrics_listen: Option<String>,
     /// Watches one user may have open.
     pub max_watches_per_user: usize,
+    /// Requests a second that one user may send besides watches, twice as many at once after a pause; 0: no limit.
+    #[serde(deserialize_with = "number")]
+    pub requests_per_second: u64,
+    /// YAML file with rules of who may what, in place of those in code; empty: those in code. Read again when it changes.
+    #[serde(deserialize_with = "optional")]
+    pub policy_file: Option<String>,
+    /// Whether denied and failed requests, and writes that can disrupt nothing, are recorded in the audit, and `audit_file` is
+    /// written. What may disrupt is always recorded.
+    #[serde(deserialize_with = "switch")]
+    pub audit_enabled: bool,
+    /// Whether all reads are recorded; else only those of Credentials, FenceAttestations and the audit.
+    #[serde(deserialize_with = "switch")]
+    pub audit_reads: bool,
+    /// File that gets every audit record as a line of JSON; empty: none does.
+    #[serde(deserialize_with = "optional")]
+    pub audit_file: Option<String>,
 }
 
 impl Default for Api {
     fn default() -> Self {
-        Api { listen: "127.0.0.1:9362".into(), public_endpoint: None, metrics_listen: Some("127.0.0.1:9363".into()), max_watches_per_user: 20 }
+        Api {
+            listen: "127.0.0.1:9362".into(),
+            public_endpoint: None,
+            metrics_listen: Some("127.0.0.1:9363".into()),
+            max_watches_per_user: 20,
+            requests_per_second: 0,
+            policy_file: None,
+            audit_enabled: true,
+            audit_reads: false,
+            audit_file: None,
+        }
     }
 }
 
@@ -125,6 +151,9 @@ pub struct Controller {
     /// 0: nothing.
     #[serde(deserialize_with = "number")]
     pub record_decisions_mb: u64,
+    /// Days that audit records are kept; 0: for ever.
+    #[serde(deserialize_with = "number")]
+    pub audit_days: u64,
 }
 
 impl Default for Controller {
@@ -137,6 +166,7 @@ impl Default for Controller {
             retry_millis: 1_000,
             state_dir: None,
             record_decisions_mb: 64,
+            audit_days: 365,
         }
     }
 }
@@ -312,6 +342,28 @@ fn number<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
         }
         fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<u64, E> {
             value.trim().parse().map_err(|_| E::invalid_value(serde::de::Unexpected::Str(value), &self))
+        }
+    }
+    d.deserialize_any(Visitor)
+}
+
+/// A truth value, also if it is written as text, as in the environment and in INI files.
+fn switch<'de, D: serde::Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
+    struct Visitor;
+    impl serde::de::Visitor<'_> for Visitor {
+        type Value = bool;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("true or false")
+        }
+        fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<bool, E> {
+            Ok(value)
+        }
+        fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<bool, E> {
+            match value.trim().to_ascii_lowercase().as_str() {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(E::invalid_value(serde::de::Unexpected::Str(value), &self)),
+            }
         }
     }
     d.deserialize_any(Visitor)

@@ -75,7 +75,7 @@ pub(super) const PARAMETERS: [Parameter; 56] = {
         p("agent", "backoff_factor", Number, "0.3", AGENT),
         p("agent", "enabled", Bool, "False", AGENT),
         p("agent", "logfile", Text, "", LOG),
-        p("api", "audit_enabled", Bool, "True", Later("the audit of API requests")),
+        p("api", "audit_enabled", Bool, "True", Switches("api.audit_enabled", ["true", "false"])),
         p("api", "host", Text, "", Shares("api.listen")),
         p("api", "logfile", Text, "", LOG),
         p("api", "port", Int(1, 65_535), "9362", Shares("api.listen")),

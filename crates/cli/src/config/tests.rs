@@ -86,7 +86,10 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 #[test]
 fn an_unknown_key_names_file_and_line_and_the_keys_there_are() {
     let e = Setup::new().file("[api]\nlisten = \"127.0.0.1:1\"\nlisen = 3\n").error();
-    assert_eq!(e, "c.toml:3: unknown key api.lisen: [api] has listen, max_watches_per_user, metrics_listen, public_endpoint; did you mean listen?");
+    assert_eq!(
+        e,
+        "c.toml:3: unknown key api.lisen: [api] has audit_enabled, audit_file, audit_reads, listen, max_watches_per_user, metrics_listen, policy_file, public_endpoint, requests_per_second; did you mean listen?"
+    );
     let e = Setup::new().file("\n[apii]\nlisten = \"x\"\n").error();
     assert!(e.starts_with("c.toml:3: unknown key apii.listen: there is no section 'apii'; there are api, controller"), "{e}");
     let e = Setup::new().file("[nothing]\n").error();

@@ -91,9 +91,13 @@ pub fn yaml(value: &Value) -> String {
     yaml_serde::to_string(value).map(|text| text.trim_end().to_string()).unwrap_or_else(|_| value.to_string())
 }
 
-/// An object as a JSON value.
+/// An object as a JSON value, without who owns which of its fields: that is long, and the server knows it.
 pub fn value(object: &DynObject) -> Value {
-    serde_json::to_value(object).unwrap_or(Value::Null)
+    let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
+    if let Some(metadata) = value["metadata"].as_object_mut() {
+        metadata.shift_remove("managedFields");
+    }
+    value
 }
 
 /// `host/c1`.

@@ -1,5 +1,6 @@
 //! The server roles: wiring, and nothing else.
 
+mod audit;
 mod backup;
 mod cloud;
 mod database;
@@ -28,6 +29,11 @@ use tracing_subscriber::EnvFilter;
 /// `cloud-manager run`.
 pub async fn run(args: ServerArgs) -> anyhow::Result<()> {
     serve(args, Roles { api: true, controller: true, migrate: true }).await
+}
+
+/// `cloud-manager audit verify`.
+pub async fn audit_verify(args: ServerArgs) -> Result<Exit, Failure> {
+    audit::verify(&args).await.map_err(Failure::from)
 }
 
 /// `cloud-manager api-server`.

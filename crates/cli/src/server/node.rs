@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::Config;
 use anyhow::Context;
-use api_server::{ApiConfig, Backends};
+use api_server::{ApiConfig, Backends, Rate};
 use cloud::CloudApi;
 use controller::{ControllerConfig, Delivery, Recording, World};
 use engine::{Clock, Feed, LeaseTiming, Metrics, Standing, SystemClock};
@@ -108,11 +108,17 @@ impl Node {
                 listen: address(&config.api.listen, "api.listen")?,
                 public_endpoint: config.api.public_endpoint.clone(),
                 max_watches_per_user: config.api.max_watches_per_user,
+                rate: u32::try_from(config.api.requests_per_second).ok().filter(|n| *n > 0).map(|n| Rate { per_second: n, burst: 2 * n }),
+                policy_file: config.api.policy_file.as_ref().map(Into::into),
+                audit_enabled: config.api.audit_enabled,
+                audit_reads: config.api.audit_reads,
+                audit_file: config.api.audit_file.as_ref().map(Into::into),
                 ..ApiConfig::default()
             };
             let backends = Backends {
                 registry,
                 feed: feed.clone(),
+                audit: store.clone(),
                 identity: cloud,
                 guests: Arc::new(NovaGuests { world: world(clock.clone()), store: store.clone() }),
                 health: Arc::new(NodeHealth { store: store.clone(), feed_alive, standing: roles.controller.then(|| told.subscribe()) }),
@@ -136,6 +142,7 @@ impl Node {
                 resync: pace.resync,
                 delivery: delivery(config, store.clone())?,
                 recording,
+                audit_days: i64::try_from(config.controller.audit_days).unwrap_or(0),
                 ..ControllerConfig::default()
             };
             let parts = Parts { store, clock, feed, metrics, halted, timing, settings, alone, outlives: roles.api, told };

@@ -40,6 +40,8 @@ impl Identity for OpenStack {
             user_name: text_or_empty(user, "name"),
             project_id: token.get("project").and_then(|p| text(p, "id")),
             system_scope: token.pointer("/system/all").and_then(Value::as_bool) == Some(true),
+            // oslo takes every project for the admin one where Keystone names none; here nobody's is.
+            is_admin_project: token.get("is_admin_project").and_then(Value::as_bool) == Some(true),
             roles: roles.into_iter().flatten().filter_map(|r| text(r, "name")).collect(),
             expires_at: expires_at.ok_or_else(|| reply.nonsense("the token has no `expires_at`"))?,
         }))

@@ -15,8 +15,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use store::{
-    Change, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery, Op, Outbox, OutboxRule, OutboxState, Revision, Store,
-    StoreError, StoreResult,
+    AuditEntry, Change, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery, Op, Outbox, OutboxRule, OutboxState,
+    Revision, Store, StoreError, StoreResult,
 };
 use tokio::sync::watch;
 
@@ -44,6 +44,11 @@ impl ModelStore {
     pub fn with_outbox(self, rule: OutboxRule) -> Self {
         self.lock().outbox_rule = Some(rule);
         self
+    }
+
+    /// What was recorded, in order; there is no chain, and nothing is put in its entries.
+    pub fn audit(&self) -> Vec<AuditEntry> {
+        self.lock().audit()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

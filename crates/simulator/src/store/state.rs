@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use store::{
-    CONTROLLER_LEASE, Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery, Op,
-    OutboxRule, OutboxState, Revision, StoreError, StoreResult, Telling,
+    AuditEntry, CONTROLLER_LEASE, Change, ChangeOp, ClaimRequest, ClaimRow, Committed, Evidence, Fate, Guard, LeaseRow, Letter, ListPage, ListQuery,
+    Op, OutboxRule, OutboxState, Revision, StoreError, StoreResult, Telling,
 };
 
 /// Rows of history removed at once.
@@ -49,6 +49,7 @@ enum Undo {
     Observation((String, String), Option<Observation>),
     Event(String, Option<Told>),
     Letter,
+    Audit,
 }
 
 /// When an event was last seen, the uid it is about, and the event.
@@ -72,6 +73,8 @@ pub(super) struct State {
     /// Which tellings become letters.
     pub outbox_rule: Option<OutboxRule>,
     letters: VecDeque<Letter>,
+    /// What was recorded, in order; without a chain.
+    audit: Vec<AuditEntry>,
     /// What became of letters; its length is not kept up.
     deliveries: OutboxState,
 }
@@ -99,6 +102,7 @@ impl State {
             events: BTreeMap::new(),
             outbox_rule: None,
             letters: VecDeque::new(),
+            audit: Vec::new(),
             deliveries: OutboxState::default(),
         }
     }
@@ -185,6 +189,12 @@ impl State {
                     }
                 }
                 Op::Tell(telling) => self.tell(&telling, now, undo)?,
+                Op::Audit(entry) => {
+                    self.audit.push(entry);
+                    undo.push(Undo::Audit);
+                }
+                // There is no clock on what is kept here: it dies with the process.
+                Op::PruneAudit { .. } => {}
                 Op::PutSecret { name, data } => {
                     let old = self.secrets.insert(name.clone(), data);
                     undo.push(Undo::Secret(name, old));
@@ -213,6 +223,7 @@ impl State {
             Undo::Observation(place, old) => put(&mut self.observations, place, old),
             Undo::Event(name, old) => put(&mut self.events, name, old),
             Undo::Letter => drop(self.letters.pop_back()),
+            Undo::Audit => drop(self.audit.pop()),
         }
     }
 
@@ -372,6 +383,11 @@ impl State {
         let old = self.events.insert(name.clone(), (now, telling.regarding_uid.clone(), event));
         undo.push(Undo::Event(name, old));
         Ok(())
+    }
+
+    /// What was recorded, in order.
+    pub fn audit(&self) -> Vec<AuditEntry> {
+        self.audit.clone()
     }
 
     pub fn letters(&self, limit: i64) -> Vec<Letter> {

@@ -1,5 +1,6 @@
 //! The statements, over `super::Conn` of whichever database this is compiled for.
 
+pub(crate) mod audit;
 pub(crate) mod lease;
 pub(crate) mod observations;
 pub(crate) mod outbox;

@@ -1,14 +1,14 @@
 //! The write rule, in one place.
 
 use super::{
-    Conn,
+    Conn, audit,
     observations::put_observation,
     read::one,
     require::{limit_open, require_claim, require_none_open, require_not_frozen, require_unwritten, take_claim},
     side::{put_evidence, put_secret, tell},
 };
 use crate::{
-    Change, ChangeOp, Committed, Guard, Op, OutboxRule, StoreError, StoreResult,
+    AuditEntry, Change, ChangeOp, Committed, Guard, Op, OutboxRule, StoreError, StoreResult,
     api::id,
     keys::KeyRing,
     schema::{changes, host_claims, leases, resources, revision, secrets},
@@ -31,7 +31,7 @@ pub(crate) async fn commit(c: &mut Conn, order: Order, sent: &Sent) -> StoreResu
 /// The body of every write: counter first, then the token, then the operations.
 async fn transaction(c: &mut Conn, order: Order) -> StoreResult<Committed> {
     let Order { guard, now, ops, keys, outbox } = order;
-    let mut tx = Tx { spare: Some(bump(c).await?), revision: 0, now, keys, outbox };
+    let mut tx = Tx { spare: Some(bump(c).await?), revision: 0, now, keys, outbox, records: Vec::new() };
     if let Guard::Lease(mine) = guard {
         let current: i64 = leases::table.find(crate::CONTROLLER_LEASE).select(leases::token).first(c).await?;
         if current != mine {
@@ -41,6 +41,10 @@ async fn transaction(c: &mut Conn, order: Order) -> StoreResult<Committed> {
     let mut done = Committed::default();
     for op in ops {
         tx.apply(c, op, &mut done).await?;
+    }
+    // The chain's end is looked at as late as can be, and once: the row that orders all writers has been ours since the beginning.
+    if !tx.records.is_empty() {
+        audit::append(c, &tx.keys, std::mem::take(&mut tx.records), now).await?;
     }
     // A transaction that wrote no change row gives its number back, so that history has no hole.
     if let Some(unused) = tx.spare.take() {
@@ -84,6 +88,8 @@ struct Tx {
     now: Time,
     keys: Arc<KeyRing>,
     outbox: Option<Arc<OutboxRule>>,
+    /// Audit records of this transaction, written at its end.
+    records: Vec<AuditEntry>,
 }
 
 impl Tx {
@@ -118,6 +124,8 @@ impl Tx {
             Op::PutEvidence { host, expected, body } => put_evidence(c, &host, expected, &body).await?,
             Op::PutObservation(observation) => put_observation(c, observation).await?,
             Op::Tell(telling) => tell(c, &telling, self.outbox.as_deref(), self.now).await?,
+            Op::Audit(entry) => self.records.push(entry),
+            Op::PruneAudit { before, by } => audit::prune(c, &self.keys, before, &by, self.now).await?,
             Op::PutSecret { name, data } => put_secret(c, &name, self.keys.seal(&name, &data)?).await?,
             Op::DeleteSecret { name } => {
                 diesel::delete(secrets::table.find(name)).execute(c).await?;

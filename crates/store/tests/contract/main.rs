@@ -1,5 +1,6 @@
 //! The contract of a store, on each real database.
 
+mod audit;
 mod concurrency;
 mod deadlines;
 mod outbox;

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS audit_chain;
+DROP TABLE IF EXISTS audit;
