@@ -8,7 +8,8 @@ use crate::{
     envelope::envelope,
     errors::{ApiError, ApiResult, Code, Problem},
     handlers::{
-        apply, batch, create, decisions, delete, discovery, evidence, get, guests, health, legacy, list, schemas, status, tasks, update, whoami,
+        apply, apply_sets, batch, create, decisions, delete, discovery, evidence, get, guests, health, legacy, list, schemas, status, tasks, update,
+        whoami,
     },
     limits::Class,
     params::Params,
@@ -55,7 +56,7 @@ const HOST: &[&str] = &["host"];
 const DRY: &[&str] = &["dryRun"];
 const WRITE: &[&str] = &["dryRun", "fieldManager"];
 const PATCHING: &[&str] = &["dryRun", "fieldManager", "force"];
-const BATCH: &[&str] = &["dryRun", "fieldManager", "force", "atomic"];
+const BATCH: &[&str] = &["dryRun", "fieldManager", "force", "atomic", "applySet", "prune", "maxDeletes", "revision", "afterRevision"];
 
 /// Method, path, what it asks of the caller, the query parameters it knows, and who answers.
 struct Route {
@@ -107,6 +108,8 @@ fn routes() -> Vec<Route> {
         route(GET,    "/v1/hosts/{ref}/evidence",         Rule("cloud-manager:hosts:evidence"),          NONE,  evidence::of_host),
         route(POST,   "/v1/evidence",                     Rule("cloud-manager:evidence:create"),         DRY,   evidence::take),
         route(POST,   "/v1/apply",                        Rule("cloud-manager:apply:create"),            BATCH, batch::apply),
+        route(POST,   "/v1/diff",                         Rule("cloud-manager:diff:create"),             BATCH, batch::diff),
+        route(POST,   "/v1/applysets/{ref}/report",       Rule("cloud-manager:applysets:report"),        DRY,   apply_sets::report),
         route(GET,    "/v1/{plural}",                     ListOrWatch,                                   LIST,  list::list_or_watch),
         route(POST,   "/v1/{plural}",                     Verb("create"),                                WRITE, create::create),
         route(GET,    "/v1/{plural}/{ref}",               Verb("get"),                                   ONE,   get::get),

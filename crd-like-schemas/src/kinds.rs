@@ -222,6 +222,17 @@ pub static KINDS: &[KindInfo] = &[
         col("PROGRESS", Cell::At("/status/progress")),
         col("AGE", Cell::Age),
     ]),
+    kind!(v1::ApplySet, &["as", "applyset"], one_shot: false, read_only: false, &[
+        col("MANAGER", Cell::At("/spec/manager")),
+        col("OBJECTS", Cell::At("/status/total")),
+        col("REVISION", Cell::At("/status/revision")),
+        col("APPLIED", Cell::Condition("Applied")),
+        col("REASON", Cell::Reason("Applied")),
+        col("INSYNC", Cell::Condition("InSync")),
+        wide("SOURCE", Cell::At("/spec/source")),
+        wide("CHANGED", Cell::At("/status/appliedAt")),
+        col("AGE", Cell::Age),
+    ]),
     kind!(v1::EvacuationPlan, &["ep", "evacuationplan"], one_shot: false, read_only: true, &[
         col("HOST", Cell::At("/spec/hostRef/name")),
         col("NUMBER", Cell::At("/spec/number")),

@@ -41,13 +41,16 @@ pub struct ObjectMeta {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-list-type" = "map", "x-list-map-keys" = ["uid"]))]
     pub owner_references: Vec<OwnerReference>,
+    /// Whether it may be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
     /// Set by the server: who owns which fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managed_fields: Vec<ManagedFields>,
 }
 
 /// The fields of [`ObjectMeta`], as they are written.
-pub const METADATA_KEYS: [&str; 11] = [
+pub const METADATA_KEYS: [&str; 12] = [
     "name",
     "uid",
     "generation",
@@ -58,8 +61,16 @@ pub const METADATA_KEYS: [&str; 11] = [
     "annotations",
     "finalizers",
     "ownerReferences",
+    "protection",
     "managedFields",
 ];
+
+/// What keeps an object from being deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Protection {
+    /// Nobody deletes it, by hand or because it is declared no longer, until this is taken away.
+    PreventDelete,
+}
 
 /// Points at an owner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

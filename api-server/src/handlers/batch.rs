@@ -1,21 +1,26 @@
-//! `POST /v1/apply`: many manifests at once, of any kinds, all looked at before any is written.
+//! `POST /v1/apply` and `/v1/diff`: many manifests at once, of any kinds, all looked at before any is written.
 
 use super::{
     apply::{declared_manager, may_create},
-    json,
+    apply_sets, json,
 };
 use crate::{
     call::{Call, JSON, YAML},
     context::Ctx,
     errors::{ApiError, ApiResult, Code},
     policy::rules,
+    reading::shown,
     refusals,
 };
 use axum::{extract::State, http::StatusCode, response::Response};
-use registry::{Applied, Apply, Batch, Item, MOST_AT_ONCE, MOST_IN_ONE, Outcome, RegistryError};
-use schemas::{API_VERSION, DynObject, FieldError};
+use registry::{Applied, Apply, Batch, Item, MOST_AT_ONCE, MOST_IN_ONE, Outcome, RegistryError, Removed};
+use schemas::{API_VERSION, DynObject, FieldError, kinds};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use store::StoreError;
+
+/// Objects as they stand, by kind and name.
+pub(super) type Live = BTreeMap<(String, String), DynObject>;
 
 /// A manifest: what it names, or why it names nothing.
 struct Entry {
@@ -23,32 +28,74 @@ struct Entry {
     item: Result<Item, ApiError>,
 }
 
+/// What became of a batch.
+struct Done {
+    entries: Vec<Entry>,
+    batch: Batch,
+    removed: Vec<Removed>,
+}
+
 pub(crate) async fn apply(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Response> {
-    let manager = declared_manager(&call)?;
+    let done = carry_out(&ctx, &mut call).await?;
+    answer(&ctx, &call, done, "ApplyResult", None)
+}
+
+/// What an apply would change: of each object that would not stay as it is, how it stands, and how it would stand.
+pub(crate) async fn diff(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Response> {
+    call.is_dry = true;
+    let done = carry_out(&ctx, &mut call).await?;
+    let mut live = BTreeMap::new();
+    let changed = done.batch.results.iter().flatten().filter(|a| a.outcome == Outcome::Configured).map(|a| &a.object);
+    let changed = changed.map(|object| (object.kind.as_str(), object.metadata.name.as_str()));
+    let going = done.removed.iter().map(|r| (r.member.kind.as_str(), r.member.name.as_str()));
+    for (kind, name) in changed.chain(going) {
+        if let Some(known) = kinds::find(kind) {
+            call.allowed(&ctx, &rules::name(known.plural, "get"))?;
+        }
+        if let Some(object) = ctx.registry.store().get(kind, name).await? {
+            live.insert((kind.to_string(), name.to_string()), shown(object));
+        }
+    }
+    answer(&ctx, &call, done, "DiffResult", Some(&live))
+}
+
+async fn carry_out(ctx: &Ctx, call: &mut Call) -> ApiResult<Done> {
+    let manager = declared_manager(call)?;
     let force = call.params.flag("force")?.unwrap_or(false);
     let atomic = call.params.all("atomic")?;
     call.media(&[JSON, YAML[0], YAML[1]])?;
-    let entries = entries(&ctx, &mut call, atomic).await?;
+    let entries = entries(ctx, call, atomic).await?;
     let items: Vec<Item> = entries.iter().filter_map(|e| e.item.as_ref().ok().cloned()).collect();
     let by = Apply { manager: &manager, force, user: call.user(), version: None, create: true };
     let (now, readable) = (ctx.clock.now(), items.len() == entries.len());
-    let batch = match readable && !call.is_dry {
-        true => ctx.registry.apply_all(&items, &by, atomic, now).await,
+    let set = apply_sets::asked(ctx, call, atomic).await?;
+    let mut removed = Vec::new();
+    let batch = match &set {
         // One that cannot be read stops all; the others are looked at all the same.
-        false => ctx.registry.apply_none(&items, &by, now).await,
+        _ if !readable => ctx.registry.apply_none(&items, &by, now).await,
+        Some(set) => {
+            let done = call.registry(ctx).apply_set(&items, set, &by, now).await?;
+            removed = done.removed;
+            done.batch
+        }
+        None if call.is_dry => ctx.registry.apply_none(&items, &by, now).await,
+        None => ctx.registry.apply_all(&items, &by, atomic, now).await,
     };
     for (item, result) in items.iter().zip(&batch.results) {
         if let Err(error) = result {
             let asked = DynObject::new(item.kind.kind, &item.name, item.value.get("spec").cloned().unwrap_or(Value::Null));
-            refusals::told_of_new(&ctx, &call, item.kind, &asked, error).await;
+            refusals::told_of_new(ctx, call, item.kind, &asked, error).await;
         }
     }
-    let told = |item: &Item, error: RegistryError| match (&error, may_create(&ctx, &call, item.kind)) {
-        // It would have been made.
+    Ok(Done { entries, batch, removed })
+}
+
+/// Why an object could not be applied. What would have been made is asked for by the rule to create.
+fn told(ctx: &Ctx, call: &Call, item: &Item, error: RegistryError) -> ApiError {
+    match (&error, may_create(ctx, call, item.kind)) {
         (RegistryError::Store(StoreError::NotFound(_)), Err(forbidden)) => forbidden,
         _ => error.into(),
-    };
-    answer(entries, batch, told)
+    }
 }
 
 async fn entries(ctx: &Ctx, call: &mut Call, atomic: bool) -> ApiResult<Vec<Entry>> {
@@ -79,16 +126,17 @@ fn check_size(count: usize, atomic: bool) -> ApiResult<()> {
 }
 
 /// 200 if anything was applied, or nothing had to be; else the error of the worst of them, with what is wrong with each.
-fn answer(entries: Vec<Entry>, batch: Batch, told: impl Fn(&Item, RegistryError) -> ApiError) -> ApiResult<Response> {
+fn answer(ctx: &Ctx, call: &Call, done: Done, kind: &str, live: Option<&Live>) -> ApiResult<Response> {
+    let Done { entries, batch, removed } = done;
     // Of a batch of which nothing was written it says what would have become of those that pass.
     let failed = !batch.applied || entries.iter().any(|e| e.item.is_err());
-    let key = if failed { "wouldBe" } else { "result" };
+    let key = if failed || call.params.get("prune") == Some("Only") { "wouldBe" } else { "result" };
     let mut results = batch.results.into_iter();
     let (mut items, mut errors) = (Vec::with_capacity(entries.len()), Vec::new());
     for Entry { place, item } in entries {
         let (id, result) = match item {
             Ok(item) => {
-                let result = results.next().map_or_else(|| Err(nothing()), |r| r.map_err(|error| told(&item, error)));
+                let result = results.next().map_or_else(|| Err(nothing()), |r| r.map_err(|error| told(ctx, call, &item, error)));
                 (Some((item.kind.kind, item.name)), result)
             }
             Err(error) => (None, Err(error)),
@@ -98,7 +146,12 @@ fn answer(entries: Vec<Entry>, batch: Batch, told: impl Fn(&Item, RegistryError)
             (shown["kind"], shown["name"]) = (json!(kind), json!(name));
         }
         match result {
-            Ok(applied) => describe(&mut shown, key, &applied),
+            Ok(applied) => {
+                describe(&mut shown, key, &applied);
+                if let Some(live) = live {
+                    compare(&mut shown, applied, live);
+                }
+            }
             Err(error) => {
                 shown["result"] = word(&error).into();
                 if let (Some(shown), Value::Object(more)) = (shown.as_object_mut(), error.of_item()) {
@@ -110,7 +163,11 @@ fn answer(entries: Vec<Entry>, batch: Batch, told: impl Fn(&Item, RegistryError)
         items.push(shown);
     }
     if !failed {
-        return json(StatusCode::OK, &json!({"apiVersion": API_VERSION, "kind": "ApplyResult", "items": items}));
+        let mut answer = json!({"apiVersion": API_VERSION, "kind": kind, "items": items});
+        if call.params.get("prune").is_some() {
+            answer["pruned"] = removed.into_iter().map(|r| apply_sets::told(r, live)).collect();
+        }
+        return json(StatusCode::OK, &answer);
     }
     Err(refused(items, errors))
 }
@@ -133,7 +190,17 @@ fn describe(shown: &mut Value, key: &str, applied: &Applied) {
     }
 }
 
-fn word(error: &ApiError) -> &'static str {
+/// How an object stands, and how it would; nothing of one that stays as it is.
+fn compare(described: &mut Value, applied: Applied, live: &Live) {
+    if applied.outcome == Outcome::Unchanged {
+        return;
+    }
+    let key = (applied.object.kind.clone(), applied.object.metadata.name.clone());
+    described["live"] = live.get(&key).map_or(Value::Null, |object| json!(object));
+    described["merged"] = json!(shown(applied.object));
+}
+
+pub(super) fn word(error: &ApiError) -> &'static str {
     match error.code().status().as_u16() {
         409 | 412 => "conflict",
         400..500 => "invalid",

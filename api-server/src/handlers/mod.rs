@@ -1,6 +1,7 @@
 //! One file per verb. A handler decodes, calls `registry` or `reading`, and answers.
 
 pub(crate) mod apply;
+pub(crate) mod apply_sets;
 pub(crate) mod batch;
 pub(crate) mod create;
 pub(crate) mod decisions;

@@ -84,6 +84,7 @@ const KINDS_ASK: &[(&str, &str, &str, &str, &str)] = &[
     ("GuestPolicy",       READ,  ADMIN,   ADMIN,   ADMIN),
     ("FailureDomain",     READ,  ADMIN,   ADMIN,   ADMIN),
     ("StandbyPool",       READ,  ADMIN,   ADMIN,   ADMIN),
+    ("ApplySet",          READ,  OPERATE, OPERATE, OPERATE),
     ("HostOperation",     READ,  OPERATE, OPERATE, OPERATE),
     ("Evacuation",        READ,  OPERATE, OPERATE, OPERATE),
     ("FenceAttestation",  READ,  ATTEST,  ATTEST,  ATTEST),
@@ -107,6 +108,8 @@ const OTHERS: &[(&str, &str, bool, &str, &str, &str)] = &[
     ("evidence:create",        ADMIN,   true,  "Send what a channel saw of hosts.",                   "POST", "/v1/evidence"),
     ("decisions:get",          READ,    true,  "Show what would be begun now, also under other policies.", "GET", "/v1/decisions"),
     ("apply:create",           OPERATE, true,  "Apply many manifests at once; of each, the rules of its kind are asked as well.", "POST", "/v1/apply"),
+    ("diff:create",            OPERATE, true,  "Show what an apply would change; of each manifest, the rules of its kind are asked as well.", "POST", "/v1/diff"),
+    ("applysets:report",       OPERATE, true,  "Say of a set what stands against it.",                "POST", "/v1/applysets/{ref}/report"),
     ("whoami:get",             "rule:tenant", false, "Show who the token belongs to, and what it may do.",  "GET",  "/v1/whoami"),
     ("access-reviews:create",  "rule:tenant", false, "Ask whether the token may do something.",             "POST", "/v1/access-reviews"),
 ];

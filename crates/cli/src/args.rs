@@ -23,6 +23,7 @@ macro_rules! words {
 mod attest;
 mod audit;
 mod decide;
+mod declare;
 mod hosts;
 mod policy;
 mod remediation;
@@ -31,6 +32,7 @@ mod server;
 pub use attest::AttestArgs;
 pub use audit::{AuditCommand, AuditListArgs};
 pub use decide::{DecideArgs, ReplayArgs, Shape};
+pub use declare::{ApplyArgs, DeclareArgs, DiffArgs, EditArgs, PruneArgs, SetArgs};
 pub use hosts::{
     ConfirmedHostArgs, EvacuateArgs, Fence, FollowArgs, HostArgs, InitialiseArgs, LocalDisks, Method, Mode, PowerCommand, PowerStatusArgs,
     ShutdownArgs,
@@ -99,8 +101,14 @@ pub enum Command {
     Decide(DecideArgs),
     /// Run the decisions over what a controller recorded, and tell where they differ. Needs no server
     Replay(ReplayArgs),
-    /// Make objects as files declare them
+    /// Make objects as files declare them; delete what they declare no longer; or follow a directory
     Apply(ApplyArgs),
+    /// Show what `apply` would change. Exit code 0: nothing, 1: something, more: it could not be told
+    Diff(DiffArgs),
+    /// Delete what an ApplySet holds and files declare no longer, and apply nothing
+    Prune(PruneArgs),
+    /// Change an object in an editor
+    Edit(EditArgs),
     /// Delete objects
     Delete(DeleteArgs),
     /// Show objects of a kind and each change, until interrupted
@@ -200,6 +208,40 @@ pub enum Format {
     Name,
 }
 
+/// How `get` shows objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GetFormat {
+    /// Columns.
+    #[default]
+    Table,
+    /// More columns.
+    Wide,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// kind/name.
+    Name,
+    /// Columns, as comma-separated values.
+    Csv,
+    /// Columns, with nothing around them.
+    Value,
+}
+
+impl GetFormat {
+    /// The same where objects are not shown by columns that are picked.
+    pub fn whole(self) -> Option<Format> {
+        match self {
+            GetFormat::Table => Some(Format::Table),
+            GetFormat::Wide => Some(Format::Wide),
+            GetFormat::Json => Some(Format::Json),
+            GetFormat::Yaml => Some(Format::Yaml),
+            GetFormat::Name => Some(Format::Name),
+            GetFormat::Csv | GetFormat::Value => None,
+        }
+    }
+}
+
 /// `get`.
 #[derive(Debug, Args)]
 pub struct GetArgs {
@@ -207,9 +249,12 @@ pub struct GetArgs {
     pub kind: String,
     /// Names; all objects if none is given. With `guests`: the host
     pub names: Vec<String>,
-    /// How
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Format,
+    /// How; also `-f`, as for other OpenStack clients
+    #[arg(short, long, value_enum, default_value_t, visible_short_alias = 'f', visible_alias = "format")]
+    pub output: GetFormat,
+    /// Only these columns, in this order; may be repeated
+    #[arg(short = 'c', long = "column", value_name = "COLUMN")]
+    pub columns: Vec<String>,
     /// Only objects with these labels: a=b,c!=d,e in (x,y)
     #[arg(short = 'l', long)]
     pub selector: Option<String>,
@@ -240,14 +285,6 @@ pub struct ObjectArgs {
 pub struct WhyArgs {
     /// Name of the host; without, everything that waits or is held
     pub host: Option<String>,
-}
-
-/// `apply`.
-#[derive(Debug, Args)]
-pub struct ApplyArgs {
-    /// YAML or JSON file, directory of such files, or - for standard input; may be repeated
-    #[arg(short = 'f', long = "filename", required = true, value_name = "FILE|DIR|-")]
-    pub files: Vec<String>,
 }
 
 /// `delete`.

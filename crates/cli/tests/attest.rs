@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{bodies, host, list, object, ok, on, run, run_with};
+use common::{bodies, host, list, object, ok, on, run};
 use schemas::Time;
 use serde_json::json;
 use wiremock::MockServer;
@@ -50,16 +50,6 @@ async fn it_is_about_the_present_epoch_unless_told_otherwise_and_for_an_hour() {
     let apart = of(0).1.seconds_since(of(1).1);
     assert!((2_900..=3_000).contains(&apart), "{apart} s");
     assert_eq!((&sent[0]["spec"]["statement"], &sent[0]["spec"]["hostRef"]["name"]), (&json!(STATEMENT), &json!("c1")));
-}
-
-#[tokio::test]
-async fn it_is_never_applied_from_a_file() {
-    let server = site().await;
-    let manifest = "apiVersion: cloud-manager/v1\nkind: FenceAttestation\nmetadata: {name: x}\nspec: {hostRef: {name: c1}, powerEpoch: 4, statement: it burnt to the ground, expiresAt: \"2026-01-01T00:00:00Z\"}\n";
-    let ran = run_with(&["apply", "-f", "-"], manifest, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
-    assert_eq!(ran.code, 2, "{ran:?}");
-    assert!(ran.err.contains("not applied from files") && ran.err.contains("cloud-manager attest HOST"), "{}", ran.err);
-    assert!(bodies(&server, "POST").await.is_empty());
 }
 
 #[tokio::test]

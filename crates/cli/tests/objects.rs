@@ -35,13 +35,18 @@ async fn get_prints_a_table_names_json_and_yaml() {
 }
 
 #[tokio::test]
-async fn what_get_wrote_as_yaml_apply_reads_as_unchanged() {
+async fn get_prints_columns_as_other_openstack_clients_do() {
     let server = MockServer::start().await;
     on(&server, "GET", "/v1/hosts", ok(&list(&[waiting_host()]))).await;
-    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
-    let yaml = run(&server, &["get", "hosts", "-o", "yaml"]).await.out;
-    let applied = run_with(&["apply", "-f", "-"], &yaml, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
-    assert_eq!((applied.code, applied.out.as_str()), (0, "host/c1 unchanged\n"), "{applied:?}");
+    let out = async |words: &[&str]| run(&server, words).await.out;
+    assert_eq!(out(&["get", "hosts", "-f", "value", "-c", "NAME", "-c", "power"]).await, "c1 On\n");
+    assert_eq!(out(&["get", "hosts", "-f", "csv", "-c", "NAME", "-c", "READY"]).await, "NAME,READY\nc1,False\n");
+    assert_eq!(out(&["get", "hosts", "-c", "READY", "-c", "NAME"]).await, "READY  NAME\nFalse  c1\n");
+    let json: Value = serde_json::from_str(&out(&["get", "hosts", "-f", "json", "-c", "NAME"]).await).unwrap();
+    assert_eq!(json, json!([{"NAME": "c1"}]));
+    let wrong = run(&server, &["get", "hosts", "-f", "value", "-c", "colour"]).await;
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("there is no column 'colour'; there are NAME, READY"), "{wrong:?}");
 }
 
 #[tokio::test]
@@ -129,81 +134,155 @@ async fn describe_shows_what_it_can_read_when_the_rest_cannot_be_read() {
     assert!(ran.out.contains("NoVerifiedPowerLink") && ran.out.contains("Events could not be read"), "{}", ran.out);
 }
 
-const MANIFESTS: &str = "
-apiVersion: cloud-manager/v1
-kind: Host
-metadata: {name: c1, labels: {rack: a1}}
-spec: {power: On}
----
-kind: Host
- bad: [
----
-apiVersion: cloud-manager/v1
-kind: PowerDevice
-metadata: {name: bmc1}
-spec: {type: BMC, protocol: IPMI, endpoint: {host: 10.0.0.1}}
-";
+const HOST: &str = "apiVersion: cloud-manager/v1\nkind: Host\nmetadata: {name: c1}\nspec: {power: On}\n";
 
-#[tokio::test]
-async fn apply_creates_changes_and_goes_on_after_a_document_that_is_wrong() {
-    let server = MockServer::start().await;
-    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
-    let mut after = waiting_host();
-    after["metadata"]["resourceVersion"] = "6".into();
-    on(&server, "PUT", "/v1/hosts/c1", ok(&after)).await;
-    on(&server, "POST", "/v1/powerdevices", ResponseTemplate::new(201).set_body_json(object("PowerDevice", "bmc1", json!({}), json!({})))).await;
-    let ran = run_with(&["apply", "-f", "-"], MANIFESTS, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
-    assert_eq!(ran.out, "host/c1 configured\npowerdevice/bmc1 created\n", "{ran:?}");
-    assert_eq!(ran.code, 2);
-    assert!(ran.err.starts_with("error: standard input, document 2, line 8"), "{ran:?}");
-    let put = &bodies(&server, "PUT").await[0];
-    assert_eq!(
-        (&put["metadata"]["resourceVersion"], &put["spec"]["power"], &put["metadata"]["labels"]["rack"]),
-        (&json!("5"), &json!("On"), &json!("a1"))
-    );
-    assert_eq!(bodies(&server, "POST").await[0]["spec"]["endpoint"]["host"], "10.0.0.1");
+fn result(kind: &str, name: &str, result: &str) -> Value {
+    json!({"kind": kind, "name": name, "result": result, "place": "the body"})
+}
+
+async fn apply(server: &MockServer, words: &[&str], input: &str) -> Ran {
+    run_with(words, input, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await
 }
 
 #[tokio::test]
-async fn apply_reads_again_once_when_somebody_was_faster() {
+async fn apply_sends_all_files_at_once_and_tells_what_became_of_each_object() {
     let server = MockServer::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("h.yaml");
-    std::fs::write(&file, "apiVersion: cloud-manager/v1\nkind: Host\nmetadata: {name: c1}\nspec: {title: x}\n").unwrap();
-    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
-    Mock::given(method("PUT")).respond_with(error(409, "conflict", "Host c1 was changed.")).up_to_n_times(1).expect(1).mount(&server).await;
-    let mut after = waiting_host();
-    after["metadata"]["resourceVersion"] = "8".into();
-    Mock::given(method("PUT")).respond_with(ok(&after)).up_to_n_times(1).expect(1).mount(&server).await;
-    Mock::given(method("PUT")).respond_with(error(409, "conflict", "Host c1 was changed.")).expect(2).mount(&server).await;
-    let path = file.display().to_string();
-    assert_eq!(run(&server, &["apply", "-f", &path]).await.out, "host/c1 configured\n");
-    let twice = run(&server, &["apply", "-f", &path]).await;
-    assert_eq!(twice.code, 5, "{twice:?}");
-    assert!(twice.err.contains("h.yaml, document 1, line 1: host/c1: Host c1 was changed."), "{twice:?}");
+    std::fs::write(dir.path().join("b.yaml"), HOST).unwrap();
+    std::fs::write(
+        dir.path().join("a.json"),
+        r#"{"apiVersion": "cloud-manager/v1", "kind": "FailureDomain", "metadata": {"name": "r1"}, "spec": {"type": "Rack"}}"#,
+    )
+    .unwrap();
+    let answer = json!({"items": [result("FailureDomain", "r1", "created"), result("Host", "c1", "unchanged")]});
+    on(&server, "POST", "/v1/apply", ok(&answer)).await;
+    let path = dir.path().display().to_string();
+    let ran = apply(&server, &["apply", "-f", &path], "").await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "failuredomain/r1 created\nhost/c1 unchanged\n"), "{ran:?}");
+    let items = bodies(&server, "POST").await[0]["items"].clone();
+    assert_eq!((&items[0]["metadata"]["name"], &items[1]["spec"]["power"]), (&json!("r1"), &json!("On")));
+    let query = server.received_requests().await.unwrap()[0].url.query().unwrap().to_string();
+    assert_eq!(query, "fieldManager=cloud-manager");
+    let ran = apply(&server, &["apply", "-f", &path, "--dry-run", "--force-conflicts", "--field-manager", "me"], "").await;
+    assert_eq!((ran.code, ran.out.lines().next()), (0, Some("failuredomain/r1 created (dry run)")), "{ran:?}");
+    let query = server.received_requests().await.unwrap()[1].url.query().unwrap().to_string();
+    assert_eq!(query, "fieldManager=me&force=true&dryRun=All");
 }
 
 #[tokio::test]
-async fn a_stale_resource_version_in_a_manifest_is_a_conflict_and_writes_nothing() {
+async fn a_document_that_cannot_be_read_keeps_all_from_being_sent() {
     let server = MockServer::start().await;
-    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
-    let stale = "apiVersion: cloud-manager/v1\nkind: Host\nmetadata: {name: c1, resourceVersion: '4'}\nspec: {power: On}\n";
-    let ran = run_with(&["apply", "-f", "-"], stale, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
-    assert_eq!(ran.code, 5, "{ran:?}");
-    assert!(bodies(&server, "PUT").await.is_empty());
+    let wrong = format!("{HOST}---\nkind: Host\n bad: [\n---\nkind: Hots\n");
+    let ran = apply(&server, &["apply", "-f", "-"], &wrong).await;
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+    assert!(ran.err.starts_with("error: standard input, document 2, line"), "{ran:?}");
+    assert!(ran.err.contains("\nerror: standard input, document 3, line 9") && ran.err.contains("Nothing was sent"), "{ran:?}");
+    assert!(server.received_requests().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_told_with_the_file_that_says_it() {
+    let server = MockServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("h.yaml"), HOST).unwrap();
+    let mut item = result("Host", "c1", "conflict");
+    item["message"] = "Host/c1: spec.power is ops's.".into();
+    item["code"] = "cloud-manager.field-conflict".into();
+    let body = json!({"error": {"code": 409, "message": "Nothing was applied: 1 of 1 objects cannot be."},
+                      "errors": [{"code": "cloud-manager.field-conflict", "status": 409}], "items": [item]});
+    on(&server, "POST", "/v1/apply", ResponseTemplate::new(409).set_body_json(body)).await;
+    let ran = apply(&server, &["apply", "-f", &dir.path().display().to_string()], "").await;
+    assert_eq!((ran.code, ran.out.as_str()), (5, ""), "{ran:?}");
+    assert!(ran.err.contains("h.yaml, document 1, line 1: host/c1: spec.power is ops's.\n"), "{ran:?}");
+    assert!(ran.err.contains("\nerror: Nothing was applied: 1 of 1"), "{ran:?}");
 }
 
 #[tokio::test]
 async fn a_credential_that_fails_shows_no_secret() {
     let server = MockServer::start().await;
-    on(&server, "GET", "/v1/credentials/k", error(404, "not-found", "none")).await;
     // A server that is careless enough to repeat what it was given.
-    on(&server, "POST", "/v1/credentials", error(400, "invalid", "invalid value hunter2-long: bad; and hunter2")).await;
+    let said = "invalid value hunter2-long: bad; and hunter2";
+    let mut item = result("Credential", "k", "invalid");
+    item["message"] = said.into();
     let manifest = "apiVersion: cloud-manager/v1\nkind: Credential\nmetadata: {name: k}\nspec: {data: {username: root, password: hunter2-long, other: hunter2}}\n";
-    let ran = run_with(&["apply", "-f", "-"], manifest, &[("CLOUD_MANAGER_ENDPOINT", &server.uri())]).await;
-    assert_eq!(ran.code, 2);
-    assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
-    assert!(ran.err.contains("invalid value ***: bad"), "{ran:?}");
+    for answer in [ResponseTemplate::new(200).set_body_json(json!({"items": [item]})), error(400, "invalid", said)] {
+        server.reset().await;
+        on(&server, "POST", "/v1/apply", answer).await;
+        let ran = apply(&server, &["apply", "-f", "-"], manifest).await;
+        assert_eq!(ran.code, 2, "{ran:?}");
+        assert!(!format!("{ran:?}").contains("hunter2") && ran.err.contains("invalid value ***: bad"), "{ran:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_declared_no_longer_is_shown_and_asked_for_before_it_goes() {
+    let server = MockServer::start().await;
+    let mut kept = result("Host", "c9", "kept");
+    kept["message"] = "Host is among spec.protectKinds".into();
+    let answer = json!({"items": [result("Host", "c1", "unchanged")], "pruned": [result("FailureDomain", "r9", "deleted"), kept]});
+    on(&server, "POST", "/v1/apply", ok(&answer)).await;
+    let words = ["apply", "-f", "-", "--applyset", "site", "--prune"];
+    let ran = apply(&server, &words, HOST).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("they will be deleted:\n  failuredomain/r9\n") && ran.err.contains("--yes"), "{ran:?}");
+    let queries = async || server.received_requests().await.unwrap().iter().map(|r| r.url.query().unwrap().to_string()).collect::<Vec<_>>();
+    assert_eq!(queries().await, ["fieldManager=cloud-manager&dryRun=All&applySet=site&prune=All"]);
+    let ran = apply(&server, &[&words[..], &["--yes", "--max-deletes", "7"]].concat(), HOST).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "host/c1 unchanged\nfailuredomain/r9 deleted\n"), "{ran:?}");
+    assert!(ran.err.contains("host/c9 kept: Host is among"), "{ran:?}");
+    assert_eq!(queries().await.last().unwrap(), "fieldManager=cloud-manager&applySet=site&prune=All&maxDeletes=7");
+    assert_eq!(apply(&server, &["prune", "-f", "-"], HOST).await.code, 2, "the set must be named");
+}
+
+#[tokio::test]
+async fn diff_ends_as_kubectls_does() {
+    let server = MockServer::start().await;
+    on(&server, "POST", "/v1/diff", ok(&json!({"items": [result("Host", "c1", "unchanged")]}))).await;
+    let same = apply(&server, &["diff", "-f", "-"], HOST).await;
+    assert_eq!((same.code, same.out.as_str()), (0, ""), "{same:?}");
+    server.reset().await;
+    let mut item = result("Host", "c1", "configured");
+    (item["live"], item["merged"]) = (waiting_host(), waiting_host());
+    item["merged"]["spec"]["power"] = "On".into();
+    on(&server, "POST", "/v1/diff", ok(&json!({"items": [item]}))).await;
+    let differs = apply(&server, &["diff", "-f", "-"], HOST).await;
+    assert_eq!(differs.code, 1, "{differs:?}");
+    assert!(
+        differs.out.starts_with("--- live/host/c1\n+++ declared/host/c1\n") && differs.out.ends_with("-  power: Off\n+  power: On\n"),
+        "{differs:?}"
+    );
+    server.reset().await;
+    on(&server, "POST", "/v1/diff", error(503, "unavailable", "The database cannot be used now.")).await;
+    assert!(apply(&server, &["diff", "-f", "-"], HOST).await.code > 1);
+}
+
+#[tokio::test]
+async fn edit_sends_what_the_editor_left_and_shows_what_was_refused() {
+    let server = MockServer::start().await;
+    on(&server, "GET", "/v1/hosts/c1", ok(&waiting_host())).await;
+    Mock::given(method("PUT")).respond_with(error(400, "invalid", "spec.power: is \"Of\".")).up_to_n_times(1).mount(&server).await;
+    Mock::given(method("PUT")).respond_with(ok(&waiting_host())).mount(&server).await;
+    let dir = tempfile::tempdir().unwrap();
+    // The first time it makes a mistake, the second time it sees the reason and mends it.
+    let script = dir.path().join("editor");
+    let text = "#!/bin/sh\nif grep -q '^# spec.power' \"$1\"; then sed -i 's/power: .*/power: On/' \"$1\"; else sed -i \"s/power: .*/power: Of/\" \"$1\"; fi\n";
+    std::fs::write(&script, text).unwrap();
+    let editor = format!("sh {}", script.display());
+    let path = std::env::var("PATH").unwrap();
+    let environment = |editor| [("CLOUD_MANAGER_ENDPOINT", server.uri()), ("EDITOR", editor), ("PATH", path.clone())];
+    let edit = async |editor: String| {
+        let environment = environment(editor);
+        let pairs: Vec<(&str, &str)> = environment.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        run_with(&["edit", "host", "c1"], "", &pairs).await
+    };
+    let ran = edit(editor).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "host/c1 edited\n"), "{ran:?}");
+    let sent = bodies(&server, "PUT").await;
+    assert_eq!((sent.len(), &sent[1]["spec"]["power"], &sent[1]["metadata"]["resourceVersion"]), (2, &json!("On"), &json!("5")));
+    let ran = edit("true".into()).await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, "host/c1 stays as it is.\n"), "{ran:?}");
+    assert_eq!(edit("false".into()).await.code, 2);
+    assert_eq!(bodies(&server, "PUT").await.len(), 2);
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ pub struct ApiError {
     pub causes: Vec<Cause>,
     /// `x-openstack-request-id` of the answer; empty if it had none.
     pub request_id: String,
+    /// Of a batch: what stands against each object.
+    pub items: Vec<Value>,
 }
 
 impl ApiError {
@@ -71,6 +73,7 @@ impl ApiError {
             reason: text(&detail["reason"]),
             causes: causes.map(|c| Cause { field: text(&c["field"]), message: text(&c["message"]) }).collect(),
             request_id: request_id.to_string(),
+            items: json["items"].as_array().cloned().unwrap_or_default(),
         }
     }
 

@@ -285,7 +285,7 @@ impl Client {
     }
 
     /// One call with a JSON answer; `Null` if the answer is empty.
-    async fn json(&self, method: Method, path: &str, parameters: &[(&str, String)], body: Option<&Value>) -> Result<Value, Error> {
+    pub(crate) async fn json(&self, method: Method, path: &str, parameters: &[(&str, String)], body: Option<&Value>) -> Result<Value, Error> {
         let reads = method == Method::GET;
         let answer = self.send(method.clone(), path, parameters, body, Some(TIMEOUT)).await?;
         let answer = self.checked(answer).await?;

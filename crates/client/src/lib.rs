@@ -2,22 +2,23 @@
 //!
 //! It knows the kinds (`schemas`) and HTTP, and no server crate: what it cannot ask the API for, it
 //! does not know. [`Client`] speaks with the API, [`auth`] gets Keystone tokens, [`Watch`] follows
-//! a list of objects, [`merge`] overlays a manifest on a live object, [`why`]
-//! tells why an object stands where it stands, [`held`] what else may hold a host up.
+//! a list of objects, [`BatchOptions`] apply many at once, [`why`] tells why an object stands where it
+//! stands, [`held`] what else may hold a host up.
 #![warn(missing_docs)]
 
 mod address;
 pub mod auth;
+mod batch;
 mod error;
 pub mod held;
 mod http;
-pub mod merge;
 pub mod object;
 mod query;
 mod watch;
 pub mod why;
 
 pub use auth::{Access, AuthOptions, Environment};
+pub use batch::{BatchDone, BatchOptions, ItemDone, SetOptions};
 pub use error::{ApiError, Cause, Error, Exit};
 pub use http::{Client, Deleted, List, Options};
 pub use query::Query;

@@ -1,6 +1,6 @@
 //! Many objects at once: all are looked at as if they were there already, and only then is anything written.
 
-use crate::{Applied, Apply, Outcome, Registry, RegistryError, RegistryResult, overlay::Overlay};
+use crate::{Applied, Apply, Outcome, Registry, RegistryError, RegistryResult, apply_set::Joining, overlay::Overlay};
 use schemas::{FieldError, KindInfo, Time};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,8 @@ const TRIES: usize = 5;
 
 /// Kinds in the order in which they are applied: what others point to comes first, and policies after what they decide about, so that
 /// what holds a host back holds before anything may be begun for it.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
+    "ApplySet",
     "Credential",
     "PowerDevice",
     "FailureDomain",
@@ -47,8 +48,8 @@ pub struct Item {
 }
 
 /// What a batch comes to, and the transaction that each object takes.
-struct Trial {
-    batch: Batch,
+pub(crate) struct Trial {
+    pub batch: Batch,
     ops: Vec<Vec<Op>>,
 }
 
@@ -65,29 +66,36 @@ impl Registry {
     /// does not pass, none is written. `atomic`: all are written in one transaction, else each in its own.
     pub async fn apply_all(&self, items: &[Item], by: &Apply<'_>, atomic: bool, now: Time) -> Batch {
         let order = order(items);
-        let mut tries = 1;
-        loop {
-            let trial = self.try_all(items, &order, by, now).await;
-            if !trial.batch.applied || trial.batch.results.iter().flatten().all(|a| a.outcome == Outcome::Unchanged) {
-                return trial.batch;
-            }
-            if !atomic {
-                return self.write_each(items, &order, trial, by, now).await;
-            }
-            match self.write_all(&order, trial, now).await {
-                Err(StoreError::Conflict { .. } | StoreError::AlreadyExists(_) | StoreError::NotFound(_)) if tries < TRIES => tries += 1,
-                Ok(batch) => return batch,
-                Err(error) => return Batch { results: items.iter().map(|_| Err(error.clone().into())).collect(), applied: false },
-            }
-        }
+        let trial = self.try_all(items, &order, by, None, now).await;
+        self.write(items, &order, trial, by, atomic, now).await
     }
 
     /// What [`Registry::apply_all`] would do.
     pub async fn apply_none(&self, items: &[Item], by: &Apply<'_>, now: Time) -> Batch {
-        self.try_all(items, &order(items), by, now).await.batch
+        self.try_all(items, &order(items), by, None, now).await.batch
     }
 
-    async fn try_all(&self, items: &[Item], order: &[usize], by: &Apply<'_>, now: Time) -> Trial {
+    /// Writes what was tried, unless something does not pass.
+    pub(crate) async fn write(&self, items: &[Item], order: &[usize], mut trial: Trial, by: &Apply<'_>, atomic: bool, now: Time) -> Batch {
+        let mut tries = 1;
+        loop {
+            if !trial.batch.applied || trial.batch.results.iter().flatten().all(|a| a.outcome == Outcome::Unchanged) {
+                return trial.batch;
+            }
+            if !atomic {
+                return self.write_each(items, order, trial, by, now).await;
+            }
+            match self.write_all(order, trial, now).await {
+                Err(StoreError::Conflict { .. } | StoreError::AlreadyExists(_) | StoreError::NotFound(_)) if tries < TRIES => tries += 1,
+                Ok(batch) => return batch,
+                Err(error) => return Batch { results: items.iter().map(|_| Err(error.clone().into())).collect(), applied: false },
+            }
+            trial = self.try_all(items, order, by, None, now).await;
+        }
+    }
+
+    /// Tries all on top of each other. `joining`: as objects of that set.
+    pub(crate) async fn try_all(&self, items: &[Item], order: &[usize], by: &Apply<'_>, joining: Option<&Joining>, now: Time) -> Trial {
         let overlay = Overlay::over(self.store.clone());
         let trial = Registry::new(overlay.clone());
         let mut ops: Vec<Vec<Op>> = items.iter().map(|_| Vec::new()).collect();
@@ -96,7 +104,7 @@ impl Registry {
         for at in order.iter().copied() {
             let Item { kind, name, value, create } = &items[at];
             let by = &Apply { create: *create, ..*by };
-            let done = match may_be_in_a_file(kind) {
+            let done = match may_be_in_a_file(kind).and_then(|()| joining.map_or(Ok(()), |set| set.takes(kind))) {
                 Err(error) => Err(error),
                 Ok(()) if !seen.insert((kind.kind, name)) => {
                     let message = format!("{}/{name} stands in the batch twice; write it once.", kind.kind);
@@ -111,7 +119,7 @@ impl Registry {
                 return Trial { batch, ops: Vec::new() };
             }
             ops[at] = overlay.take_ops();
-            results[at] = Some(done);
+            results[at] = Some(done.and_then(|applied| joining.map_or(Ok(()), |set| set.may_join(&applied.object)).map(|()| applied)));
         }
         let results: Vec<_> = results.into_iter().flatten().collect();
         let applied = results.iter().all(Result::is_ok);
@@ -182,8 +190,13 @@ fn may_be_in_a_file(kind: &KindInfo) -> RegistryResult<()> {
     Err(RegistryError::Refused { code: "not-from-files", message: message.into(), field: Some("kind".into()), other: None })
 }
 
+/// Place of a kind in the order in which objects need each other.
+pub(crate) fn rank(kind: &str) -> usize {
+    ORDER.iter().position(|k| *k == kind).unwrap_or(ORDER.len())
+}
+
 /// Indices of the items in the order in which they need each other; as they were given, where they do not.
-fn order(items: &[Item]) -> Vec<usize> {
+pub(crate) fn order(items: &[Item]) -> Vec<usize> {
     let parents: BTreeMap<&str, &str> = items
         .iter()
         .filter(|i| i.kind.kind == "FailureDomain")
@@ -197,7 +210,7 @@ fn order(items: &[Item]) -> Vec<usize> {
         }
         depth
     };
-    let rank = |item: &Item| (ORDER.iter().position(|k| *k == item.kind.kind).unwrap_or(ORDER.len()), depth(item));
+    let rank = |item: &Item| (rank(item.kind.kind), depth(item));
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by_key(|at| rank(&items[*at]));
     order

@@ -4,6 +4,7 @@
 
 mod admit;
 mod apply;
+mod apply_set;
 mod attestation;
 mod batch;
 mod error;
@@ -15,6 +16,7 @@ mod standby;
 mod tests;
 
 pub use apply::{Applied, Apply, Outcome};
+pub use apply_set::{ApplyingSet, Fate, Prune, Removed, Report, SetBatch};
 pub use batch::{Batch, Item, MOST_AT_ONCE, MOST_IN_ONE};
 pub use error::{RegistryError, RegistryResult};
 pub use prepare::{FINALIZER, new_object, parse_object};
@@ -231,6 +233,7 @@ impl Registry {
         if only.resource_version.is_some_and(|rv| rv != old.metadata.revision()) {
             return Err(RegistryError::Precondition(format!("{} is at resourceVersion {}", old.id(), old.metadata.resource_version)));
         }
+        prepare::may_be_deleted(&old)?;
         admit::delete(self.store.as_ref(), kind, &old).await?;
         let expected = old.metadata.revision();
         let ended = kind.one_shot && old.status["finishedAt"].is_string();

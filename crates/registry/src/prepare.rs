@@ -87,6 +87,15 @@ pub(crate) fn prepare(kind: &KindInfo, object: DynObject, user: Option<&str>, no
     Ok(DynObject { metadata, spec, ..DynObject::new(kind.kind, "", Value::Null) }.with_empty_status())
 }
 
+/// What is protected stays, whoever asks.
+pub(crate) fn may_be_deleted(object: &DynObject) -> RegistryResult<()> {
+    if object.metadata.protection.is_none() {
+        return Ok(());
+    }
+    let message = format!("{} is protected: nobody deletes it while its metadata.protection says PreventDelete; take that away first.", object.id());
+    Err(RegistryError::Refused { code: "protected", message, field: Some("metadata.protection".into()), other: None })
+}
+
 /// Lays a client's update over the stored object, and checks it.
 pub(crate) fn merge(kind: &KindInfo, old: &DynObject, new: DynObject) -> RegistryResult<DynObject> {
     let sent = &new.metadata;
@@ -128,6 +137,7 @@ pub(crate) fn merge(kind: &KindInfo, old: &DynObject, new: DynObject) -> Registr
         annotations: new.metadata.annotations,
         finalizers: new.metadata.finalizers,
         owner_references: new.metadata.owner_references,
+        protection: new.metadata.protection,
         generation: old.metadata.generation + i64::from(changed),
         ..old.metadata.clone()
     };

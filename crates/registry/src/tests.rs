@@ -1,4 +1,5 @@
 mod apply;
+mod apply_set;
 
 use crate::{Preconditions, Registry, RegistryError, parse_object};
 use schemas::{Time, kinds};

@@ -34,7 +34,7 @@ pub use shape::Shape;
 use crate::DynObject;
 use serde_json::{Map, Value, json};
 
-/// The part of an object that managers own fields of: labels, annotations, finalizers and owner references, and the spec.
+/// The part of an object that managers own fields of: labels, annotations, finalizers, owner references and protection, and the spec.
 pub fn owned_part(object: &DynObject) -> Value {
     let meta = &object.metadata;
     let mut metadata = Map::new();
@@ -43,6 +43,7 @@ pub fn owned_part(object: &DynObject) -> Value {
         ("annotations", json!(meta.annotations), meta.annotations.is_empty()),
         ("finalizers", json!(meta.finalizers), meta.finalizers.is_empty()),
         ("ownerReferences", json!(meta.owner_references), meta.owner_references.is_empty()),
+        ("protection", json!(meta.protection), meta.protection.is_none()),
     ] {
         if !empty {
             metadata.insert(key.into(), value);

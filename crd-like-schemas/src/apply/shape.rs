@@ -32,7 +32,7 @@ pub enum Shape {
 const DEEPEST: usize = 32;
 
 /// Members of metadata that managers may own; all others are the server's.
-const METADATA: [&str; 4] = ["labels", "annotations", "finalizers", "ownerReferences"];
+const METADATA: [&str; 5] = ["labels", "annotations", "finalizers", "ownerReferences", "protection"];
 
 impl Shape {
     /// The shape of what managers own of an object of this kind: metadata and spec.

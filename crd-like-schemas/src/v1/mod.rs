@@ -1,5 +1,6 @@
 //! Version 1 of every kind.
 
+pub mod apply_set;
 pub mod audit_record;
 pub mod cluster_policy;
 pub mod credential;
@@ -23,6 +24,7 @@ pub mod remediation_policy;
 pub mod standby_pool;
 pub mod task;
 
+pub use apply_set::{APPLY_SET_LABEL, ApplySet, ApplySetMember, ApplySetSpec, ApplySetStatus, PROTECTED_KINDS};
 pub use audit_record::{AuditRecord, AuditRecordSpec, AuditRecordStatus};
 pub use cluster_policy::{ClusterPolicy, ClusterPolicySpec, ClusterPolicyStatus, GuestDisks, Operations};
 pub use credential::{Credential, CredentialSpec, CredentialStatus};

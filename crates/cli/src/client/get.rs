@@ -2,7 +2,7 @@
 
 use super::{find_kind, lease, own_kind};
 use crate::{
-    args::{Format, GetArgs},
+    args::{Format, GetArgs, GetFormat},
     output::{
         self, Failure, Table,
         table::{Columns, now},
@@ -17,18 +17,32 @@ pub async fn get(client: &Client, args: GetArgs) -> Result<Exit, Failure> {
         return guests(client, &args).await;
     }
     let kind = find_kind(&args.kind)?;
+    let format = match (args.output.whole(), args.columns.is_empty()) {
+        (Some(format), true) => format,
+        _ if args.watch => return Err(Failure::usage("columns cannot be picked of a watch; use -o table, wide, json, yaml or name")),
+        _ => return picked(client, kind, &args).await,
+    };
     if args.watch {
         let name = match args.names.as_slice() {
             [] => None,
             [name] => Some(name.as_str()),
             _ => return Err(Failure::usage("--watch follows all objects or one; give one name")),
         };
-        return watch(client, kind, name, args.selector.as_deref(), args.output, false).await;
+        return watch(client, kind, name, args.selector.as_deref(), format, false).await;
     }
+    let list = read(client, kind, &args).await?;
+    match (args.names.len(), list.items.as_slice(), format) {
+        (1, [one], Format::Json) => output::data(&output::json(&output::value(one))),
+        (1, [one], Format::Yaml) => output::data(&output::yaml(&output::value(one))),
+        _ => show(client, kind, &list, format).await,
+    }
+    Ok(Exit::Ok)
+}
+
+/// The objects that are named, or all.
+async fn read(client: &Client, kind: &KindInfo, args: &GetArgs) -> Result<List, Failure> {
     if args.names.is_empty() {
-        let list = client.list(kind.plural, &Query::all().labels(args.selector.as_deref())).await?;
-        show(client, kind, &list, args.output).await;
-        return Ok(Exit::Ok);
+        return Ok(client.list(kind.plural, &Query::all().labels(args.selector.as_deref())).await?);
     }
     if args.selector.is_some() {
         return Err(Failure::usage("give names or a selector, not both"));
@@ -37,12 +51,37 @@ pub async fn get(client: &Client, args: GetArgs) -> Result<Exit, Failure> {
     for name in &args.names {
         list.items.push(client.get(kind.plural, name).await?);
     }
-    match (list.items.as_slice(), args.output) {
-        ([one], Format::Json) => output::data(&output::json(&output::value(one))),
-        ([one], Format::Yaml) => output::data(&output::yaml(&output::value(one))),
-        _ => show(client, kind, &list, args.output).await,
-    }
+    Ok(list)
+}
+
+/// By columns, as other OpenStack clients show lists.
+async fn picked(client: &Client, kind: &KindInfo, args: &GetArgs) -> Result<Exit, Failure> {
+    let list = read(client, kind, args).await?;
+    let columns = Columns::of(kind, true);
+    let mut table = columns.table();
+    let now = now();
+    list.items.iter().for_each(|o| table.row(columns.cells(o, now)));
+    let names: Vec<String> = if args.columns.is_empty() {
+        std::iter::once("NAME").chain(kind.columns.iter().filter(|c| !c.wide).map(|c| c.name)).map(String::from).collect()
+    } else {
+        args.columns.clone()
+    };
+    print_picked(&table, &names, args.output)?;
     Ok(Exit::Ok)
+}
+
+fn print_picked(table: &Table, names: &[String], format: GetFormat) -> Result<(), Failure> {
+    let table = table.select(names).map_err(Failure::usage)?;
+    match format {
+        GetFormat::Table | GetFormat::Wide => output::data(&table.render()),
+        GetFormat::Csv => output::data(&table.csv()),
+        GetFormat::Value if table.is_empty() => {}
+        GetFormat::Value => output::data(&table.values()),
+        GetFormat::Json => output::data(&output::json(&Value::Array(table.objects()))),
+        GetFormat::Yaml => output::data(&output::yaml(&Value::Array(table.objects()))),
+        GetFormat::Name => return Err(Failure::usage("-o name shows no columns; leave -c out")),
+    }
+    Ok(())
 }
 
 async fn show(client: &Client, kind: &KindInfo, list: &List, format: Format) {
@@ -87,7 +126,17 @@ async fn guests(client: &Client, args: &GetArgs) -> Result<Exit, Failure> {
     let Some(list) = view["guests"].as_array() else {
         return Err(Failure::new(Exit::Internal, format!("the guests of host {host} are not known: the answer has no list of them")));
     };
-    match args.output {
+    let format = match (args.output.whole(), args.columns.is_empty()) {
+        (Some(format), true) => format,
+        _ => {
+            let mut table = Table::new(GUEST_COLUMNS.iter().map(|(heading, _)| *heading));
+            list.iter().for_each(|g| table.row(GUEST_COLUMNS.iter().map(|(_, key)| cell(&g[*key]))));
+            let all: Vec<String> = GUEST_COLUMNS.iter().map(|(heading, _)| heading.to_string()).collect();
+            print_picked(&table, if args.columns.is_empty() { &all } else { &args.columns }, args.output)?;
+            return Ok(Exit::Ok);
+        }
+    };
+    match format {
         Format::Json => output::data(&output::json(&view)),
         Format::Yaml => output::data(&output::yaml(&view)),
         Format::Name => list.iter().for_each(|g| output::data(&format!("guest/{}", cell(&g["id"])))),
@@ -99,11 +148,7 @@ async fn guests(client: &Client, args: &GetArgs) -> Result<Exit, Failure> {
                 output::note(&format!("Nova shows no guest on host {host}."));
                 return Ok(Exit::Ok);
             }
-            let mut columns =
-                vec![("NAME", "name"), ("ID", "id"), ("STATE", "vmState"), ("TASK", "taskState"), ("POWER", "powerState"), ("PRIORITY", "priority")];
-            if args.output == Format::Wide {
-                columns.push(("BOOT-FROM-VOLUME", "bootFromVolume"));
-            }
+            let columns = &GUEST_COLUMNS[..GUEST_COLUMNS.len() - usize::from(format == Format::Table)];
             let mut table = Table::new(columns.iter().map(|(heading, _)| *heading));
             list.iter().for_each(|g| table.row(columns.iter().map(|(_, key)| cell(&g[*key]))));
             output::data(&table.render());
@@ -111,6 +156,17 @@ async fn guests(client: &Client, args: &GetArgs) -> Result<Exit, Failure> {
     }
     Ok(Exit::Ok)
 }
+
+/// Headings of guests, and what they show; the last one is for `wide` only.
+const GUEST_COLUMNS: [(&str, &str); 7] = [
+    ("NAME", "name"),
+    ("ID", "id"),
+    ("STATE", "vmState"),
+    ("TASK", "taskState"),
+    ("POWER", "powerState"),
+    ("PRIORITY", "priority"),
+    ("BOOT-FROM-VOLUME", "bootFromVolume"),
+];
 
 fn cell(value: &Value) -> String {
     match value {

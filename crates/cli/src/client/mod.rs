@@ -3,14 +3,19 @@
 mod apply;
 mod attest;
 mod audit;
+mod batch;
 mod cancel;
+mod checkout;
 mod confirm;
 mod decide;
 mod delete;
 mod describe;
+mod diff;
+mod edit;
 mod explain;
 mod follow;
 mod get;
+mod gitops;
 mod host;
 mod lease;
 mod manifest;
@@ -46,7 +51,10 @@ pub async fn dispatch(access: AccessArgs, command: Command) -> Result<Exit, Fail
             None => describe::why_cloud(&client).await,
         },
         Command::Decide(args) => decide::decide(&client, args).await,
-        Command::Apply(args) => apply::apply(&client, &args.files).await,
+        Command::Apply(args) => apply::apply(&client, args).await,
+        Command::Diff(args) => diff::diff(&client, args).await,
+        Command::Prune(args) => apply::prune(&client, args).await,
+        Command::Edit(args) => edit::edit(&client, args).await,
         Command::Delete(args) => delete::delete(&client, args).await,
         Command::Watch(WatchArgs { kind, name, output, selector }) => {
             let info = find_kind(&kind)?;

@@ -11,7 +11,7 @@ use crate::{
     output::{self, Failure, Table},
 };
 use ::client::{Client, Error, Exit};
-use schemas::{DynObject, KindInfo};
+use schemas::{DynObject, KindInfo, apply::merge_patch};
 use serde_json::{Value, json};
 
 /// `evacuate`.
@@ -137,7 +137,8 @@ pub async fn initialise(client: &Client, args: InitialiseArgs) -> Result<Exit, F
 
 /// Makes a HostOperation of this type, and gives its name.
 pub async fn create(client: &Client, kind: &str, host: &str, more: Value) -> Result<String, Failure> {
-    let spec = ::client::merge::deep(&json!({"hostRef": {"name": host}, "type": kind}), &more);
+    let mut spec = json!({"hostRef": {"name": host}, "type": kind});
+    merge_patch(&mut spec, &more);
     make(client, own_kind("HostOperation")?, &kind.to_ascii_lowercase(), host, spec).await
 }
 

@@ -39,6 +39,43 @@ impl Table {
         lines.join("\n")
     }
 
+    /// Only these columns, in this order; case does not matter.
+    ///
+    /// # Errors
+    /// There is no such column; says which there are.
+    pub fn select(&self, columns: &[String]) -> Result<Table, String> {
+        let place = |name: &String| {
+            let found = self.headings.iter().position(|h| h.eq_ignore_ascii_case(name));
+            found.ok_or_else(|| format!("there is no column '{name}'; there are {}", self.headings.join(", ")))
+        };
+        let places = columns.iter().map(place).collect::<Result<Vec<usize>, String>>()?;
+        let pick = |cells: &[String]| places.iter().map(|at| cells[*at].clone()).collect::<Vec<_>>();
+        let mut picked = Table::new(pick(&self.headings));
+        self.rows.iter().for_each(|row| picked.row(pick(row)));
+        Ok(picked)
+    }
+
+    /// As comma-separated values (RFC 4180), headings first.
+    pub fn csv(&self) -> String {
+        let quoted = |cell: &String| match cell.contains([',', '"']) {
+            true => format!("\"{}\"", cell.replace('"', "\"\"")),
+            false => cell.clone(),
+        };
+        let line = |cells: &Vec<String>| cells.iter().map(quoted).collect::<Vec<_>>().join(",");
+        std::iter::once(&self.headings).chain(&self.rows).map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The cells alone, a space between them.
+    pub fn values(&self) -> String {
+        self.rows.iter().map(|cells| cells.join(" ")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Each row as an object whose members are the columns.
+    pub fn objects(&self) -> Vec<serde_json::Value> {
+        let members = |cells: &Vec<String>| self.headings.iter().cloned().zip(cells.iter().cloned().map(Into::into)).collect();
+        self.rows.iter().map(|cells| serde_json::Value::Object(members(cells))).collect()
+    }
+
     /// The last row alone, with the widths of all rows so far.
     pub fn last_line(&self) -> String {
         self.rows.last().map(|cells| self.line(cells)).unwrap_or_default()
@@ -89,6 +126,17 @@ mod tests {
         table.row(["c2", "Unknown", "two\nlines"]);
         assert_eq!(table.render(), "NAME       READY    NOTE\ncompute-1  True     -\nc2         Unknown  two lines");
         assert_eq!(table.last_line(), "c2         Unknown  two lines");
+    }
+
+    #[test]
+    fn columns_can_be_picked_and_printed_as_other_openstack_clients_print_them() {
+        let mut table = Table::new(["NAME", "READY", "NOTE"]);
+        table.row(["c1", "True", "off, and \"fenced\""]);
+        let picked = table.select(&["note".into(), "Name".into()]).unwrap();
+        assert_eq!(picked.csv(), "NOTE,NAME\n\"off, and \"\"fenced\"\"\",c1");
+        assert_eq!(picked.values(), "off, and \"fenced\" c1");
+        assert_eq!(json!(picked.objects()), json!([{"NOTE": "off, and \"fenced\"", "NAME": "c1"}]));
+        assert_eq!(table.select(&["power".into()]).unwrap_err(), "there is no column 'power'; there are NAME, READY, NOTE");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Site {
     front: Front,
     password: String,
     api: String,
+    /// URL of the database; else it is a file in the directory.
+    url: Option<String>,
 }
 
 /// A running server; killed when it goes.
@@ -65,8 +67,15 @@ impl Server {
     }
 
     pub fn logs(&self, words: &str) -> String {
-        let log = self.log.clone();
-        until(words, || Some(log.lock().unwrap_or_else(PoisonError::into_inner).clone()).filter(|l| l.contains(words)))
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let log = self.log();
+            if log.contains(words) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "never logged: {words}\n{log}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 }
 
@@ -82,10 +91,15 @@ pub fn said(output: &Output) -> String {
 impl Site {
     /// A cloud of three hosts, and a configuration for it. Must be made inside of a tokio runtime with several threads.
     pub async fn new(rebuild_ms: i64) -> Site {
+        Site::over(rebuild_ms, None).await
+    }
+
+    /// The same, with its objects in this database.
+    pub async fn over(rebuild_ms: i64, url: Option<String>) -> Site {
         let topology = Topology::sandbox(3, 12, 7).with(|s| s.rebuild_ms = rebuild_ms);
         let world = Arc::new(Mutex::new(topology.build(jiff::Timestamp::now().as_millisecond())));
         let front = simulator::serve(world.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let site = Site { dir: tempfile::tempdir().unwrap(), world, front, password: topology.settings.password.clone(), api: free_address() };
+        let site = Site { dir: tempfile::tempdir().unwrap(), world, front, password: topology.settings.password.clone(), api: free_address(), url };
         site.configure("");
         site
     }
@@ -105,11 +119,11 @@ impl Site {
     /// Writes the configuration, with more of it at the end.
     pub fn configure(&self, more: &str) {
         let text = format!(
-            "[api]\nlisten = {:?}\nmetrics_listen = \"\"\n[database]\nurl = \"sqlite://{}\"\n[controller]\nnode_sync_interval_seconds = 2\n\
+            "[api]\nlisten = {:?}\nmetrics_listen = \"\"\n[database]\nurl = {:?}\n[controller]\nnode_sync_interval_seconds = 2\n\
              [openstack]\nauth_url = {:?}\nusername = \"admin\"\npassword = {:?}\nproject_name = \"admin\"\nuser_domain_name = \"Default\"\n\
              project_domain_name = \"Default\"\n{more}",
             self.api,
-            self.database().display(),
+            self.url.clone().unwrap_or_else(|| format!("sqlite://{}", self.database().display())),
             self.front.auth_url(),
             self.password,
         );
@@ -153,6 +167,16 @@ impl Site {
 
     pub fn run(&self, args: &[&str]) -> Output {
         self.command(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Starts a command; what it says is kept.
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs a command with this editor.
+    pub fn edit(&self, editor: &str, args: &[&str]) -> Output {
+        self.command(args).env("EDITOR", editor).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Runs a command that must succeed.

@@ -1,7 +1,8 @@
 //! `clouds.yaml`, `secure.yaml` and the `OS_*` variables, read as openstacksdk reads them.
 
 use super::{Auth, Environment, Keystone, Method, Scope};
-use crate::{Error, merge};
+use crate::Error;
+use schemas::apply::merge_patch;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -64,7 +65,7 @@ pub(super) fn load(cloud: &str, environment: &Environment) -> Result<Settings, E
     let mut file = read_yaml(path)?;
     let secure = path.with_file_name("secure.yaml");
     if secure.is_file() {
-        file = merge::deep(&file, &read_yaml(&secure)?);
+        merge_patch(&mut file, &read_yaml(&secure)?);
     }
     let Some(found) = file["clouds"][cloud].as_object() else {
         let known: Vec<&str> = file["clouds"].as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();

@@ -11,6 +11,8 @@ use crate::{
 };
 use schemas::v1::{FencePolicy, FenceProgress, reasons};
 
+const REPORTS: &str = "power reads off, but its service still reports, or did a moment ago";
+
 impl Run<'_> {
     /// `None`: proven off, by readings young enough to send requests on (S4, S5).
     pub(super) fn prove_off(&mut self, settled: &Settled) -> Option<Turn> {
@@ -40,6 +42,13 @@ impl Run<'_> {
             && let Some(turn) = self.past_unreadable(settled)
         {
             return Some(turn);
+        }
+        if let Gap::SecondReading(left) = gap
+            && !self.has_fenced()
+            && proof::still_reports(&self.env.evidence, self.env.policy.nova_report_interval_seconds, self.env.now).is_some()
+        {
+            // A service that reports more often than that keeps the second reading from ever being one.
+            return Some(self.doubt_the_links(left));
         }
         let host = &self.facts.host;
         let way_out = attestation::way_out(&self.ev.spec, host, self.evidence.epoch);
@@ -96,20 +105,33 @@ impl Run<'_> {
             let message = format!("a person states that {host} is dead, but its service still reports, or did a moment ago; find out what reports");
             return Some(Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3))));
         }
-        self.gap = Some("power reads off, but its service still reports, or did a moment ago".into());
-        let epoch = self.evidence.epoch;
-        let fenced_in = self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by_uid == self.env.owner_uid).map(|l| l.epoch));
-        Some(match fenced_in {
-            Some(fenced) if fenced != epoch => self.fence(None, settled),
-            _ if fenced_in.is_some() || self.status.fencing.as_ref().is_some_and(FenceProgress::has_begun) => {
-                Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3)))
-            }
-            _ => {
-                let message = format!(
-                    "power of {host} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute"
-                );
-                Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3)))
-            }
-        })
+        if self.fenced_in().is_some_and(|fenced| fenced != self.evidence.epoch) {
+            self.gap = Some(REPORTS.into());
+            return Some(self.fence(None, settled));
+        }
+        if !self.has_fenced() {
+            return Some(self.doubt_the_links(left));
+        }
+        self.gap = Some(REPORTS.into());
+        Some(Turn::Next(wait(reasons::PROVING_OFF, "power reads off; its service has to be silent for two report intervals", left.min(3))))
+    }
+
+    /// The power epoch in which the host was fenced for this evacuation.
+    fn fenced_in(&self) -> Option<i64> {
+        self.status.fence_epoch.max(self.evidence.latch.as_ref().filter(|l| l.by_uid == self.env.owner_uid).map(|l| l.epoch))
+    }
+
+    fn has_fenced(&self) -> bool {
+        self.fenced_in().is_some() || self.status.fencing.as_ref().is_some_and(FenceProgress::has_begun)
+    }
+
+    /// Nobody switched it off here, power reads off, and it reports.
+    fn doubt_the_links(&mut self, left: i64) -> Turn {
+        self.gap = Some(REPORTS.into());
+        let message = format!(
+            "power of {} reads off, but its service still reports: its power links may speak of another machine; check them, or stop its nova-compute",
+            self.facts.host
+        );
+        Turn::Next(wait(reasons::IN_DOUBT, message, left.min(3)))
     }
 }
