@@ -98,7 +98,7 @@ class Cloud:
         from keystoneauth1 import adapter
 
         env = environment()
-        self._session = session_of(env)
+        self._session, self._region = session_of(env), env["OS_REGION_NAME"]
         self._nova = adapter.Adapter(self._session, service_type="compute", interface="public", region_name=env["OS_REGION_NAME"],
                                      default_microversion=MICROVERSION)
         image = self._session.get("/v2/images?name=tiny", endpoint_filter={"service_type": "image", "interface": "public", "region_name": env["OS_REGION_NAME"]})
@@ -217,6 +217,14 @@ class Cloud:
         """Deletes every guest. The lab has no others than those of tests."""
         self.delete(list(self.guests()))
 
+    def delete_allocations(self):
+        """Gives back what Placement holds for guests that are no more: a request that came twice leaves such behind in Nova."""
+        placement = {"endpoint_filter": {"service_type": "placement", "interface": "public", "region_name": self._region}}
+        for provider in self._session.get("/resource_providers", **placement).json()["resource_providers"]:
+            held = self._session.get(f"/resource_providers/{provider['uuid']}/allocations", **placement).json()["allocations"]
+            for consumer in held:
+                self._session.delete(f"/allocations/{consumer}", raise_exc=False, **placement)
+
 
 def power(host):
     """What the host's BMC says: "on", "off", or why it says nothing."""
@@ -252,6 +260,8 @@ def restore(cloud, hosts):
     run("service-continue", *hosts)
     run("bmc-start", *hosts)
     down = [h for h, s in cloud.services().items() if h in hosts and (s["state"] != "up" or s["forced_down"])]
+    # Only one that starts cleans up what was evacuated; before that a newer Nova does not let it be forced up.
+    run("service-kill", *(h for h, s in cloud.services().items() if h in hosts and s["forced_down"]))
     before = {h: s["updated_at"] for h, s in cloud.services().items()}
     run("host-start", *hosts)
 
@@ -276,5 +286,6 @@ def restore(cloud, hosts):
     cloud.delete_all()
     cloud.delete_groups()
     until("no guest runs anywhere", 60, lambda: (not (left := running()), left))
+    cloud.delete_allocations()
 
 

@@ -13,7 +13,7 @@ from .wait import CheckFailed, check, until
 KINDS = {"Evacuation": "evacuations", "HostOperation": "hostoperations", "FenceAttestation": "fenceattestations", "FenceDrill": "fencedrills",
          "RemediationPolicy": "remediationpolicies", "StandbyPool": "standbypools"}
 # States of the watch that pass by themselves.
-SOON = {"Recovering": "Recovered"}
+SOON = {"Recovering": "Recovered", "Suspect": "Down"}
 GUEST = re.compile(r"guest (\S+): (\S+) on (\S+(?: host)?), runs (nowhere|on .+?)(?:; (.*))?$")
 COUNTS = re.compile(r"\d+ of \d+ moved(?:, \d+ \w+)*")
 
@@ -99,16 +99,22 @@ def _guests(stage, alike):
 def _guest_wanted(stage, name, status, home, runs, records):
     first = stage.back(stage.first[stage.guest(name)])
     # The simulator's sorted word and ours: kind, source, state; where to is chance.
-    told = sorted(tuple(re.match(r"(\S+) (\S+) to (.+?) (\S+)$", r).group(1, 2, 4)) for r in records.split(", ")) if records else []
+    found = (re.match(r"(\S+) (\S+) to (.+?) (\S+)$", r).group(1, 2, 4) for r in records.split(", ")) if records else ()
+    told = sorted((kind, source, _state(stage, stage.host(source), state)) for kind, source, state in found)
     return {"status": status, "moved": home != first, "runs at home": runs == f"on {home}", "runs elsewhere": runs not in ("nowhere", f"on {home}"),
             "records": told}
 
 
 def _guest(stage, name):
     home, status, _, runs = stage.guest_seen(name)
-    records = sorted((kind, stage.back(source), state) for kind, state, source, _ in stage.records(name))
+    records = sorted((kind, stage.back(source), _state(stage, source, state)) for kind, state, source, _ in stage.records(name))
     return {"status": status, "moved": home != stage.first[stage.guest(name)], "runs at home": runs == [home],
             "runs elsewhere": runs not in ([], [home]), "records": records}
+
+
+def _state(stage, source, state):
+    """Whether a fenced source has cleaned up by now depends on how fast it booted in between."""
+    return "done" if state == "completed" and stage.cloud.service(source)["forced_down"] else state
 
 
 def _object_wanted(told):
