@@ -380,15 +380,15 @@ impl Laws {
             // One that it fenced before and that came back is fenced again (S5), as long as a guest is to be taken off it. One that
             // had lost its power by itself was fenced by being forced down.
             let fences = |i: &Intent| command(i) || matches!(i.step, Step::NovaService { forced_down: Some(true), .. });
-            let before = |i: &&Intent| i.owner_uid == intent.owner_uid && fences(i) && i.issued_at < intent.issued_at;
-            let again =
-                self.mirror.intents.values().any(|i| before(&i)) && world.guest_ids().iter().any(|g| world.home_of(g).as_deref() == Some(host));
+            let before = |i: &Intent| i.owner_uid == intent.owner_uid && i.issued_at < intent.issued_at;
+            let again = self.mirror.intents.values().any(|i| before(i) && fences(i))
+                && world.guest_ids().iter().any(|g| world.home_of(g).as_deref() == Some(host));
             let fine = !auto || sick || again;
             self.check("P4 nobody fences a healthy host unasked", fine, || {
                 format!("{} fences {host}, which is well; {running:?} run there", intent.owner)
             });
             if owner["cause"] == "Automatic" && !act.late {
-                let twice = self.mirror.intents.values().any(|i| before(&i));
+                let twice = self.mirror.intents.values().any(|i| before(i) && command(i));
                 self.fences_unasked(host, &intent.owner, &owner, twice);
             }
             self.check("P4 nobody fences where it is forbidden", owner["fence"] != "Forbidden", || intent.owner.clone());
