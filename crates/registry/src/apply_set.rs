@@ -201,7 +201,8 @@ impl Registry {
         let stored = self.store.get(KIND, set.name).await?;
         let object = match &stored {
             Some(object) => object.clone(),
-            None if set.create => {
+            // What was never applied has lost nothing.
+            None if set.create && set.prune != Prune::Only => {
                 let kind = kinds::find(KIND).ok_or_else(|| StoreError::NotFound(KIND.into()))?;
                 prepare(kind, DynObject::new(KIND, set.name, json!({"manager": by.manager})), by.user, now)?
             }

@@ -155,6 +155,8 @@ async fn while_something_cannot_be_applied_nothing_is_deleted() {
     let done = f.apply_set(&[domain("a"), wrong], &set(Prune::All)).await.unwrap();
     assert!(!done.batch.applied && done.removed.is_empty());
     assert_eq!(f.names("FailureDomain").await, ["a", "b"]);
+    let unknown = ApplyingSet { name: "unknown", ..set(Prune::Only) };
+    assert!(f.apply_set(&[domain("a")], &unknown).await.is_err());
     let only = f.apply_set(&[domain("a"), domain("new")], &set(Prune::Only)).await.unwrap();
     assert_eq!(fates(&only.removed).len(), 1);
     assert_eq!((f.names("FailureDomain").await, members(&f.held("site").await)), (vec!["a".to_string()], vec!["FailureDomain/a".to_string()]));
