@@ -222,7 +222,7 @@ pub(crate) fn base_url(ctx: &Context, call: &Call) -> String {
         return base.strip_suffix("/v1").unwrap_or(base).to_string();
     }
     let trusted = call.peer.is_some_and(|p| ctx.config.trusted_proxies.contains(&p.0.ip().to_canonical()));
-    let (mut scheme, mut host) = ("http".to_string(), None);
+    let (mut scheme, mut host) = (if ctx.config.tls.is_some() { "https" } else { "http" }, None);
     if trusted {
         // Of several proxies the first in the list is the one nearest to the client.
         let first = |name: &'static str| call.header(header::HeaderName::from_static(name)).and_then(|v| v.split(',').next()).map(str::trim);
@@ -233,7 +233,7 @@ pub(crate) fn base_url(ctx: &Context, call: &Call) -> String {
             found.map(|(_, v)| v.trim_matches('"'))
         };
         if member("proto").or_else(|| first("x-forwarded-proto")).is_some_and(|p| p.eq_ignore_ascii_case("https")) {
-            scheme = "https".into();
+            scheme = "https";
         }
         host = member("host").or_else(|| first("x-forwarded-host")).map(str::to_string);
     }

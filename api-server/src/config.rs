@@ -1,6 +1,6 @@
 //! What an operator may set.
 
-use crate::limits::Rate;
+use crate::{limits::Rate, tls::TlsFiles};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -12,6 +12,8 @@ use std::{
 pub struct ApiConfig {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Certificate and key to speak HTTPS with, and nothing else then; unset: HTTP.
+    pub tls: Option<TlsFiles>,
     /// URL under which clients reach this service, without `/v1`. Unset: taken from each request.
     pub public_endpoint: Option<String>,
     /// Proxies whose `Forwarded` and `X-Forwarded-*` headers are believed.
@@ -67,6 +69,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         ApiConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9362)),
+            tls: None,
             public_endpoint: None,
             trusted_proxies: Vec::new(),
             root_status: 300,

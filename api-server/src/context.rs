@@ -13,6 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use engine::{Clock, Feed, Metrics};
 use registry::Registry;
+use schemas::DynObject;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -27,6 +28,10 @@ pub trait GuestView: Send + Sync + 'static {
 
     /// What would become of the host's guests if it were dead now: the spec of an EvacuationPlan.
     async fn evacuation_plan(&self, host: &str) -> Result<Value, String>;
+
+    /// What would be done next for an object as it might be declared, all else as it stands: `{"next": "Step", "step", "disruptive"}`,
+    /// `{"next": "Wait", "reason", "message"}` or `{"next": "Nothing"}`. The error says why it is not known now.
+    async fn foresee(&self, object: &DynObject) -> Result<Value, String>;
 }
 
 /// How this process fares.

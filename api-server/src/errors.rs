@@ -39,6 +39,7 @@ pub enum Code {
     KindNotFound,
     MethodNotAllowed,
     MicroversionUnsupported,
+    NotAcceptable,
     AlreadyExists,
     Conflict,
     FieldConflict,
@@ -81,6 +82,7 @@ impl Code {
             Code::KindNotFound => (404, "kind-not-found", "There is no such kind", None),
             Code::MethodNotAllowed => (405, "method-not-allowed", "The method is not possible here", None),
             Code::MicroversionUnsupported => (406, "microversion-unsupported", "The API version is not spoken here", None),
+            Code::NotAcceptable => (406, "not-acceptable", "The answer cannot be given in that form", None),
             Code::AlreadyExists => (409, "already-exists", "The name is taken", None),
             Code::Conflict => (409, "conflict", "The object was changed by someone else", None),
             Code::FieldConflict => (409, "field-conflict", "Field is owned by another manager", None),
@@ -101,6 +103,11 @@ impl Code {
             // No Retry-After: a client must look before it repeats.
             Code::OutcomeUnknown => (504, "outcome-unknown", "It is not known whether it was done", None),
         }
+    }
+
+    /// Its word in `errors[].code`, after the service's name.
+    pub fn word(self) -> &'static str {
+        self.row().1
     }
 
     /// HTTP status.

@@ -26,10 +26,14 @@ mod router;
 mod select;
 mod server;
 mod sort;
+mod stamp;
+mod table;
+mod tls;
 mod version;
 
 pub use config::ApiConfig;
 pub use context::{Backends, Check, GuestView, Health, Readiness};
 pub use limits::Rate;
 pub use server::{Handle, ServeError, serve, serve_metrics};
+pub use tls::TlsFiles;
 pub use version::{MAX_VERSION, MIN_VERSION, SERVICE_TYPE};

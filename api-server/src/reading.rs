@@ -37,6 +37,19 @@ pub(crate) enum Item {
     Object(DynObject),
 }
 
+impl Item {
+    /// The object to look into; `None`: what is stored cannot be read.
+    pub fn parsed(self) -> Option<DynObject> {
+        match self {
+            Item::Object(object) => Some(object),
+            Item::Text(text) => serde_json::to_value(&text)
+                .and_then(serde_json::from_value)
+                .inspect_err(|error| tracing::error!(%error, kind = text.kind, name = text.name, "an object cannot be read"))
+                .ok(),
+        }
+    }
+}
+
 /// What a client may see of an object.
 pub(crate) fn shown(mut object: DynObject) -> DynObject {
     // The registry takes the data out before anything is written; this stands behind it.
@@ -186,7 +199,8 @@ async fn records(ctx: &Context, selection: &Selection, after: Option<String>, li
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| AuditRecord::name(row.seq));
-    let items = rows.into_iter().map(|row| audited(row, revision)).collect();
+    // What the query of the store does not say is looked at here; a page may then be short.
+    let items = rows.into_iter().map(|row| audited(row, revision)).filter(|o| selection.matches(o)).collect();
     Ok(Page { items, next, remaining: None, revision })
 }
 

@@ -37,7 +37,7 @@ const PATCH: Method = ("PATCH", MethodFilter::PATCH);
 const DELETE: Method = ("DELETE", MethodFilter::DELETE);
 
 const NONE: &[&str] = &[];
-const LIST: &[&str] = &[
+pub(crate) const LIST: &[&str] = &[
     "labelSelector",
     "fieldSelector",
     "limit",
@@ -49,6 +49,19 @@ const LIST: &[&str] = &[
     "allowWatchBookmarks",
     "sendInitialEvents",
     "timeoutSeconds",
+    "name",
+    "metadata.name",
+    "spec.hostRef.name",
+    "spec.deviceRef.name",
+    "spec.owner",
+    "spec.host",
+    "spec.target",
+    "spec.initiator",
+    "spec.action",
+    "spec.outcome",
+    "spec.regarding",
+    "status.conditions.Ready",
+    "status.power.state",
 ];
 const TASKS: &[&str] = &["limit", "continue", "marker"];
 const ONE: &[&str] = &["resourceVersion"];
@@ -57,6 +70,8 @@ const DRY: &[&str] = &["dryRun"];
 const WRITE: &[&str] = &["dryRun", "fieldManager"];
 const PATCHING: &[&str] = &["dryRun", "fieldManager", "force"];
 const BATCH: &[&str] = &["dryRun", "fieldManager", "force", "atomic", "applySet", "prune", "maxDeletes", "revision", "afterRevision"];
+
+const DIFF: &[&str] = &["dryRun", "fieldManager", "force", "atomic", "applySet", "prune", "maxDeletes", "revision", "afterRevision", "explain"];
 
 /// Method, path, what it asks of the caller, the query parameters it knows, and who answers.
 struct Route {
@@ -108,7 +123,7 @@ fn routes() -> Vec<Route> {
         route(GET,    "/v1/hosts/{ref}/evidence",         Rule("cloud-manager:hosts:evidence"),          NONE,  evidence::of_host),
         route(POST,   "/v1/evidence",                     Rule("cloud-manager:evidence:create"),         DRY,   evidence::take),
         route(POST,   "/v1/apply",                        Rule("cloud-manager:apply:create"),            BATCH, batch::apply),
-        route(POST,   "/v1/diff",                         Rule("cloud-manager:diff:create"),             BATCH, batch::diff),
+        route(POST,   "/v1/diff",                         Rule("cloud-manager:diff:create"),             DIFF,  batch::diff),
         route(POST,   "/v1/applysets/{ref}/report",       Rule("cloud-manager:applysets:report"),        DRY,   apply_sets::report),
         route(GET,    "/v1/{plural}",                     ListOrWatch,                                   LIST,  list::list_or_watch),
         route(POST,   "/v1/{plural}",                     Verb("create"),                                WRITE, create::create),

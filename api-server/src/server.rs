@@ -1,6 +1,6 @@
 //! Listening, serving, and stopping without cutting anyone off.
 
-use crate::{ApiConfig, Backends, audit, call::Peer, context::Context, policy::live, router::router};
+use crate::{ApiConfig, Backends, audit, call::Peer, context::Context, policy::live, router::router, tls::Tls};
 use axum::{
     Extension, Router,
     http::{HeaderValue, header},
@@ -10,11 +10,18 @@ use axum::{
 use engine::Metrics;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
@@ -41,6 +48,9 @@ pub enum ServeError {
     /// The file of rules is not there, or wrong.
     #[error("api.policy_file: {0}; `cloud-manager policy check FILE` tells what is wrong")]
     Policy(String),
+    /// Certificate or key cannot be used.
+    #[error("{0}")]
+    Tls(String),
 }
 
 /// A running server. It stops by the token it was started with.
@@ -55,9 +65,10 @@ pub struct Handle {
 /// Serves the API until `stop`.
 ///
 /// # Errors
-/// When the address cannot be listened on, the database cannot be read, or the policy file is wrong.
+/// When the address cannot be listened on, the database cannot be read, or the policy file or a file of TLS is wrong.
 pub async fn serve(config: ApiConfig, backends: Backends, stop: CancellationToken) -> Result<Handle, ServeError> {
     let policies = live::Policies::open(config.policy_file.clone()).map_err(ServeError::Policy)?;
+    let tls = config.tls.clone().map(Tls::open).transpose().map_err(ServeError::Tls)?.map(Arc::new);
     let listener = listen(config.listen).await?;
     let cluster_uuid = backends.registry.store().revision().await?.cluster_uuid;
     let (header_timeout, drain) = (config.header_timeout, config.drain);
@@ -66,8 +77,11 @@ pub async fn serve(config: ApiConfig, backends: Backends, stop: CancellationToke
     if let (true, Some(file)) = (ctx.config.audit_enabled, ctx.config.audit_file.clone()) {
         tokio::spawn(audit::follow(ctx.clone(), ctx.audit.clone(), file));
     }
+    if let Some(tls) = tls.clone() {
+        tokio::spawn(tls.follow(stop.clone()));
+    }
     let app = router(ctx);
-    Ok(run(listener, app, header_timeout, drain, stop))
+    Ok(run(listener, app, tls, Limits { header_timeout, drain }, stop))
 }
 
 /// Serves `/metrics` on an address of its own until `stop`.
@@ -77,7 +91,7 @@ pub async fn serve(config: ApiConfig, backends: Backends, stop: CancellationToke
 pub async fn serve_metrics(address: SocketAddr, metrics: Metrics, stop: CancellationToken) -> Result<Handle, ServeError> {
     let listener = listen(address).await?;
     let app = Router::new().route("/metrics", get(scrape)).layer(Extension(metrics));
-    Ok(run(listener, app, Duration::from_secs(30), Duration::from_secs(1), stop))
+    Ok(run(listener, app, None, Limits { header_timeout: Duration::from_secs(30), drain: Duration::from_secs(1) }, stop))
 }
 
 async fn scrape(Extension(metrics): Extension<Metrics>) -> impl IntoResponse {
@@ -92,14 +106,30 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeE
     Ok((listener, bound))
 }
 
-fn run((listener, addr): (TcpListener, SocketAddr), app: Router, header_timeout: Duration, drain: Duration, stop: CancellationToken) -> Handle {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_BUFFER);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_BUFFER as u32);
-    Handle { addr, task: tokio::spawn(accept(listener, app, Arc::new(builder), drain, stop)) }
+/// How long a client may take for its headers, and what is open when the server stops for its end.
+#[derive(Clone, Copy)]
+struct Limits {
+    header_timeout: Duration,
+    drain: Duration,
 }
 
-async fn accept(listener: TcpListener, app: Router, builder: Arc<auto::Builder<TokioExecutor>>, drain: Duration, stop: CancellationToken) {
+fn run((listener, addr): (TcpListener, SocketAddr), app: Router, tls: Option<Arc<Tls>>, limits: Limits, stop: CancellationToken) -> Handle {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(MAX_BUFFER);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_BUFFER as u32);
+    let serving = Arc::new(Serving { app, builder, tls, limits });
+    Handle { addr, task: tokio::spawn(accept(listener, serving, stop)) }
+}
+
+/// What every connection needs.
+struct Serving {
+    app: Router,
+    builder: auto::Builder<TokioExecutor>,
+    tls: Option<Arc<Tls>>,
+    limits: Limits,
+}
+
+async fn accept(listener: TcpListener, serving: Arc<Serving>, stop: CancellationToken) {
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -116,18 +146,29 @@ async fn accept(listener: TcpListener, app: Router, builder: Arc<auto::Builder<T
         };
         // Small answers and the lines of a watch must not wait for more to come.
         let _ = tcp.set_nodelay(true);
-        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(app.clone()));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(tcp), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (serving, watcher) = (serving.clone(), graceful.watcher());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "a connection ended badly");
+            let Some(tls) = &serving.tls else { return serving.serve(tcp, peer, watcher).await };
+            match tokio::time::timeout(serving.limits.header_timeout, tls.acceptor().accept(tcp)).await {
+                Ok(Ok(encrypted)) => serving.serve(encrypted, peer, watcher).await,
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "a client did not get to TLS"),
+                Err(_) => tracing::debug!(%peer, "a client took too long for its TLS handshake"),
             }
         });
     }
     drop(listener);
     tokio::select! {
         () = graceful.shutdown() => {}
-        () = tokio::time::sleep(drain) => tracing::warn!("some connections did not end in time and are cut"),
+        () = tokio::time::sleep(serving.limits.drain) => tracing::warn!("some connections did not end in time and are cut"),
+    }
+}
+
+impl Serving {
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr, watcher: Watcher) {
+        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(self.app.clone()));
+        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%peer, %error, "a connection ended badly");
+        }
     }
 }

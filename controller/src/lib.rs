@@ -7,6 +7,7 @@ mod beats;
 mod cache;
 mod controllers;
 mod fencing;
+mod foresee;
 mod gc;
 mod guest_policies;
 mod holding;

@@ -306,26 +306,30 @@ pub fn find(word: &str) -> Option<&'static KindInfo> {
 }
 
 impl Column {
-    /// The text of this column for an object. `now` is for ages.
+    /// The text of this column for an object; `-` where there is nothing. `now` is for ages.
     pub fn text(&self, object: &DynObject, now: crate::Time) -> String {
+        match self.value(object, now) {
+            Value::Null => "-".into(),
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
+    }
+
+    /// What stands in this column for an object; null where there is nothing, and an age as text.
+    pub fn value(&self, object: &DynObject, now: crate::Time) -> Value {
         let condition = |kind: &str, key: &str| {
             let list = object.status["conditions"].as_array();
             let found = list.into_iter().flatten().find(|c| c["type"] == kind);
-            found.and_then(|c| c[key].as_str()).unwrap_or("Unknown").to_string()
+            found.and_then(|c| c[key].as_str()).unwrap_or("Unknown").into()
         };
         match self.cell {
             Cell::Condition(kind) => condition(kind, "status"),
             Cell::Reason(kind) => condition(kind, "reason"),
-            Cell::Age => object.metadata.creation_timestamp.map_or("-".into(), |t| age(now.seconds_since(t))),
+            Cell::Age => object.metadata.creation_timestamp.map_or(Value::Null, |t| age(now.seconds_since(t)).into()),
             Cell::At(pointer) => {
                 let (root, rest) = pointer[1..].split_once('/').unwrap_or((&pointer[1..], ""));
                 let root = if root == "spec" { &object.spec } else { &object.status };
-                match root.pointer(&format!("/{rest}")) {
-                    None | Some(Value::Null) => "-".into(),
-                    Some(Value::String(s)) if s.is_empty() => "-".into(),
-                    Some(Value::String(s)) => s.clone(),
-                    Some(other) => other.to_string(),
-                }
+                root.pointer(&format!("/{rest}")).filter(|found| found.as_str() != Some("")).cloned().unwrap_or_default()
             }
         }
     }

@@ -14,6 +14,7 @@ pub mod object;
 pub mod selector;
 pub mod time;
 pub mod v1;
+pub mod walk;
 
 pub use condition::{Condition, ConditionStatus, Conditions};
 pub use field::FieldError;

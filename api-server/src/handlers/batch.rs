@@ -2,7 +2,9 @@
 
 use super::{
     apply::{declared_manager, may_create},
-    apply_sets, json,
+    apply_sets,
+    foresee::Foreseen,
+    json,
 };
 use crate::{
     call::{Call, JSON, YAML},
@@ -11,8 +13,13 @@ use crate::{
     policy::rules,
     reading::shown,
     refusals,
+    router::DRY_RUN,
 };
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode},
+    response::Response,
+};
 use registry::{Applied, Apply, Batch, Item, MOST_AT_ONCE, MOST_IN_ONE, Outcome, RegistryError, Removed};
 use schemas::{API_VERSION, DynObject, FieldError, kinds};
 use serde_json::{Value, json};
@@ -37,7 +44,7 @@ struct Done {
 
 pub(crate) async fn apply(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Response> {
     let done = carry_out(&ctx, &mut call).await?;
-    answer(&ctx, &call, done, "ApplyResult", None)
+    answer(&ctx, &call, done, "ApplyResult", None, None)
 }
 
 /// What an apply would change: of each object that would not stay as it is, how it stands, and how it would stand.
@@ -56,7 +63,13 @@ pub(crate) async fn diff(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<Re
             live.insert((kind.to_string(), name.to_string()), shown(object));
         }
     }
-    answer(&ctx, &call, done, "DiffResult", Some(&live))
+    let foreseen = match call.params.flag("explain")? {
+        Some(true) => Some(Foreseen::of(&ctx, &call, &done.batch).await?),
+        _ => None,
+    };
+    let mut response = answer(&ctx, &call, done, "DiffResult", Some(&live), foreseen)?;
+    response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("All"));
+    Ok(response)
 }
 
 async fn carry_out(ctx: &Ctx, call: &mut Call) -> ApiResult<Done> {
@@ -126,7 +139,7 @@ fn check_size(count: usize, atomic: bool) -> ApiResult<()> {
 }
 
 /// 200 if anything was applied, or nothing had to be; else the error of the worst of them, with what is wrong with each.
-fn answer(ctx: &Ctx, call: &Call, done: Done, kind: &str, live: Option<&Live>) -> ApiResult<Response> {
+fn answer(ctx: &Ctx, call: &Call, done: Done, kind: &str, live: Option<&Live>, foreseen: Option<Foreseen>) -> ApiResult<Response> {
     let Done { entries, batch, removed } = done;
     // Of a batch of which nothing was written it says what would have become of those that pass.
     let failed = !batch.applied || entries.iter().any(|e| e.item.is_err());
@@ -148,6 +161,9 @@ fn answer(ctx: &Ctx, call: &Call, done: Done, kind: &str, live: Option<&Live>) -
         match result {
             Ok(applied) => {
                 describe(&mut shown, key, &applied);
+                if let Some(would) = foreseen.as_ref().and_then(|f| f.about(&applied.object)) {
+                    shown["explain"] = would.clone();
+                }
                 if let Some(live) = live {
                     compare(&mut shown, applied, live);
                 }
@@ -166,6 +182,9 @@ fn answer(ctx: &Ctx, call: &Call, done: Done, kind: &str, live: Option<&Live>) -
         let mut answer = json!({"apiVersion": API_VERSION, "kind": kind, "items": items});
         if call.params.get("prune").is_some() {
             answer["pruned"] = removed.into_iter().map(|r| apply_sets::told(r, live)).collect();
+        }
+        if let Some(decisions) = foreseen.and_then(Foreseen::decisions) {
+            answer["decisions"] = decisions;
         }
         return json(StatusCode::OK, &answer);
     }

@@ -103,6 +103,23 @@ async fn answer(ctx: &Ctx, call: &Call, over: &[LaidOver]) -> ApiResult<Response
     json(StatusCode::OK, &body)
 }
 
+/// Hosts of which something else would be decided under these policies: what now, and what then. Guests are not counted for it.
+pub(super) async fn changes(ctx: &Ctx, over: &[LaidOver]) -> ApiResult<Vec<Value>> {
+    let store = ctx.registry.store().as_ref();
+    let (looked, now) = (looked(store).await?, ctx.clock.now());
+    let mut told = Vec::new();
+    for over in [&[], over] {
+        let input = looked.input(objects(store).await?, over, now);
+        let rows: BTreeMap<&str, &HostRow> = input.hosts.iter().map(|row| (row.host.metadata.name.as_str(), row)).collect();
+        let hosts = pass(&input).hosts;
+        told.push(hosts.iter().filter_map(|v| Some((v.host.clone(), host(rows.get(v.host.as_str())?, v)))).collect::<BTreeMap<_, _>>());
+    }
+    let then = told.pop().unwrap_or_default();
+    let before = told.pop().unwrap_or_default();
+    let changed = then.into_iter().filter(|(name, then)| before.get(name) != Some(then));
+    Ok(changed.map(|(name, then)| object!({"host": name, "now": before.get(&name), "then": then})).collect())
+}
+
 /// What the leader saw last.
 async fn looked(store: &dyn Store) -> ApiResult<Looked> {
     let unknown = |why: String| ApiError::new(Code::Unavailable, format!("What would be decided now is not known: {why}."));

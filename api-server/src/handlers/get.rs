@@ -1,21 +1,30 @@
 //! One object.
 
-use super::{object, preconditions, set};
+use super::{json, object, preconditions, set};
 use crate::{
     call::Call,
     context::{Context, Ctx},
     errors::{ApiError, ApiResult, Code},
-    reading,
+    reading::{self, Item},
+    table::{self, Shape, Table},
 };
 use axum::{
     body::Body,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// What is said of a table of one row.
+#[derive(Serialize)]
+struct About {
+    metadata: Value,
+}
 
 pub(crate) async fn get(State(ctx): State<Ctx>, call: Call) -> ApiResult<Response> {
-    let kind = call.kind()?;
+    let (kind, shape) = (call.kind()?, Shape::asked(&call)?);
     wait_for_revision(&ctx, &call).await?;
     let found = reading::one(&ctx, kind, call.reference()).await?;
     if preconditions::not_modified(&call, &found) {
@@ -24,7 +33,19 @@ pub(crate) async fn get(State(ctx): State<Ctx>, call: Call) -> ApiResult<Respons
         set(&mut response, header::ETAG, &preconditions::etag(&found));
         return Ok(response);
     }
-    object(StatusCode::OK, &found)
+    let mut response = match shape {
+        Shape::Objects => object(StatusCode::OK, &found)?,
+        Shape::Table => {
+            let about = About { metadata: json!({"resourceVersion": found.metadata.resource_version}) };
+            let etag = preconditions::etag(&found);
+            let mut response = json(StatusCode::OK, &Table::of(kind, vec![Item::Object(found)], ctx.clock.now(), about))?;
+            set(&mut response, header::CONTENT_TYPE, table::MEDIA);
+            set(&mut response, header::ETAG, &etag);
+            response
+        }
+    };
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
 }
 
 /// `resourceVersion`: unset or 0 is whatever there is; else at least that revision, which another

@@ -9,10 +9,11 @@ use crate::{
     reading::{self, Item},
     select::Selection,
     sort::Sort,
+    table::{self, Shape, Table},
 };
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 use schemas::API_VERSION;
@@ -23,9 +24,16 @@ use serde::Serialize;
 struct List {
     api_version: &'static str,
     kind: String,
+    #[serde(flatten)]
+    about: About,
+    items: Vec<Item>,
+}
+
+/// What is said of the page itself.
+#[derive(Serialize)]
+struct About {
     metadata: Meta,
     links: Vec<Link>,
-    items: Vec<Item>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +69,7 @@ pub(crate) async fn list_or_watch(State(ctx): State<Ctx>, call: Call) -> ApiResu
 }
 
 async fn list(ctx: Ctx, call: Call) -> ApiResult<Response> {
-    let kind = call.kind()?;
+    let (kind, shape) = (call.kind()?, Shape::asked(&call)?);
     let mut selection = Selection::parse(kind, &call.params)?;
     let limit = call.params.limit()?;
     let sort = Sort::parse(kind, &call.params)?;
@@ -80,8 +88,16 @@ async fn list(ctx: Ctx, call: Call) -> ApiResult<Response> {
     let links = links(&ctx, &call, token.as_deref());
     let next = links.get(1).map(|l| format!("<{}>; rel=\"next\"", l.href));
     let metadata = Meta { resource_version: revision.to_string(), r#continue: token, remaining_item_count: page.remaining };
-    let body = List { api_version: API_VERSION, kind: format!("{}List", kind.kind), metadata, links, items: page.items };
-    let mut response = json(StatusCode::OK, &body)?;
+    let about = About { metadata, links };
+    let mut response = match shape {
+        Shape::Objects => json(StatusCode::OK, &List { api_version: API_VERSION, kind: format!("{}List", kind.kind), about, items: page.items })?,
+        Shape::Table => {
+            let mut response = json(StatusCode::OK, &Table::of(kind, page.items, ctx.clock.now(), about))?;
+            set(&mut response, header::CONTENT_TYPE, table::MEDIA);
+            response
+        }
+    };
+    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
     if let Some(next) = next {
         set(&mut response, header::LINK, &next);
     }

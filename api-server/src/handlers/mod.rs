@@ -8,6 +8,7 @@ pub(crate) mod decisions;
 pub(crate) mod delete;
 pub(crate) mod discovery;
 pub(crate) mod evidence;
+mod foresee;
 pub(crate) mod get;
 pub(crate) mod guests;
 pub(crate) mod health;

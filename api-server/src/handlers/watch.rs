@@ -9,9 +9,10 @@ use crate::{
     call::Call,
     context::Ctx,
     errors::{ApiError, ApiResult, Code, internal},
-    reading::{self, shown},
+    reading::{self, Item, shown},
     request_id::RequestId,
     select::Selection,
+    table::{Shape, Table},
 };
 use axum::{
     body::{Body, Bytes},
@@ -112,7 +113,7 @@ fn write<T: Serialize>(buffer: &mut Vec<u8>, r#type: &str, object: &T) {
 
 /// Opens a stream. All that can be wrong with the request is said before it begins.
 pub(crate) async fn watch(ctx: Ctx, call: Call) -> ApiResult<Response> {
-    let kind = call.kind()?;
+    let (kind, shape) = (call.kind()?, Shape::asked(&call)?);
     let instead = match kind.kind {
         "Event" | "AuditRecord" => Some("list them again instead"),
         "Task" => Some("watch hostoperations and evacuations instead"),
@@ -156,6 +157,7 @@ pub(crate) async fn watch(ctx: Ctx, call: Call) -> ApiResult<Response> {
         request_id: call.request_id,
         ctx,
         kind,
+        shape,
         selection,
         caller,
         cursor,
@@ -205,6 +207,7 @@ async fn begin(ctx: &Ctx, asked: i64) -> ApiResult<i64> {
 struct Stream {
     ctx: Ctx,
     kind: &'static KindInfo,
+    shape: Shape,
     selection: Selection,
     caller: Caller,
     request_id: RequestId,
@@ -231,7 +234,9 @@ impl Stream {
         let mut lines = Vec::new();
         if !self.initial.is_empty() {
             let chunk = self.initial.len().min(CHUNK);
-            self.initial.drain(..chunk).for_each(|object| write(&mut lines, "ADDED", &object));
+            for object in self.initial.drain(..chunk).collect::<Vec<_>>() {
+                self.line(&mut lines, "ADDED", object);
+            }
             return Some(lines.into());
         }
         if std::mem::take(&mut self.bookmark_due) {
@@ -303,7 +308,15 @@ impl Stream {
             return;
         }
         if let Some(word) = self.word(change) {
-            write(lines, word, &shown(object.clone()));
+            self.line(lines, word, shown(object.clone()));
+        }
+    }
+
+    /// An object, or a table with its row.
+    fn line(&self, lines: &mut Vec<u8>, word: &str, object: DynObject) {
+        match self.shape {
+            Shape::Objects => write(lines, word, &object),
+            Shape::Table => write(lines, word, &Table::of(self.kind, vec![Item::Object(object)], self.ctx.clock.now(), ())),
         }
     }
 

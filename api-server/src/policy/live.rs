@@ -1,24 +1,18 @@
 //! The rules in force: a file that changes is read again, and one that is wrong leaves those that were in force before.
 
 use super::set::{MAX_FILE, Policy};
-use crate::context::Ctx;
+use crate::{
+    context::Ctx,
+    stamp::{Stamp, stamp},
+};
 use std::{
-    fs::Metadata,
     io::Read,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 /// What the Event is called that tells of a file which cannot be used.
 const REASON: &str = "PolicyFileInvalid";
-
-/// What tells one version of a file from the next: device, inode, length, time of change.
-type Stamp = (u64, u64, u64, i64, i64);
-
-fn stamp(meta: &Metadata) -> Stamp {
-    (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec())
-}
 
 /// The rules in force.
 pub(crate) struct Policies {

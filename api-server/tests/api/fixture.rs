@@ -77,6 +77,14 @@ impl GuestView for Guests {
         }
     }
 
+    async fn foresee(&self, object: &DynObject) -> Result<Value, String> {
+        match object.metadata.name.as_str() {
+            "dark" => Err("Nova has not been read yet".into()),
+            _ if object.spec["power"] == "Off" => Ok(json!({"next": "Step", "step": "Power/SoftOff/l1", "disruptive": true})),
+            _ => Ok(json!({"next": "Nothing"})),
+        }
+    }
+
     async fn evacuation_plan(&self, host: &str) -> Result<Value, String> {
         match host {
             "dark" => Err("other hosts cannot be read: no answer".into()),
@@ -193,10 +201,12 @@ pub async fn api_after(config: ApiConfig, before: impl AsyncFnOnce(&Registry)) -
         metrics: metrics.clone(),
         clock: Arc::new(SystemClock),
     };
-    let config = ApiConfig { listen: ([127, 0, 0, 1], 0).into(), ..config };
+    // Any free port, of this machine's address unless another is asked for.
+    let listen = if config.listen == ApiConfig::default().listen { ([127, 0, 0, 1], 0).into() } else { config.listen };
+    let (config, scheme) = (ApiConfig { listen, ..config.clone() }, if config.tls.is_some() { "https" } else { "http" });
     let handle = serve(config, backends, stop.clone()).await.unwrap();
     let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    Api { base: format!("http://{}", handle.addr), registry, faults, keystone, metrics, stop, handle: Some(handle), http, _dir: dir }
+    Api { base: format!("{scheme}://{}", handle.addr), registry, faults, keystone, metrics, stop, handle: Some(handle), http, _dir: dir }
 }
 
 impl Api {
@@ -254,7 +264,10 @@ impl Api {
     }
 
     pub async fn watch_as(&self, token: &str, query: &str) -> Lines {
-        let request = self.anonymous(Method::GET, &format!("/v1/{query}")).header("x-auth-token", token);
+        self.watch_with(self.anonymous(Method::GET, &format!("/v1/{query}")).header("x-auth-token", token)).await
+    }
+
+    pub async fn watch_with(&self, request: RequestBuilder) -> Lines {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{}", response.text().await.unwrap());
         assert_eq!(response.headers()["content-type"], "application/json;stream=watch");

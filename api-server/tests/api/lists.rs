@@ -138,6 +138,21 @@ async fn objects_are_selected_by_declared_fields_only() {
 }
 
 #[tokio::test]
+async fn objects_are_filtered_as_other_openstack_services_do_it() {
+    let api = api().await;
+    hosts(&api, 4).await;
+    let select = async |path: &str| names(&api.get(path).await.gives(200).body);
+    assert_eq!(select("/v1/hosts?name=c02").await, ["c02"]);
+    assert_eq!(select("/v1/hosts?name=in:c03,c01,nothing").await, ["c01", "c03"]);
+    assert_eq!(select("/v1/hosts?name=neq:c01&limit=2").await, ["c00", "c02"]);
+    assert_eq!(all_pages(&api, "/v1/hosts?name=neq:c01&limit=2").await.0, ["c00", "c02", "c03"]);
+    assert_eq!(select("/v1/hosts?status.conditions.Ready=Unknown&name=nin:c00,c01").await, ["c02", "c03"]);
+    assert!(select("/v1/hosts?status.power.state=On").await.is_empty());
+    api.get("/v1/hosts?spec.owner=x").await.fails(400, "invalid");
+    api.get("/v1/hosts?name=in:").await.fails(400, "invalid");
+}
+
+#[tokio::test]
 async fn a_version_is_waited_for_and_then_given_up() {
     let api = api_with(ApiConfig { revision_wait: Duration::from_millis(300), ..ApiConfig::default() }).await;
     let newest = api.host("c1").await.rv();

@@ -13,6 +13,8 @@ pub struct BatchOptions {
     pub force: bool,
     /// Everything is done but the write.
     pub dry_run: bool,
+    /// Of a diff: with what the controllers would do.
+    pub explain: bool,
     /// The set that they are applied as.
     pub set: Option<SetOptions>,
 }
@@ -39,6 +41,8 @@ pub struct BatchDone {
     pub items: Vec<ItemDone>,
     /// Of what is declared no longer.
     pub pruned: Vec<ItemDone>,
+    /// Of a diff: hosts of which something else would be decided.
+    pub decisions: Value,
     /// Why nothing was applied; none: it was.
     pub refused: Option<Error>,
 }
@@ -62,6 +66,8 @@ pub struct ItemDone {
     pub live: Value,
     /// How it would stand; of a diff only.
     pub merged: Value,
+    /// What the controllers would do about it then; of a diff only.
+    pub explain: Value,
 }
 
 impl ItemDone {
@@ -75,6 +81,7 @@ impl ItemDone {
             would_be: text("wouldBe"),
             code: code.rsplit_once('.').map_or(code.clone(), |(_, suffix)| suffix.into()),
             message: text("message"),
+            explain: value["explain"].clone(),
             live: value["live"].clone(),
             merged: value["merged"].clone(),
         }
@@ -96,7 +103,7 @@ impl ItemDone {
 impl BatchOptions {
     fn parameters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = vec![("fieldManager", self.manager.clone())];
-        let flags = [("force", self.force, "true"), ("dryRun", self.dry_run, "All")];
+        let flags = [("force", self.force, "true"), ("dryRun", self.dry_run, "All"), ("explain", self.explain, "true")];
         parameters.extend(flags.into_iter().filter(|(_, set, _)| *set).map(|(name, _, value)| (name, value.to_string())));
         let Some(set) = &self.set else { return parameters };
         parameters.push(("applySet", set.name.clone()));
@@ -132,9 +139,14 @@ impl Client {
         let body = json!({"apiVersion": schemas::API_VERSION, "kind": "List", "items": objects});
         let read = |value: &Value| value.as_array().into_iter().flatten().map(ItemDone::read).collect::<Vec<_>>();
         match self.json(Method::POST, path, &options.parameters(), Some(&body)).await {
-            Ok(answer) => Ok(BatchDone { items: read(&answer["items"]), pruned: read(&answer["pruned"]), refused: None }),
+            Ok(answer) => Ok(BatchDone {
+                items: read(&answer["items"]),
+                pruned: read(&answer["pruned"]),
+                decisions: answer["decisions"].clone(),
+                refused: None,
+            }),
             Err(Error::Api(error)) if !error.items.is_empty() => {
-                Ok(BatchDone { items: error.items.iter().map(ItemDone::read).collect(), pruned: Vec::new(), refused: Some(Error::Api(error)) })
+                Ok(BatchDone { items: error.items.iter().map(ItemDone::read).collect(), refused: Some(Error::Api(error)), ..BatchDone::default() })
             }
             Err(error) => Err(error),
         }

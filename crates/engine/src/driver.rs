@@ -4,18 +4,19 @@ use crate::{
     ActOutcome, Reconciler, Run, RunResult, Shared, also, chance, durations,
     entered::Entered,
     intents,
+    loaded::{self, Led, Loaded},
     metrics::{ReconcileLabels, WaitLabels},
     retry,
 };
 use async_trait::async_trait;
-use planner::{ClaimWish, Decision, Env, Intent, Next, Settlement, Step, proof::EvidenceBody};
+use planner::{ClaimWish, Decision, Next, Settlement, Step, proof::EvidenceBody};
 use schemas::{
-    DynObject, FieldError, Kind, Object, Time,
-    v1::{self, OperationState, Retry, reasons},
+    DynObject, Kind, Time,
+    v1::{OperationState, Retry, reasons},
 };
 use serde_json::{Value, json};
-use std::{collections::HashMap, sync::PoisonError, time::Duration};
-use store::{ClaimRequest, Evidence, ListQuery, Op, StoreError};
+use std::{sync::PoisonError, time::Duration};
+use store::{ClaimRequest, Op, StoreError};
 
 /// Longest time one look at the world may take; then everything is unknown.
 const OBSERVE_DEADLINE: Duration = Duration::from_secs(60);
@@ -27,15 +28,6 @@ pub struct Driver<R: Reconciler> {
     entered: Entered,
 }
 
-struct Loaded<K: Kind> {
-    raw: DynObject,
-    object: Object<K>,
-    host: Option<String>,
-    env: Env,
-    evidence: Evidence,
-    operations: HashMap<String, DynObject>,
-}
-
 impl<R: Reconciler> Driver<R> {
     /// A driver.
     pub fn new(shared: Shared, reconciler: R) -> Self {
@@ -45,56 +37,18 @@ impl<R: Reconciler> Driver<R> {
     async fn load(&self, name: &str) -> Result<Option<Loaded<R::Kind>>, StoreError> {
         let s = &self.shared;
         let Some(raw) = s.store.get(R::Kind::KIND, name).await? else { return Ok(None) };
-        let corrupt = |e: FieldError| StoreError::Corrupt(format!("{}: {e}", raw.id()));
-        let object: Object<R::Kind> = raw.typed().map_err(corrupt)?;
-        let policy = match s.store.get("ClusterPolicy", "default").await? {
-            Some(policy) => policy.typed::<v1::ClusterPolicy>().map_err(corrupt)?.spec,
-            None => v1::ClusterPolicySpec::default(),
-        };
-        let host = self.reconciler.host(&object);
-        let now = s.clock.now();
-        let mut env = Env {
-            now,
-            led_since: s.led_since,
+        let led = Led {
+            token: s.gate.token(),
+            since: s.led_since,
             cluster_uuid: s.cluster_uuid.clone(),
-            policy,
             halted: s.halted.read().unwrap_or_else(PoisonError::into_inner).clone(),
-            owner_uid: raw.metadata.uid.clone(),
-            owner: raw.id(),
-            intents: Vec::new(),
-            claim: None,
-            evidence: EvidenceBody::default(),
-            open_on_host: Vec::new(),
         };
-        let (mut evidence, mut operations) = (Evidence::default(), HashMap::new());
-        if let Some(host) = &host {
-            env.claim = s.store.claim(host).await?.map(|c| (c.owner, c.owner_uid, c.rank));
-            evidence = s.store.evidence(host).await?;
-            if !evidence.body.is_null() {
-                env.evidence = schemas::object::decode("evidence", &evidence.body).map_err(corrupt)?;
-            }
-            let open = || ListQuery { host: Some(host.clone()), open_only: true, ..Default::default() };
-            let mine = ListQuery { owner_uid: Some(raw.metadata.uid.clone()), ..Default::default() };
-            for query in [mine, open()] {
-                for operation in s.store.list("Operation", query).await?.items {
-                    operations.insert(operation.metadata.name.clone(), operation);
-                }
-            }
-            for kind in ["HostOperation", "Evacuation"] {
-                let others = s.store.list(kind, open()).await?.items;
-                env.open_on_host.extend(others.iter().filter(|o| o.metadata.uid != raw.metadata.uid).map(DynObject::id));
-            }
-        }
-        // In the order in which they were written; their own times are of several leaders' clocks.
-        let mut written: Vec<&DynObject> = operations.values().collect();
-        written.sort_by_key(|o| (o.metadata.creation_timestamp, &o.metadata.name));
-        let parse = |o: &&DynObject| intents::parse(o, s.gate.token(), s.led_since, now).map_err(corrupt);
-        env.intents = written.iter().map(parse).collect::<Result<Vec<Intent>, _>>()?;
+        let mut loaded = loaded::load(s.store.as_ref(), &self.reconciler, raw, led, s.clock.now()).await?;
         let elders = s.gate.elders();
-        for intent in &mut env.intents {
+        for intent in &mut loaded.env.intents {
             intent.ex_leader = intent.ex_leader.filter(|token| !elders.is_gone(*token));
         }
-        Ok(Some(Loaded { raw, object, host, env, evidence, operations }))
+        Ok(Some(loaded))
     }
 
     async fn reconcile(&self, name: &str) -> Result<RunResult, StoreError> {

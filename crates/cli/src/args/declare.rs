@@ -79,6 +79,9 @@ pub struct DiffArgs {
     /// Show also what the set had, and what is declared no longer
     #[arg(long, requires = "name")]
     pub prune: bool,
+    /// Say also what would be done next about each object that would change, all else as it stands
+    #[arg(long)]
+    pub explain: bool,
 }
 
 /// `prune`.

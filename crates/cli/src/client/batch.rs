@@ -102,7 +102,8 @@ pub fn options(args: &DeclareArgs, manager: &str, dry_run: bool, prune: Option<&
         revision: args.set.revision.clone(),
         after: None,
     });
-    BatchOptions { manager: args.field_manager.clone().unwrap_or_else(|| manager.into()), force: args.force_conflicts, dry_run, set }
+    let manager = args.field_manager.clone().unwrap_or_else(|| manager.into());
+    BatchOptions { manager, force: args.force_conflicts, dry_run, explain: false, set }
 }
 
 /// What the API asks for as query parameters is asked for as flags here.

@@ -5,20 +5,24 @@ use crate::{
     args::DiffArgs,
     output::{self, Failure},
 };
-use ::client::{Client, Exit};
+use ::client::{BatchOptions, Client, Exit};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
 /// Shows what an apply would change. `False` (1): something; as of `kubectl diff`.
 pub async fn diff(client: &Client, args: DiffArgs) -> Result<Exit, Failure> {
     let batch = Batch::read(&args.files)?;
-    let options = options(&args.declare, MANAGER, true, args.prune.then_some("All"));
+    let options = BatchOptions { explain: args.explain, ..options(&args.declare, MANAGER, true, args.prune.then_some("All")) };
     let done = client.diff_all(&batch.objects(), &options).await.map_err(|e| batch.failure(e))?;
     let mut differs = false;
     for item in done.items.iter().filter(|i| !i.merged.is_null()) {
         differs = true;
         show(&id(item), &item.live, &item.merged);
+        if let Some(would) = foreseen(&item.explain) {
+            output::data(&format!("# {}: {would}", id(item)));
+        }
     }
+    decided(&done.decisions).iter().for_each(|line| output::data(&format!("# {line}")));
     for item in &done.pruned {
         match item.result.as_str() {
             "kept" | "released" => output::note(&format!("{} {}: {}", id(item), item.result, item.message)),
@@ -35,6 +39,37 @@ pub async fn diff(client: &Client, args: DiffArgs) -> Result<Exit, Failure> {
         None if differs => Ok(Exit::False),
         None => Ok(Exit::Ok),
     }
+}
+
+/// What would be done next about an object, in words.
+fn foreseen(explain: &Value) -> Option<String> {
+    let text = |key: &str| explain[key].as_str().unwrap_or_default().trim_end_matches('.').to_string();
+    if explain["unknown"].is_string() {
+        return Some(format!("what would be done is not known: {}", text("unknown")));
+    }
+    match explain["next"].as_str()? {
+        "Step" if explain["disruptive"] == true => Some(format!("would do {} next, which takes away something that may run", text("step"))),
+        "Step" => Some(format!("would do {} next", text("step"))),
+        "Wait" => Some(format!("would wait, {}: {}", text("reason"), text("message"))),
+        _ => Some("nothing would be done".into()),
+    }
+}
+
+/// Hosts of which something else would be decided.
+fn decided(decisions: &Value) -> Vec<String> {
+    if let Some(why) = decisions["unknown"].as_str() {
+        return vec![format!("what would be decided of hosts is not known: {why}")];
+    }
+    let side = |host: &Value| {
+        let (state, policy) = (host["availability"]["state"].as_str().unwrap_or("nothing known"), host["policy"].as_str().unwrap_or("none"));
+        let begin = host["begin"].as_str().map_or("begins nothing".into(), |begin| format!("begins {begin}"));
+        let why = host["allowed"]["message"].as_str().map(|m| format!(" ({})", m.trim_end_matches('.'))).unwrap_or_default();
+        format!("{state} under policy {policy}, {begin}{why}")
+    };
+    let line = |change: &Value| {
+        format!("host/{}: now {}; then {}", change["host"].as_str().unwrap_or_default(), side(&change["now"]), side(&change["then"]))
+    };
+    decisions.as_array().into_iter().flatten().map(line).collect()
 }
 
 fn show(id: &str, live: &Value, merged: &Value) {
@@ -64,6 +99,24 @@ fn text(object: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_done_is_said_in_words() {
+        let said = |explain: Value| foreseen(&explain).unwrap_or_default();
+        assert_eq!(
+            said(json!({"next": "Step", "step": "Power/ForceOff/l1", "disruptive": true})),
+            "would do Power/ForceOff/l1 next, which takes away something that may run"
+        );
+        assert_eq!(said(json!({"next": "Wait", "reason": "Frozen", "message": "thaw it first."})), "would wait, Frozen: thaw it first");
+        assert_eq!(said(json!({"unknown": "Nova does not answer"})), "what would be done is not known: Nova does not answer");
+        assert_eq!((said(json!({"next": "Nothing"})), foreseen(&Value::Null)), ("nothing would be done".into(), None));
+        let side = |begin: Value| json!({"policy": "p", "availability": {"state": "Down"}, "begin": begin, "allowed": {"message": "two are down."}});
+        let lines = decided(&json!([{"host": "c1", "now": side(Value::Null), "then": side(json!("Evacuation/e1"))}]));
+        assert_eq!(
+            lines,
+            ["host/c1: now Down under policy p, begins nothing (two are down); then Down under policy p, begins Evacuation/e1 (two are down)"]
+        );
+    }
 
     #[test]
     fn a_difference_shows_what_is_declared_and_nothing_that_the_server_writes() {

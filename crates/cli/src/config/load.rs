@@ -127,6 +127,21 @@ impl Loaded {
         if let Some(url) = api.public_endpoint.as_ref().filter(|u| !u.starts_with("http://") && !u.starts_with("https://")) {
             return fail("api.public_endpoint", format!("'{url}' is no URL; write http://HOST:PORT or https://HOST:PORT."));
         }
+        if let Err(word) = api.proxies() {
+            return fail(
+                "api.trusted_proxies",
+                format!("'{word}' is no IP address; write addresses with commas between, such as 10.0.0.5, fd00::5."),
+            );
+        }
+        match (&api.tls_certificate_file, &api.tls_key_file) {
+            (Some(_), None) => {
+                return fail("api.tls_key_file", "it is empty, and a certificate is of no use without its key; name both or none.".into());
+            }
+            (None, Some(_)) => {
+                return fail("api.tls_certificate_file", "it is empty, and a key is of no use without its certificate; name both or none.".into());
+            }
+            _ => {}
+        }
         if api.max_watches_per_user == 0 {
             return fail("api.max_watches_per_user", "0 lets nobody watch; write 1 or more.".into());
         }

@@ -23,7 +23,10 @@ pub use webhook::Webhook;
 use crate::args::ServerArgs;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 /// Where the file is looked for if none is named.
 pub const DEFAULT_FILE: &str = "/etc/cloud-manager/cloud-manager.toml";
@@ -60,6 +63,15 @@ pub struct Config {
 pub struct Api {
     /// Address and port of the API.
     pub listen: String,
+    /// File with the certificate to speak HTTPS with, and those that lead to an authority, in PEM; empty: HTTP. Read again when it
+    /// changes.
+    #[serde(deserialize_with = "optional")]
+    pub tls_certificate_file: Option<String>,
+    /// File with its private key, in PEM, not encrypted. Read again when it changes.
+    #[serde(deserialize_with = "optional")]
+    pub tls_key_file: Option<String>,
+    /// Addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed, with commas between; empty: nobody's.
+    pub trusted_proxies: String,
     /// URL under which clients reach the API, for links; empty: as the request says.
     #[serde(deserialize_with = "optional")]
     pub public_endpoint: Option<String>,
@@ -86,10 +98,24 @@ pub struct Api {
     pub audit_file: Option<String>,
 }
 
+impl Api {
+    /// The proxies that are believed.
+    ///
+    /// # Errors
+    /// The first text that is no address.
+    pub fn proxies(&self) -> Result<Vec<IpAddr>, &str> {
+        let words = self.trusted_proxies.split(',').map(str::trim).filter(|word| !word.is_empty());
+        words.map(|word| word.parse().map_err(|_| word)).collect()
+    }
+}
+
 impl Default for Api {
     fn default() -> Self {
         Api {
             listen: "127.0.0.1:9362".into(),
+            tls_certificate_file: None,
+            tls_key_file: None,
+            trusted_proxies: String::new(),
             public_endpoint: None,
             metrics_listen: Some("127.0.0.1:9363".into()),
             max_watches_per_user: 20,

@@ -1,10 +1,14 @@
-//! What `/readyz`, `/v1/hosts/{h}/guests` and `/v1/hosts/{h}/evacuation-plan` look at.
+//! What `/readyz`, the guests and the evacuation plan of a host, and `diff` with `explain` look at.
 
 use api_server::{Check, GuestView, Health, Readiness};
 use async_trait::async_trait;
 use controller::World;
-use engine::Standing;
-use schemas::v1::{ClusterPolicy, ClusterPolicySpec, Operations};
+use engine::{Clock, Foreseen, Standing, SystemClock};
+use schemas::{
+    DynObject,
+    v1::{ClusterPolicy, ClusterPolicySpec, Operations},
+};
+use serde_json::{Value, json};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -79,12 +83,21 @@ pub(super) struct NovaGuests {
 
 #[async_trait]
 impl GuestView for NovaGuests {
-    async fn guests(&self, host: &str) -> Result<serde_json::Value, String> {
+    async fn guests(&self, host: &str) -> Result<Value, String> {
         self.world.guest_view(host, &policy(&self.store).await).await
     }
 
-    async fn evacuation_plan(&self, host: &str) -> Result<serde_json::Value, String> {
+    async fn evacuation_plan(&self, host: &str) -> Result<Value, String> {
         self.world.plan_view(host, &policy(&self.store).await).await
+    }
+
+    async fn foresee(&self, object: &DynObject) -> Result<Value, String> {
+        let next = self.world.foresee(self.store.as_ref(), object.clone(), SystemClock.now()).await.map_err(|e| e.to_string())?;
+        Ok(match next {
+            None | Some(Foreseen::Nothing) => json!({"next": "Nothing"}),
+            Some(Foreseen::Step(step)) => json!({"next": "Step", "step": step.name(), "disruptive": step.is_disruptive()}),
+            Some(Foreseen::Wait { reason, message }) => json!({"next": "Wait", "reason": reason, "message": message}),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::Config;
 use anyhow::Context;
-use api_server::{ApiConfig, Backends, Rate};
+use api_server::{ApiConfig, Backends, Rate, TlsFiles};
 use cloud::CloudApi;
 use controller::{ControllerConfig, Delivery, Recording, World};
 use engine::{Clock, Feed, LeaseTiming, Metrics, Standing, SystemClock};
@@ -106,6 +106,13 @@ impl Node {
         if roles.api {
             let api = ApiConfig {
                 listen: address(&config.api.listen, "api.listen")?,
+                tls: config
+                    .api
+                    .tls_certificate_file
+                    .as_ref()
+                    .zip(config.api.tls_key_file.as_ref())
+                    .map(|(certificate, key)| TlsFiles { certificate: certificate.into(), key: key.into() }),
+                trusted_proxies: config.api.proxies().map_err(|word| anyhow::anyhow!("api.trusted_proxies: {word:?} is no IP address"))?,
                 public_endpoint: config.api.public_endpoint.clone(),
                 max_watches_per_user: config.api.max_watches_per_user,
                 rate: u32::try_from(config.api.requests_per_second).ok().filter(|n| *n > 0).map(|n| Rate { per_second: n, burst: 2 * n }),

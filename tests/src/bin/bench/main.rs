@@ -3,6 +3,8 @@
 //!
 //! Prints one table with the machine and the sizes. Every figure is measured here and now. With names of parts, only these.
 
+mod apply;
+mod cost;
 mod decisions;
 mod http;
 mod pair;
@@ -19,7 +21,7 @@ use std::{process::ExitCode, time::Duration};
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What can be asked for by name.
-const PARTS: [&str; 8] = ["start", "sync", "writes", "watchers", "pairs", "decisions", "steady", "rack"];
+const PARTS: [&str; 12] = ["start", "sync", "list", "writes", "apply", "cost", "watchers", "crowd", "pairs", "decisions", "steady", "rack"];
 
 struct Row {
     what: String,
@@ -89,7 +91,11 @@ async fn main() -> Result<ExitCode, Failure> {
             "start" => start(&mut table).await?,
             "sync" => sync(&mut table).await?,
             "writes" => write(&mut table).await,
+            "list" => list(&mut table).await?,
+            "apply" => declare(&mut table).await,
+            "cost" => add(&mut table).await,
             "watchers" => watch(&mut table).await,
+            "crowd" => crowd(&mut table).await?,
             "pairs" => pairs(&mut table).await,
             "decisions" => decide(&mut table)?,
             "steady" => stay(&mut table).await?,
@@ -157,6 +163,52 @@ async fn write(table: &mut Table) {
             table.tell(format!("write transactions, 1 / 4 / 16 writers, {database}, synced to disk"), format!("{} per s", rates.join(" / ")));
         }
     }
+}
+
+async fn list(table: &mut Table) -> Result<(), Failure> {
+    const HOSTS: usize = 10_000;
+    let site = Site::new(HOSTS, HOSTS, Database::Sqlite).await?;
+    let process = site.start(Role::Run).await?;
+    process.wait_for_hosts(HOSTS).await?;
+    let seconds = process.list_all_seconds(HOSTS).await?;
+    table.note("10,000 hosts listed in pages of 1000, median of 5", format!("{seconds:.2} s"), "≤ 1 s", seconds <= 1.0);
+    Ok(())
+}
+
+async fn declare(table: &mut Table) {
+    for database in [Database::Sqlite, Database::Postgres, Database::Mariadb] {
+        match apply::declared(database).await {
+            Ok(apply::Declared { new, unchanged, diff }) => {
+                let what = format!("{} objects applied at once, new / unchanged / diff of all, {database}", apply::OBJECTS);
+                let value = format!("{new:.2} / {unchanged:.2} / {diff:.2} s");
+                let met = new <= 5.0 && unchanged <= 1.0 && diff <= 2.0;
+                table.note(what, value, "≤ 5 / 1 / 2 s", met);
+            }
+            Err(why) => eprintln!("skipped: {why}"),
+        }
+    }
+}
+
+async fn add(table: &mut Table) {
+    for database in [Database::Sqlite, Database::Postgres, Database::Mariadb] {
+        match cost::of_a_write(database).await {
+            Ok(cost::Cost { bare, audited, authorised }) => {
+                let added = 100.0 * (audited - bare + authorised) / bare;
+                let what = format!("authorisation and audit, added to a write through the API, median, {database}");
+                let value = format!("{added:.0} % ({bare:.2} ms bare, {audited:.2} ms audited, {authorised:.2} ms judged by a rule)");
+                table.note(what, value, "≤ 20 %", added <= 20.0);
+            }
+            Err(why) => eprintln!("skipped: {why}"),
+        }
+    }
+}
+
+async fn crowd(table: &mut Table) -> Result<(), Failure> {
+    let (late, memory) = watchers::crowd(Database::Postgres).await?;
+    let what = format!("100 changes a second of {} hosts, {} watchers of all, p99, PostgreSQL", watchers::CROWD_HOSTS, watchers::CROWD);
+    table.note(what, format!("{:.0} ms ({:.0} ms median)", late.p99_ms, late.median_ms), "≤ 150 ms", late.p99_ms <= 150.0);
+    table.note("… memory", format!("{memory:.0} MB"), "≤ 250 MB", memory <= 250.0);
+    Ok(())
 }
 
 async fn watch(table: &mut Table) {
