@@ -79,7 +79,9 @@ pub(crate) async fn envelope(State(ctx): State<Ctx>, mut request: Request, next:
     if let Ok(value) = HeaderValue::from_str(&format!("{} {spoken}", version::SERVICE_TYPE)) {
         headers.insert(version::HEADER, value);
     }
-    headers.append(header::VARY, HeaderValue::from_static("OpenStack-API-Version"));
+    // A handler that looked at Accept has said so.
+    let vary = if headers.contains_key(header::VARY) { "OpenStack-API-Version, Accept" } else { "OpenStack-API-Version" };
+    headers.insert(header::VARY, HeaderValue::from_static(vary));
     headers.insert(header::SERVER, HeaderValue::from_static(concat!("cloud-manager/", env!("CARGO_PKG_VERSION"))));
 
     let status = response.status().as_u16();

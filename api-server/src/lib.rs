@@ -6,6 +6,7 @@
 //! table of rules in [`policy`].
 #![warn(missing_docs)]
 
+mod access_rules;
 mod attest;
 mod audit;
 mod auth;

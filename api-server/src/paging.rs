@@ -112,4 +112,20 @@ mod tests {
             assert_eq!((read.after.as_str(), read.revision), ("c7", 99));
         }
     }
+
+    proptest::proptest! {
+        /// Nothing but what was given out is taken, whatever is sent.
+        #[test]
+        fn no_other_text_is_a_token(text in "\\PC{0,200}", after in "[a-z0-9.-]{1,40}", at in 0..200usize, byte in proptest::prelude::any::<u8>()) {
+            let pager = Pager::new("a");
+            proptest::prop_assert!(pager.read(&text, "Host", 0, 50, NOW).is_err());
+            let token = pager.token("Host", &after, 42, NOW);
+            proptest::prop_assert_eq!(pager.read(&token, "Host", 0, 50, NOW).unwrap().after, after);
+            let mut bytes = URL_SAFE_NO_PAD.decode(&token).unwrap();
+            let at = at % bytes.len();
+            proptest::prop_assume!(bytes[at] != byte);
+            bytes[at] = byte;
+            proptest::prop_assert!(pager.read(&URL_SAFE_NO_PAD.encode(bytes), "Host", 0, 50, NOW).is_err());
+        }
+    }
 }

@@ -139,4 +139,17 @@ mod tests {
         let params = Params::parse(&uri.parse().unwrap(), &["labelSelector", "limit"]).unwrap();
         assert_eq!(params.get("labelSelector"), Some("a in (b, ü&c)"));
     }
+
+    proptest::proptest! {
+        /// Any query is read or refused, and what is written from pairs reads back as these.
+        #[test]
+        fn any_query_is_read_or_refused(query in "\\PC{0,100}", limit in "\\PC{1,40}", labels in "\\PC{1,40}") {
+            if let Ok(uri) = format!("/v1/hosts?{query}").parse() {
+                let _ = Params::parse(&uri, &["limit"]);
+            }
+            let uri = format!("/v1/hosts{}", query_string(&[("limit", &limit), ("labelSelector", &labels)])).parse().unwrap();
+            let params = Params::parse(&uri, &["limit", "labelSelector"]).unwrap();
+            proptest::prop_assert_eq!((params.get("limit"), params.get("labelSelector")), (Some(limit.as_str()), Some(labels.as_str())));
+        }
+    }
 }

@@ -200,7 +200,7 @@ async fn records(ctx: &Context, selection: &Selection, after: Option<String>, li
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| AuditRecord::name(row.seq));
     // What the query of the store does not say is looked at here; a page may then be short.
-    let items = rows.into_iter().map(|row| audited(row, revision)).filter(|o| selection.matches(o)).collect();
+    let items = rows.into_iter().map(|row| audited(row, revision)).filter(|o| selection.matches_the_rest(o)).collect();
     Ok(Page { items, next, remaining: None, revision })
 }
 

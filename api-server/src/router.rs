@@ -219,7 +219,7 @@ impl Gate {
 
     async fn judge(&self, parts: &mut Parts, acting: &Acting, asked: &mut Cow<'static, str>) -> ApiResult<Admitted> {
         let params = Params::parse(&parts.uri, self.params);
-        let caller = self.ctx.auth.caller(&parts.headers).await?;
+        let caller = self.ctx.auth.caller(&parts.headers, &parts.method, parts.uri.path()).await?;
         // Set once: there is one token.
         let _ = acting.who.set(caller.info.clone());
         tracing::Span::current().record("user", &caller.info.user_id);
@@ -288,6 +288,7 @@ mod tests {
                 is_admin_project: false,
                 roles: roles.iter().map(ToString::to_string).collect(),
                 expires_at: Time(0),
+                access_rules: None,
             };
             (name, info)
         };

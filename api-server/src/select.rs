@@ -60,6 +60,10 @@ struct Demand {
 }
 
 impl Demand {
+    fn is_single(&self) -> bool {
+        !self.not && self.values.len() == 1
+    }
+
     fn holds(&self, object: &DynObject) -> bool {
         let text = |value: Option<&'_ Value>| value.and_then(Value::as_str).unwrap_or_default().to_string();
         let value = match self.field.from {
@@ -110,7 +114,12 @@ impl Selection {
 
     /// The value a field is asked for, if it is.
     pub fn wanted(&self, path: &str) -> Option<&str> {
-        self.fields.iter().find(|d| d.field.path == path && !d.not && d.values.len() == 1).map(|d| d.values[0].as_str())
+        self.fields.iter().find(|d| d.field.path == path && d.is_single()).map(|d| d.values[0].as_str())
+    }
+
+    /// Whether all holds that [`Selection::wanted`] does not tell of.
+    pub fn matches_the_rest(&self, object: &DynObject) -> bool {
+        self.labels.matches(&object.metadata.labels) && self.fields.iter().filter(|d| !d.is_single()).all(|demand| demand.holds(object))
     }
 
     /// The one name that is wanted, if it is one.
@@ -248,5 +257,20 @@ mod tests {
         assert_eq!(ask("labelSelector=rack%3Da", None), None);
         assert_eq!(ask("fieldSelector=spec.hostRef.name%3Dc2", None), Some(false));
         assert_eq!(ask("fieldSelector=spec.deviceRef.name%3Dd2", Some(&before)), None);
+    }
+
+    proptest::proptest! {
+        /// Any selector is read or refused; to be one of some and to be none of them are opposites.
+        #[test]
+        fn any_selector_is_read_or_refused(text in "\\PC{0,60}", words in "[a-z0-9,: -]{1,30}") {
+            let escaped = crate::params::escape(&text);
+            for parameter in ["labelSelector", "fieldSelector", "name", "status.power.state"] {
+                let _ = selection("Host", &format!("{parameter}={escaped}"));
+            }
+            let host = DynObject::new("Host", "c1", json!({}));
+            let words = crate::params::escape(&words);
+            let holds = |word: &str| selection("Host", &format!("name={word}%3A{words}")).map(|s| s.matches(&host)).ok();
+            proptest::prop_assert_eq!(holds("in"), holds("nin").map(|held| !held));
+        }
     }
 }

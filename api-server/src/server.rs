@@ -30,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Largest HTTP/1 read buffer and HTTP/2 header list, in bytes; a little more than what is
 /// refused in good manners.
 const MAX_BUFFER: usize = 64 * 1024;
+/// Headers that are read; of more, as of a longer text, the answer comes from beneath us, without a body.
+const MAX_HEADERS: usize = 500;
 
 /// A server that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +117,7 @@ struct Limits {
 
 fn run((listener, addr): (TcpListener, SocketAddr), app: Router, tls: Option<Arc<Tls>>, limits: Limits, stop: CancellationToken) -> Handle {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(MAX_BUFFER);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(MAX_BUFFER).max_headers(MAX_HEADERS);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_BUFFER as u32);
     let serving = Arc::new(Serving { app, builder, tls, limits });
     Handle { addr, task: tokio::spawn(accept(listener, serving, stop)) }

@@ -74,7 +74,7 @@ fn stamps(files: &TlsFiles) -> [Option<Stamp>; 2] {
 
 fn read(files: &TlsFiles) -> Result<TlsAcceptor, String> {
     let at = |key: &str, path: &Path, why: String| format!("api.{key}: {}: {why}", path.display());
-    let certificate = |why| at("tls_certificate_file", &files.certificate, why);
+    let certificate = |why| at("tls_cert_file", &files.certificate, why);
     let key = |why| at("tls_key_file", &files.key, why);
     let pem = std::fs::read(&files.certificate).map_err(|e| certificate(format!("it cannot be read: {e}")))?;
     let chain: Vec<CertificateDer<'static>> =

@@ -114,4 +114,15 @@ mod tests {
             assert!(Selector::parse(text).is_err(), "{text}");
         }
     }
+
+    proptest::proptest! {
+        /// Any text is read or refused, and `in` is the opposite of `notin` where the label is there.
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}", value in "[a-z0-9]{1,8}", other in "[a-z0-9]{1,8}") {
+            let labels: BTreeMap<String, String> = [("rack".into(), value)].into();
+            let _ = Selector::parse(&text).map(|s| s.matches(&labels));
+            let holds = |word: &str| Selector::parse(&format!("rack {word} (x, {other})")).unwrap().matches(&labels);
+            proptest::prop_assert_eq!(holds("in"), !holds("notin"));
+        }
+    }
 }

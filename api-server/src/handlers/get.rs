@@ -11,7 +11,7 @@ use crate::{
 use axum::{
     body::Body,
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::Response,
 };
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub(crate) async fn get(State(ctx): State<Ctx>, call: Call) -> ApiResult<Respons
             response
         }
     };
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    set(&mut response, header::VARY, "Accept");
     Ok(response)
 }
 

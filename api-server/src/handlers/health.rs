@@ -64,7 +64,7 @@ async fn may_read(ctx: &Context, call: &Call) -> bool {
     if !call.headers.contains_key("x-auth-token") {
         return false;
     }
-    match ctx.auth.caller(&call.headers).await {
+    match ctx.auth.caller(&call.headers, &call.method, call.uri.path()).await {
         Ok(caller) => ctx.policies.current().decide(DETAILS, &caller.info).is_ok(),
         Err(_) => false,
     }

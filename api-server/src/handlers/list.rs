@@ -13,7 +13,7 @@ use crate::{
 };
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::Response,
 };
 use schemas::API_VERSION;
@@ -97,7 +97,7 @@ async fn list(ctx: Ctx, call: Call) -> ApiResult<Response> {
             response
         }
     };
-    response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    set(&mut response, header::VARY, "Accept");
     if let Some(next) = next {
         set(&mut response, header::LINK, &next);
     }
@@ -113,15 +113,16 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// By `continue`, by `marker` (after that name, which need not exist), or at the beginning.
+    /// By `continue`, by `marker` (after that name, which need not exist), after the later one if both are given (openstacksdk asks
+    /// so once at the end of a list), or at the beginning.
     pub async fn of(ctx: &Ctx, call: &Call, key: &str) -> ApiResult<Start> {
         match (call.params.get("continue"), call.params.get("marker")) {
-            (Some(_), Some(_)) => Err(ApiError::invalid("marker", "cannot go with continue; give one of them.")),
             (None, marker) => Ok(Start { after: marker.map(str::to_string), ..Start::default() }),
-            (Some(token), None) => {
+            (Some(token), marker) => {
                 let history = ctx.registry.store().revision().await?;
                 let read = ctx.pager.read(token, key, history.compacted, history.current, ctx.clock.now())?;
-                Ok(Start { after: Some(read.after), revision: Some(read.revision), issued: Some(schemas::Time(read.issued)) })
+                let after = marker.map_or(read.after.as_str(), |marker| marker.max(&read.after)).to_string();
+                Ok(Start { after: Some(after), revision: Some(read.revision), issued: Some(schemas::Time(read.issued)) })
             }
         }
     }

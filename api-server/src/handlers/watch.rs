@@ -180,7 +180,7 @@ fn life(ctx: &Ctx, asked: Option<i64>, caller: &Caller) -> Duration {
         Some(n) => n.clamp(1, LIFE.1) as f64,
         None => LIFE.0 as f64 * rand::random_range(0.8..1.2),
     };
-    let token = caller.info.expires_at.millis_since(ctx.clock.now());
+    let token = caller.until.millis_since(ctx.clock.now());
     Duration::from_secs_f64(seconds).min(Duration::from_millis(u64::try_from(token).unwrap_or(0)))
 }
 

@@ -316,6 +316,7 @@ mod tests {
             is_admin_project: false,
             roles: roles.iter().map(ToString::to_string).collect(),
             expires_at: Time(0),
+            access_rules: None,
         }
     }
 

@@ -8,7 +8,8 @@ use serde_json::json;
 #[tokio::test]
 async fn what_stands_against_a_request_is_said_by_its_own_code() {
     let api = api().await;
-    api.delete("/v1/clusterpolicies/default").await.fails(409, "protected");
+    api.post("/v1/hosts", json!({"metadata": {"name": "kept", "protection": "PreventDelete"}})).await.gives(201);
+    api.delete("/v1/hosts/kept").await.fails(409, "protected");
     api.post("/v1/credentials", json!({"metadata": {"name": "cred"}, "spec": {"data": {"username": "u", "password": "p"}}})).await.gives(201);
     let device = json!({"metadata": {"name": "bmc1"}, "spec": {"type": "BMC", "protocol": "IPMI", "endpoint": {"host": "10.0.0.1"}, "credentialRef": {"name": "cred"}}});
     api.post("/v1/powerdevices", device).await.gives(201);

@@ -28,7 +28,7 @@ pub struct Keystone {
 
 #[async_trait]
 impl Identity for Keystone {
-    async fn validate(&self, token: &str) -> CloudResult<Option<TokenInfo>> {
+    async fn validate(&self, token: &str, _: bool) -> CloudResult<Option<TokenInfo>> {
         if token == "down" {
             return Err(CloudError::NotSent { what: "keystone".into(), detail: "connection refused".into(), retry_after: None });
         }
@@ -55,6 +55,7 @@ impl Identity for Keystone {
             is_admin_project: false,
             roles: roles.iter().map(ToString::to_string).collect(),
             expires_at: SystemClock.now().plus_seconds(seconds),
+            access_rules: None,
         }))
     }
 

@@ -95,6 +95,17 @@ async fn a_marker_loop_ends_and_a_vanished_marker_is_fine() {
 }
 
 #[tokio::test]
+async fn a_page_begins_after_the_later_of_marker_and_token() {
+    let api = api().await;
+    hosts(&api, 5).await;
+    let first = api.get("/v1/hosts?limit=2").await.gives(200);
+    let token = first.body["metadata"]["continue"].as_str().unwrap();
+    for (marker, expected) in [("c00", vec!["c02", "c03"]), ("c03", vec!["c04"]), ("c04", vec![])] {
+        assert_eq!(names(&api.get(&format!("/v1/hosts?limit=2&continue={token}&marker={marker}")).await.gives(200).body), expected, "{marker}");
+    }
+}
+
+#[tokio::test]
 async fn limits_are_checked_and_clipped() {
     let api = api().await;
     hosts(&api, 2).await;

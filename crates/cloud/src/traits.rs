@@ -81,8 +81,9 @@ pub trait Placement: Send + Sync {
 /// Keystone.
 #[async_trait]
 pub trait Identity: Send + Sync {
-    /// Who a token belongs to; `None` if it is not valid. An error means Keystone could not tell.
-    async fn validate(&self, token: &str) -> CloudResult<Option<TokenInfo>>;
+    /// Who a token belongs to; `None` if it is not valid. An error means Keystone could not tell. One that has ended is valid
+    /// with `allow_expired`, as long as Keystone keeps it: for requests that a service passes on (`allow_expired=1`).
+    async fn validate(&self, token: &str, allow_expired: bool) -> CloudResult<Option<TokenInfo>>;
 
     /// Public URL of Keystone, for `WWW-Authenticate`.
     fn public_url(&self) -> String;

@@ -215,4 +215,17 @@ pub struct TokenInfo {
     pub roles: Vec<String>,
     /// When it ends.
     pub expires_at: Time,
+    /// Requests that its application credential is bound to; `None`: to none in particular.
+    pub access_rules: Option<Vec<AccessRule>>,
+}
+
+/// A request that an application credential may make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRule {
+    /// Type of the service.
+    pub service: String,
+    /// HTTP method.
+    pub method: String,
+    /// Pattern of the path: `*` and `{name}` stand for a part of it, `**` for any rest.
+    pub path: String,
 }

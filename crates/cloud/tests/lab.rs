@@ -85,7 +85,7 @@ async fn what_is_not_there_is_absent_and_not_an_error() {
 #[tokio::test]
 async fn a_real_keystone_tells_a_good_token_from_a_bad_one() {
     let Some(cloud) = lab("a_real_keystone_tells_a_good_token_from_a_bad_one").await else { return };
-    assert_eq!(cloud.validate("gAAAAA-not-a-token").await.unwrap(), None);
+    assert_eq!(cloud.validate("gAAAAA-not-a-token", false).await.unwrap(), None);
     let env: std::collections::HashMap<String, String> = std::env::vars().collect();
     let url = format!("{}/auth/tokens", cloud.public_url());
     let named = |name: &str| serde_json::json!({"name": env[name], "domain": {"id": "default"}});
@@ -94,7 +94,7 @@ async fn a_real_keystone_tells_a_good_token_from_a_bad_one() {
     let body = serde_json::json!({"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": {"project": named("OS_PROJECT_NAME")}}});
     let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
     let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
-    let info = cloud.validate(&token).await.unwrap().unwrap();
+    let info = cloud.validate(&token, false).await.unwrap().unwrap();
     assert_eq!(info.user_name, env["OS_USERNAME"]);
     assert!(info.project_id.is_some() && !info.roles.is_empty() && !info.system_scope, "{info:?}");
 }

@@ -172,12 +172,14 @@ async fn a_token_is_valid_until_it_expires_and_a_silent_keystone_cannot_tell() {
         is_admin_project: false,
         roles: vec!["admin".into()],
         expires_at: schemas::Time(10_000_000),
+        access_rules: None,
     };
     cloud.add_token("t", info.clone());
-    assert_eq!(cloud.validate("t").await.unwrap(), Some(info));
-    assert_eq!(cloud.validate("other").await.unwrap(), None);
+    assert_eq!(cloud.validate("t", false).await.unwrap(), Some(info));
+    assert_eq!(cloud.validate("other", false).await.unwrap(), None);
     tokio::time::sleep(Duration::from_secs(11)).await;
-    assert_eq!(cloud.validate("t").await.unwrap(), None);
+    assert_eq!(cloud.validate("t", false).await.unwrap(), None);
+    assert!(cloud.validate("t", true).await.unwrap().is_some());
     world.lock().unwrap().inject(CallKind::Validate, CallFault::Status { status: 503, retry_after_s: None }, 1);
-    assert!(cloud.validate("t").await.is_err());
+    assert!(cloud.validate("t", false).await.is_err());
 }

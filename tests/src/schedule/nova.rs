@@ -186,7 +186,7 @@ impl Placement for Nova {
 
 #[async_trait]
 impl Identity for Nova {
-    async fn validate(&self, _token: &str) -> CloudResult<Option<TokenInfo>> {
+    async fn validate(&self, _token: &str, _allow_expired: bool) -> CloudResult<Option<TokenInfo>> {
         Err(CloudError::NotSent { what: "validate".into(), detail: "controllers ask for no tokens".into(), retry_after: None })
     }
 

@@ -76,6 +76,7 @@ fn token(args: &PolicyCheckArgs) -> Result<Option<TokenInfo>, Failure> {
         is_admin_project: args.admin_project,
         roles: args.roles.clone(),
         expires_at: Time(i64::MAX),
+        access_rules: None,
     }))
 }
 

@@ -133,12 +133,12 @@ impl Loaded {
                 format!("'{word}' is no IP address; write addresses with commas between, such as 10.0.0.5, fd00::5."),
             );
         }
-        match (&api.tls_certificate_file, &api.tls_key_file) {
+        match (&api.tls_cert_file, &api.tls_key_file) {
             (Some(_), None) => {
                 return fail("api.tls_key_file", "it is empty, and a certificate is of no use without its key; name both or none.".into());
             }
             (None, Some(_)) => {
-                return fail("api.tls_certificate_file", "it is empty, and a key is of no use without its certificate; name both or none.".into());
+                return fail("api.tls_cert_file", "it is empty, and a key is of no use without its certificate; name both or none.".into());
             }
             _ => {}
         }

@@ -66,7 +66,7 @@ pub struct Api {
     /// File with the certificate to speak HTTPS with, and those that lead to an authority, in PEM; empty: HTTP. Read again when it
     /// changes.
     #[serde(deserialize_with = "optional")]
-    pub tls_certificate_file: Option<String>,
+    pub tls_cert_file: Option<String>,
     /// File with its private key, in PEM, not encrypted. Read again when it changes.
     #[serde(deserialize_with = "optional")]
     pub tls_key_file: Option<String>,
@@ -113,7 +113,7 @@ impl Default for Api {
     fn default() -> Self {
         Api {
             listen: "127.0.0.1:9362".into(),
-            tls_certificate_file: None,
+            tls_cert_file: None,
             tls_key_file: None,
             trusted_proxies: String::new(),
             public_endpoint: None,

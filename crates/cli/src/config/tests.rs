@@ -88,7 +88,7 @@ fn an_unknown_key_names_file_and_line_and_the_keys_there_are() {
     let e = Setup::new().file("[api]\nlisten = \"127.0.0.1:1\"\nlisen = 3\n").error();
     assert_eq!(
         e,
-        "c.toml:3: unknown key api.lisen: [api] has audit_enabled, audit_file, audit_reads, listen, max_watches_per_user, metrics_listen, policy_file, public_endpoint, requests_per_second, tls_certificate_file, tls_key_file, trusted_proxies; did you mean listen?"
+        "c.toml:3: unknown key api.lisen: [api] has audit_enabled, audit_file, audit_reads, listen, max_watches_per_user, metrics_listen, policy_file, public_endpoint, requests_per_second, tls_cert_file, tls_key_file, trusted_proxies; did you mean listen?"
     );
     let e = Setup::new().file("\n[apii]\nlisten = \"x\"\n").error();
     assert!(e.starts_with("c.toml:3: unknown key apii.listen: there is no section 'apii'; there are api, controller"), "{e}");

@@ -108,7 +108,7 @@ impl Node {
                 listen: address(&config.api.listen, "api.listen")?,
                 tls: config
                     .api
-                    .tls_certificate_file
+                    .tls_cert_file
                     .as_ref()
                     .zip(config.api.tls_key_file.as_ref())
                     .map(|(certificate, key)| TlsFiles { certificate: certificate.into(), key: key.into() }),

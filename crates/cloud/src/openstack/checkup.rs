@@ -35,7 +35,8 @@ impl OpenStack {
     pub async fn whoami(&self) -> CloudResult<Option<TokenInfo>> {
         let deadline = Instant::now() + self.inner.timeouts.call;
         let token = self.inner.keystone.token(deadline, "keystone: login").await?;
-        self.validate(token.secret().expose_secret()).await
+        // Nova would leave some of our requests out, and nobody could tell which.
+        Ok(self.validate(token.secret().expose_secret(), false).await?.filter(|info| info.access_rules.is_none()))
     }
 
     /// Highest microversion of Placement, such as (1, 39).

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use cloud::openstack::{CloudConfig, Credentials, OpenStack};
-use cloud::{CloudError, Compute, Identity, Placement};
+use cloud::{AccessRule, CloudError, Compute, Identity, Placement};
 use serde_json::{Value, json};
 use wiremock::matchers::{body_string_contains, header, method, path, query_param};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -96,7 +96,13 @@ async fn a_null_region_elsewhere_in_the_catalogue_is_no_harm_and_a_missing_endpo
 async fn a_callers_token_is_valid_invalid_or_not_to_be_told() {
     let (server, cloud) = cloud_with("2.93").await;
     let tokens = "/identity/v3/auth/tokens";
-    let subject = |t: &str| Mock::given(method("GET")).and(path(tokens)).and(header("x-subject-token", t)).and(query_param("nocatalog", ""));
+    let subject = |t: &str| {
+        Mock::given(method("GET"))
+            .and(path(tokens))
+            .and(header("x-subject-token", t))
+            .and(query_param("nocatalog", ""))
+            .and(header("openstack-identity-access-rules", "1.0"))
+    };
     let body = json!({"token": {"user": {"id": "u9", "name": "ops"}, "system": {"all": true}, "roles": [{"id": "r", "name": "reader"}], "expires_at": "2026-01-01T01:00:00.000000Z"}});
     subject("theirs").respond_with(ResponseTemplate::new(200).set_body_json(body.clone())).mount(&server).await;
     let mut restricted = body;
@@ -108,14 +114,16 @@ async fn a_callers_token_is_valid_invalid_or_not_to_be_told() {
     subject("ours-stale").respond_with(ResponseTemplate::new(401)).mount(&server).await;
     subject("broken").respond_with(ResponseTemplate::new(500)).mount(&server).await;
 
-    let info = cloud.validate("theirs").await.unwrap().unwrap();
+    let info = cloud.validate("theirs", false).await.unwrap().unwrap();
     assert_eq!((info.user_id.as_str(), info.user_name.as_str(), info.project_id, info.system_scope), ("u9", "ops", None, true));
     assert_eq!((info.roles, info.expires_at.to_string()), (vec!["reader".to_owned()], "2026-01-01T01:00:00Z".to_owned()));
-    for invalid in ["bad", "restricted", "", "line\nbreak"] {
-        assert_eq!(cloud.validate(invalid).await.unwrap(), None, "{invalid:?}");
+    let rule = AccessRule { service: "x".into(), method: "GET".into(), path: "/v1".into() };
+    assert_eq!(cloud.validate("restricted", false).await.unwrap().unwrap().access_rules, Some(vec![rule]));
+    for invalid in ["bad", "", "line\nbreak"] {
+        assert_eq!(cloud.validate(invalid, false).await.unwrap(), None, "{invalid:?}");
     }
     for untold in ["proxy", "ours-stale", "broken"] {
-        assert!(cloud.validate(untold).await.is_err(), "{untold}");
+        assert!(cloud.validate(untold, false).await.is_err(), "{untold}");
     }
 }
 

@@ -104,7 +104,7 @@ async fn a_refused_connection_is_not_sent_and_names_the_address() {
     let cloud = OpenStack::connect(config(&dead)).await.unwrap();
     let error = cloud.services().await.unwrap_err();
     assert!(matches!(error, CloudError::NotSent { .. }) && error.to_string().contains(&dead), "{error}");
-    assert!(matches!(cloud.validate("t").await, Err(CloudError::NotSent { .. })));
+    assert!(matches!(cloud.validate("t", false).await, Err(CloudError::NotSent { .. })));
     // Nova down.
     let (server, _) = cloud_with("2.93").await;
     let mut config = config(&format!("{}/identity", server.uri()));
