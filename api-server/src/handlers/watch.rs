@@ -111,6 +111,16 @@ fn write<T: Serialize>(buffer: &mut Vec<u8>, r#type: &str, object: &T) {
     }
 }
 
+/// The same of an object that is written already; none if it could not be.
+fn write_text(buffer: &mut Vec<u8>, r#type: &str, text: &[u8]) {
+    if text.is_empty() {
+        return tracing::error!("a change cannot be written");
+    }
+    for part in [&b"{\"type\":\""[..], r#type.as_bytes(), b"\",\"object\":", text, b"}\n"] {
+        buffer.extend_from_slice(part);
+    }
+}
+
 /// Opens a stream. All that can be wrong with the request is said before it begins.
 pub(crate) async fn watch(ctx: Ctx, call: Call) -> ApiResult<Response> {
     let (kind, shape) = (call.kind()?, Shape::asked(&call)?);
@@ -307,8 +317,10 @@ impl Stream {
         if object.kind != self.kind.kind {
             return;
         }
-        if let Some(word) = self.word(change) {
-            self.line(lines, word, shown(object.clone()));
+        let Some(word) = self.word(change) else { return };
+        match self.shape {
+            Shape::Objects => write_text(lines, word, change.text(|object| serde_json::to_vec(&shown(object.clone())).unwrap_or_default())),
+            Shape::Table => self.line(lines, word, shown(object.clone())),
         }
     }
 

@@ -6,7 +6,7 @@
 use schemas::DynObject;
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 use store::{Change, ChangeOp, ListQuery, Store, StoreError, StoreResult};
@@ -29,6 +29,8 @@ pub struct FeedChange {
     pub change: Change,
     /// Labels before it; `None` if not known (then an object that is not selected now may have been before).
     pub labels_before: Option<BTreeMap<String, String>>,
+    /// The object as it is sent to those who watch.
+    text: OnceLock<Box<[u8]>>,
 }
 
 type Labels = HashMap<(String, String), BTreeMap<String, String>>;
@@ -133,7 +135,7 @@ impl Feed {
             _ => ring.labels.insert(key, change.object.metadata.labels.clone()),
         };
         let labels_before = (change.revision > ring.listed_at).then(|| before.unwrap_or_default());
-        ring.changes.push_back(Arc::new(FeedChange { change, labels_before }));
+        ring.changes.push_back(Arc::new(FeedChange::new(change, labels_before)));
         while ring.changes.len() > ring.size {
             ring.changes.pop_front();
         }
@@ -172,11 +174,20 @@ impl Feed {
         let newest = self.newest();
         let changes = self.store.changes(revision, limit).await?;
         let known = changes.into_iter().filter(|c| c.revision <= newest);
-        Ok(known.map(|change| Arc::new(FeedChange { change, labels_before: None })).collect())
+        Ok(known.map(|change| Arc::new(FeedChange::new(change, None))).collect())
     }
 }
 
 impl FeedChange {
+    fn new(change: Change, labels_before: Option<BTreeMap<String, String>>) -> FeedChange {
+        FeedChange { change, labels_before, text: OnceLock::new() }
+    }
+
+    /// The object as it is sent, written by the first who asks: many watch, and all are sent the same.
+    pub fn text(&self, write: impl FnOnce(&DynObject) -> Vec<u8>) -> &[u8] {
+        self.text.get_or_init(|| write(self.object()).into())
+    }
+
     /// The object after the change.
     pub fn object(&self) -> &DynObject {
         &self.change.object

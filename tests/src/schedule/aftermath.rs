@@ -2,10 +2,11 @@
 
 use super::{
     end,
-    mirror::Mirror,
+    mirror::{Intent, Mirror},
     plan::HOSTS,
     process::{Stage, lock},
 };
+use planner::Step;
 use schemas::{DynObject, v1::reasons};
 use serde_json::Value;
 use simulator::World;
@@ -54,8 +55,13 @@ pub fn restless(mirror: &Mirror, world: &World) -> Option<String> {
         match waits(o) {
             reasons::CLAIMED => others().any(|other| other.spec["hostRef"] == o.spec["hostRef"]),
             // Members of a server group are moved one at a time, whoever moves them.
-            // The calls that take all places are those of evacuations that wait for a person.
-            reasons::EVACUATION_LIMIT => others().any(|other| mirror.open().any(|(_, i)| i.owner == other.id())),
+            reasons::EVACUATION_LIMIT => {
+                // The calls that take all places are those of evacuations that wait for a person.
+                let is_call = |i: &Intent| matches!(i.step, Step::Evacuate { .. }) && others().any(|other| i.owner == other.id());
+                let taken = |host: Option<&str>| mirror.open().filter(|(_, i)| is_call(i) && host.is_none_or(|h| i.host == h)).count() as i64;
+                let here = o.spec["hostRef"]["name"].as_str().unwrap_or_default();
+                taken(None) >= mirror.limit("maxEvacuations") || taken(Some(here)) >= mirror.limit("maxPerHost")
+            }
             reasons::WAITING_FOR_MOVES => crate::message(o, "Ready").contains("another member of its server group") && others().next().is_some(),
             _ => false,
         }

@@ -127,6 +127,9 @@ impl Loaded {
         if let Some(url) = api.public_endpoint.as_ref().filter(|u| !u.starts_with("http://") && !u.starts_with("https://")) {
             return fail("api.public_endpoint", format!("'{url}' is no URL; write http://HOST:PORT or https://HOST:PORT."));
         }
+        if ![200, 300].contains(&api.root_status) {
+            return fail("api.root_status", format!("{} is not known; write 300 or 200.", api.root_status));
+        }
         if let Err(word) = api.proxies() {
             return fail(
                 "api.trusted_proxies",

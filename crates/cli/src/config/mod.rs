@@ -75,6 +75,9 @@ pub struct Api {
     /// URL under which clients reach the API, for links; empty: as the request says.
     #[serde(deserialize_with = "optional")]
     pub public_endpoint: Option<String>,
+    /// Status of `GET /`: 300 as Keystone answers, or 200 for what takes 300 for a failure.
+    #[serde(deserialize_with = "number")]
+    pub root_status: u64,
     /// Address and port of `/metrics`; empty: none.
     #[serde(deserialize_with = "optional")]
     pub metrics_listen: Option<String>,
@@ -117,6 +120,7 @@ impl Default for Api {
             tls_key_file: None,
             trusted_proxies: String::new(),
             public_endpoint: None,
+            root_status: 300,
             metrics_listen: Some("127.0.0.1:9363".into()),
             max_watches_per_user: 20,
             requests_per_second: 0,

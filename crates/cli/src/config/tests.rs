@@ -88,7 +88,7 @@ fn an_unknown_key_names_file_and_line_and_the_keys_there_are() {
     let e = Setup::new().file("[api]\nlisten = \"127.0.0.1:1\"\nlisen = 3\n").error();
     assert_eq!(
         e,
-        "c.toml:3: unknown key api.lisen: [api] has audit_enabled, audit_file, audit_reads, listen, max_watches_per_user, metrics_listen, policy_file, public_endpoint, requests_per_second, tls_cert_file, tls_key_file, trusted_proxies; did you mean listen?"
+        "c.toml:3: unknown key api.lisen: [api] has audit_enabled, audit_file, audit_reads, listen, max_watches_per_user, metrics_listen, policy_file, public_endpoint, requests_per_second, root_status, tls_cert_file, tls_key_file, trusted_proxies; did you mean listen?"
     );
     let e = Setup::new().file("\n[apii]\nlisten = \"x\"\n").error();
     assert!(e.starts_with("c.toml:3: unknown key apii.listen: there is no section 'apii'; there are api, controller"), "{e}");
@@ -111,6 +111,12 @@ fn a_wrong_value_names_file_and_line() {
     assert!(e.starts_with("c.toml:2: api.listen:"), "{e}");
     let e = Setup::new().file("[api]\nlisten = \"localhost\"\n").error();
     assert!(e.starts_with("c.toml:2: api.listen: 'localhost' is no address"), "{e}");
+    let e = Setup::new().file("[api]\nroot_status = 404\n").error();
+    assert_eq!(e, "c.toml:2: api.root_status: 404 is not known; write 300 or 200.");
+    let e = Setup::new().file("[api]\ntrusted_proxies = \"10.0.0.1, proxy\"\n").error();
+    assert!(e.starts_with("c.toml:2: api.trusted_proxies: 'proxy' is no IP address"), "{e}");
+    let e = Setup::new().file("[api]\ntls_cert_file = \"c.pem\"\n").error();
+    assert!(e.ends_with("api.tls_key_file: it is empty, and a certificate is of no use without its key; name both or none."), "{e}");
     let e = Setup::new().file("[log]\nformat = \"xml\"\n").error();
     assert_eq!(e, "c.toml:2: log.format: 'xml' is not known; use text or json.");
     let e = Setup::new().file("[controller]\nrenew_deadline_millis = 7000\n").error();

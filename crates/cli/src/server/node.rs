@@ -113,6 +113,7 @@ impl Node {
                     .zip(config.api.tls_key_file.as_ref())
                     .map(|(certificate, key)| TlsFiles { certificate: certificate.into(), key: key.into() }),
                 trusted_proxies: config.api.proxies().map_err(|word| anyhow::anyhow!("api.trusted_proxies: {word:?} is no IP address"))?,
+                root_status: if config.api.root_status == 200 { 200 } else { 300 },
                 public_endpoint: config.api.public_endpoint.clone(),
                 max_watches_per_user: config.api.max_watches_per_user,
                 rate: u32::try_from(config.api.requests_per_second).ok().filter(|n| *n > 0).map(|n| Rate { per_second: n, burst: 2 * n }),

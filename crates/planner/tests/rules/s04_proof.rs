@@ -2,14 +2,14 @@
 
 use crate::common::*;
 use planner::{
-    Env, Fact, Step,
+    Env, Fact, Next, Step,
     contract::{PowerCommand, still_valid},
     facts::{HostFacts, LinkFacts, ServiceFacts},
     proof::{EvidenceBody, Gap, Latch, absorb, command_sent, proven_off, state_of, still_reports, take_in},
 };
 use schemas::{
     Time,
-    v1::{ClusterPolicySpec, OperationState, PowerState::*},
+    v1::{ClusterPolicySpec, EvacuationMode, OperationState, PowerState::*, reasons},
 };
 
 fn read_at(mut links: Vec<LinkFacts>, when: i64) -> HostFacts {
@@ -298,4 +298,23 @@ fn another_host_is_proven_off_by_its_own_evidence_and_links_and_by_nothing_less(
     let reports = EvidenceBody { beat: Some("u-1".into()), ..earlier.clone() };
     assert!(!holds(&reports, &off_now()), "its service moved: a sign of life");
     assert!(!holds(&EvidenceBody { life_at: Some(at(-10)), ..earlier.clone() }, &off_now()), "it reported a moment ago");
+}
+
+/// Each report ends the epoch, and with it the first reading: the second one would never come.
+#[test]
+fn a_host_that_reads_off_and_reports_more_often_than_every_five_seconds_is_in_doubt_from_the_first_reading_on() {
+    let mut play = Play::new(evacuation(EvacuationMode::Rebuild), HostFacts { links: vec![link("l1", Off)], ..facts() }, env());
+    let mut told = Vec::new();
+    for look in 0..6 {
+        if let Fact::Seen(service, _) = &mut play.facts.service {
+            service.updated_at = format!("2026-01-01T00:00:{:02}.000000", 2 * look);
+        }
+        play.pass_time(2);
+        match play.pass() {
+            Next::Wait { reason, message, .. } => told.push((reason, message)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(told.iter().all(|(reason, _)| *reason == reasons::IN_DOUBT), "{told:?}");
+    assert!(told[0].1.contains("check them, or stop its nova-compute"), "{told:?}");
 }
