@@ -2,9 +2,13 @@
 
 use serde_json::Value;
 
-/// The field at a JSON pointer into objects, such as `/status/power/state`.
+/// The field at a JSON pointer into objects, such as `/status/power/state` or `/status/leased/0/host`.
 pub fn field<'a>(schema: &'a Value, pointer: &str) -> Option<&'a Value> {
-    pointer.split('/').skip(1).try_fold(schema, |node, part| inside(schema, node)["properties"].get(part))
+    pointer.split('/').skip(1).try_fold(schema, |node, part| match part.parse::<usize>() {
+        // A place in a list: what is said of the list is said of each.
+        Ok(_) => Some(node),
+        Err(_) => inside(schema, node)["properties"].get(part),
+    })
 }
 
 /// Follows `$ref`.

@@ -150,6 +150,24 @@ async fn a_delete_can_be_bound_to_uid_and_version() {
 }
 
 #[tokio::test]
+async fn a_deletion_without_a_version_holds_though_a_controller_writes_in_between() {
+    let api = api().await;
+    let version = api.host("c1").await.rv();
+    let between = |times: usize| {
+        let mut left = times;
+        move |call: &str, _| {
+            let hit = call == "commit" && left > 0;
+            left -= usize::from(hit);
+            hit.then(|| ::store::StoreError::Conflict { what: "Host/c1".into(), current: 9 })
+        }
+    };
+    api.faults.fail(between(1));
+    api.send(api.request(Method::DELETE, "/v1/hosts/c1").header("if-match", format!("\"{version}\""))).await.fails(409, "conflict");
+    api.faults.fail(between(2));
+    api.delete("/v1/hosts/c1").await.gives(204);
+}
+
+#[tokio::test]
 async fn deleting_what_still_works_is_202_with_the_object() {
     let api = api().await;
     api.host("c1").await;

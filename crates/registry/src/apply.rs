@@ -1,7 +1,7 @@
 //! Server-side apply: a manager's part of an object is laid over it, and written by the rules of every write.
 
 use crate::{
-    MAX_OBJECT_BYTES, Registry, RegistryError, RegistryResult, Writer,
+    MAX_OBJECT_BYTES, Registry, RegistryError, RegistryResult, TRIES, Writer,
     owners::{self, Secrets},
     prepare, take_secret,
 };
@@ -12,9 +12,6 @@ use schemas::{
 };
 use serde_json::{Value, json};
 use store::StoreError;
-
-/// Tries of an apply that names no version, and that others are faster than.
-const TRIES: usize = 5;
 
 /// How to apply.
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 //! never by a selector.
 
 use crate::{
-    Apply, Batch, Item, Outcome, Preconditions, Registry, RegistryError, RegistryResult,
+    Apply, Batch, Item, Outcome, Preconditions, Registry, RegistryError, RegistryResult, TRIES,
     apply::fits,
     batch::{order, rank},
     prepare::{may_be_deleted, prepare},
@@ -19,9 +19,6 @@ const KIND: &str = <ApplySet as Kind>::KIND;
 
 /// So many are deleted at once without being told how many, or a tenth of the set if that is more.
 const FEW: usize = 3;
-
-/// Tries of a write of the set that others are faster than.
-const TRIES: usize = 5;
 
 /// What becomes of objects that a set had, and that are declared no longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Many objects at once: all are looked at as if they were there already, and only then is anything written.
 
-use crate::{Applied, Apply, Outcome, Registry, RegistryError, RegistryResult, apply_set::Joining, overlay::Overlay};
+use crate::{Applied, Apply, Outcome, Registry, RegistryError, RegistryResult, TRIES, apply_set::Joining, overlay::Overlay};
 use schemas::{FieldError, KindInfo, Time};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +11,6 @@ pub const MOST_AT_ONCE: usize = 2_000;
 
 /// Objects that may be applied in one transaction: it keeps all other writers waiting.
 pub const MOST_IN_ONE: usize = 200;
-
-/// Tries of a transaction of many that others are faster than.
-const TRIES: usize = 5;
 
 /// Kinds in the order in which they are applied: what others point to comes first, and policies after what they decide about, so that
 /// what holds a host back holds before anything may be begun for it.

@@ -32,6 +32,9 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 use store::{Guard, ListQuery, Op, Store, StoreError};
 
+/// How often a write that asks for no version is tried, where others write in between.
+const TRIES: usize = 5;
+
 /// Largest object, in bytes of JSON.
 pub const MAX_OBJECT_BYTES: usize = 512 * 1024;
 
@@ -223,6 +226,17 @@ impl Registry {
 
     /// Deletes an object, or begins to if it has finalizers. Deleting a one-shot object that has not ended cancels it.
     pub async fn delete(&self, kind: &KindInfo, name: &str, only: Preconditions, now: Time) -> RegistryResult<Deleted> {
+        let mut tries = 1;
+        loop {
+            match self.delete_as_it_is(kind, name, &only, now).await {
+                // Between reading and writing a controller wrote its status: who asked for no version meant the object as it is.
+                Err(RegistryError::Store(StoreError::Conflict { .. })) if only.resource_version.is_none() && tries < TRIES => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn delete_as_it_is(&self, kind: &KindInfo, name: &str, only: &Preconditions, now: Time) -> RegistryResult<Deleted> {
         if kind.read_only {
             return Err(RegistryError::ReadOnly(kind.kind.into()));
         }

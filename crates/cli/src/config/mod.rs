@@ -71,7 +71,8 @@ pub struct Api {
     #[serde(deserialize_with = "optional")]
     pub tls_key_file: Option<String>,
     /// Addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed, with commas between; empty: nobody's.
-    pub trusted_proxies: String,
+    #[serde(deserialize_with = "optional")]
+    pub trusted_proxies: Option<String>,
     /// URL under which clients reach the API, for links; empty: as the request says.
     #[serde(deserialize_with = "optional")]
     pub public_endpoint: Option<String>,
@@ -107,7 +108,7 @@ impl Api {
     /// # Errors
     /// The first text that is no address.
     pub fn proxies(&self) -> Result<Vec<IpAddr>, &str> {
-        let words = self.trusted_proxies.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let words = self.trusted_proxies.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
         words.map(|word| word.parse().map_err(|_| word)).collect()
     }
 }
@@ -118,7 +119,7 @@ impl Default for Api {
             listen: "127.0.0.1:9362".into(),
             tls_cert_file: None,
             tls_key_file: None,
-            trusted_proxies: String::new(),
+            trusted_proxies: None,
             public_endpoint: None,
             root_status: 300,
             metrics_listen: Some("127.0.0.1:9363".into()),
