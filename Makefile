@@ -5,7 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: test quick check tests linted-tests deny arrows schemas smoke lab bench soak mutants audit peers help
+.PHONY: test quick check tests linted-tests deny arrows schemas smoke lab bench soak fuzz mutants audit peers help
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,11 @@ N ?= 20000
 soak: ## N random schedules of two controllers from seed FROM (release build; says how to go on later)
 	$(RELEASE)
 	target/release/soak --from $(FROM) --n $(N)
+
+CASES ?= 20000
+
+fuzz: ## The parsers (objects, merge, selectors, queries, tokens of pages, policies, access rules) with CASES random inputs each
+	PROPTEST_CASES=$(CASES) $(CARGO) test --workspace --locked --lib
 
 mutants: ## Four rules broken on purpose, each in a copy of the tree, are found out by soak
 	tests/tools/mutants

@@ -137,7 +137,7 @@ fn without(shape: &Shape, mut sent: Value, other: &Value) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(500)))]
 
     #[test]
     fn applying_the_same_again_changes_nothing(subject in history(), sent in fitting()) {
