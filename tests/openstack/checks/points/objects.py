@@ -10,6 +10,7 @@ MANY = 7
 
 
 def domain(name, **more):
+    """A FailureDomain: an object that nothing is done for."""
     return {"apiVersion": "cloud-manager/v1", "kind": "FailureDomain", "metadata": {"name": name}, "spec": {"type": "Rack"}, **more}
 
 
