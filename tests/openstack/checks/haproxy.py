@@ -4,6 +4,7 @@ import subprocess
 
 from .databases import free_port
 from .wait import check, until
+from .wire import Wire
 
 CONFIG = """global
     log stdout format raw local0
@@ -67,10 +68,12 @@ class HAProxy:
 
         def answers():
             check(self._process.poll() is None, f"haproxy ended: {self._tail()}")
-            from .wire import Wire
-            status = Wire(self.plain).begin("GET", "/healthcheck")[1].status
+            try:
+                status = Wire(self.plain, proxied=True).get("/healthcheck").status
+            except OSError as error:
+                return False, str(error)
             return status == 200, status
-        until("haproxy lets through", 20, lambda: _connected(answers), 0.2)
+        until("haproxy lets through", 20, answers, 0.2)
 
     def stop(self):
         process, self._process = self._process, None
@@ -86,9 +89,3 @@ class HAProxy:
         with open(self.log, errors="replace") as f:
             return "".join(f.readlines()[-5:]).strip()
 
-
-def _connected(probe):
-    try:
-        return probe()
-    except OSError as error:
-        return False, str(error)
