@@ -37,18 +37,23 @@ backend api
 
 
 def certificate(directory):
-    """A certificate for this machine: files of it, of its key, and of both."""
-    names = {what: os.path.join(directory, f"{what}.pem") for what in ("certificate", "key", "both")}
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", *subject,
-               "-keyout", names["key"], "-out", names["certificate"]]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    check(done.returncode == 0, f"openssl: {done.stderr.strip()}")
+    """Files: an authority, a certificate of it for this machine, its key, and both of these in one."""
+    names = {what: os.path.join(directory, f"{what}.pem") for what in ("authority", "authority-key", "certificate", "key", "both")}
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    _openssl(*new, "-subj", "/CN=e2e authority", "-keyout", names["authority-key"], "-out", names["authority"])
+    of = ["-CA", names["authority"], "-CAkey", names["authority-key"], "-addext", "basicConstraints=critical,CA:FALSE"]
+    _openssl(*new, *of, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1", "-keyout", names["key"],
+             "-out", names["certificate"])
     with open(names["both"], "w") as both:
         for part in ("certificate", "key"):
             with open(names[part]) as f:
                 both.write(f.read())
     return names
+
+
+def _openssl(*command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    check(done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}")
 
 
 class HAProxy:

@@ -32,16 +32,16 @@ class Program:
         self.configure()
         self._process = None
 
-    def configure(self, address="127.0.0.1", **api):
-        """Writes where it listens, and further settings of `[api]`; counts when it starts next."""
+    def configure(self, address="127.0.0.1", authority=None, **api):
+        """Writes where it listens, and further settings of `[api]`; counts when it starts next. `authority`: who vouches for its certificate."""
         settings = "".join(f"{name} = {json.dumps(value)}\n" for name, value in api.items())
         with open(self.config, "w") as f:
             f.write(CONFIG.format(address=address, port=self.port, api=settings, data=self.data))
-        self.url = f"http{'s' if 'tls_cert_file' in api else ''}://{address}:{self.port}"
+        self.url = f"http{'s' if authority else ''}://{address}:{self.port}"
         self.env["CLOUD_MANAGER_ENDPOINT"] = self.url
         self.env.pop("OS_CACERT", None)
-        if "tls_cert_file" in api:
-            self.env["OS_CACERT"] = api["tls_cert_file"]
+        if authority:
+            self.env["OS_CACERT"] = authority
 
     def start(self):
         log = open(self.log, "a")

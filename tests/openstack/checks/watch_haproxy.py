@@ -64,33 +64,37 @@ def watch_haproxy(ctx):
         written = database.revision()[0] - where
         ctx.note(f"{rounds} rounds of {ROUND} objects, {written} revisions in {time.monotonic() - begun:.0f} s; one client stands at {where}")
 
+        def waited(what, seconds, probe):
+            """As `until`, as long as nobody has ended."""
+            def alive():
+                for thread in threads:
+                    thread.alive()
+                return probe()
+            return until(what, seconds, alive)
+
         def lives():
-            for thread in threads:
-                thread.alive()
             check(len(watcher.streams) == 1 and not watcher.streams[0]["ended"], f"the stream ended: {watcher.streams}")
             check(quiet.ended is None, f"the silent stream ended after {quiet.age:.0f} s with {quiet.ended}")
             return min(watcher.age, quiet.age) > 60 * MINUTES, f"{watcher.age:.0f} s"
-        until(f"one stream of changes and one silent one live for {MINUTES:g} minutes", 60 * MINUTES + 120, lives, 1)
+        waited(f"one stream of changes and one silent one live for {MINUTES:g} minutes", 60 * MINUTES + 120, lives)
         ctx.note(f"one stream of {watcher.age:.0f} s with {len(watcher.told)} changes, longest silence {watcher.streams[0]['silence']:.1f} s; "
                  f"one of {quiet.age:.0f} s with nothing but {len(quiet.lines)} bookmarks")
-        until("history was compacted beyond the client that was left behind", HOUSEKEEPING + 90,
-              lambda: ((r := database.revision())[1] > where, f"current {r[0]}, compacted {r[1]}"), 1)
+        waited("history was compacted beyond the client that was left behind", HOUSEKEEPING + 90,
+               lambda: ((r := database.revision())[1] > where, f"current {r[0]}, compacted {r[1]}"))
         check(not left_behind.gone and left_behind.lists == 1, f"it listed again before: {left_behind.gone}")
         left_behind.go_on()
-        until("the client that was left behind has listed again", 60, lambda: (left_behind.lists == 2, left_behind.gone))
+        waited("the client that was left behind has listed again", 60, lambda: (left_behind.lists == 2, left_behind.gone))
         check(left_behind.gone == [(where, "cloud-manager.expired")], f"it was told {left_behind.gone}, standing at {where}")
         ctx.note(f"compacted up to {database.revision()[1]}: 410 for {where}, listed again")
 
         for how in ("kill", "stop"):
             streams, before, unanswered = len(watcher.streams), len(writer.acknowledged), writer.unanswered
             getattr(ctx.program, how)()
-            until("a write finds nobody", 60, lambda: (writer.unanswered > unanswered, writer.unanswered))
+            waited("a write finds nobody", 60, lambda: (writer.unanswered > unanswered, writer.unanswered))
             ctx.program.start()
-            until("the watcher has a new stream", 60, lambda: (len(watcher.streams) > streams and not watcher.streams[-1]["ended"], watcher.streams[-1]))
-            until("writes are taken again", 60, lambda: (len(writer.acknowledged) > before + 5, len(writer.acknowledged)))
+            waited("the watcher has a new stream", 60, lambda: (len(watcher.streams) > streams and not watcher.streams[-1]["ended"], watcher.streams[-1]))
+            waited("writes are taken again", 60, lambda: (len(writer.acknowledged) > before + 5, len(writer.acknowledged)))
             ctx.note(f"after {how} and start: stream {len(watcher.streams)}, {writer.unanswered} writes unanswered so far")
-        for thread in threads:
-            thread.alive()
         writer.end()
         for who in (watcher, left_behind):
             caught_up(who, database)
@@ -109,8 +113,8 @@ def watch_haproxy(ctx):
         told = {(str(revision), name) for revision, _, name in watcher.told}
         lost = [w for w in writer.acknowledged if w[0] and int(w[0]) >= first and (w[0], w[2]) not in told]
         check(not lost, f"acknowledged writes that nobody was told of: {lost[:5]}")
-        ctx.note(f"{len(watcher.told)} changes, each told once and in order; {len(writer.acknowledged)} writes acknowledged, {writer.unanswered} unanswered; "
-                 f"{len(listed)} objects the same in view, list and database")
+        ctx.note(f"{len(watcher.told)} changes, each told once and in order; {len(writer.acknowledged)} writes acknowledged, {writer.unanswered} unanswered, "
+                 f"{writer.conflicts} in conflict; {len(listed)} objects the same in view, list and database")
     finally:
         for thread in threads:
             thread.ending.set()

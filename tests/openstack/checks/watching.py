@@ -29,6 +29,7 @@ class Thread(threading.Thread):
             self.died = repr(error)
 
     def alive(self):
+        """Whether all is well; else tells why not."""
         check(self.died is None and (self.is_alive() or self.ending.is_set()), f"{type(self).__name__} ended: {self.died}")
 
     def end(self):
@@ -150,7 +151,7 @@ class Writer(Thread):
         self._wire, self._pause = Wire(url, token, proxied=True), 1 / per_second
         self._names = [f"w-{n:03}" for n in range(names)]
         self._there, self._count, self._random = set(), 0, random.Random(17)
-        self.acknowledged, self.unanswered = [], 0
+        self.acknowledged, self.unanswered, self.conflicts = [], 0, 0
 
     def work(self):
         while not self.ending.is_set():
@@ -176,7 +177,10 @@ class Writer(Thread):
         else:
             said = self._wire.send("PATCH", f"/v1/{PLURAL}/{name}", labels, headers={"Content-Type": "application/merge-patch+json"})
             word = "MODIFIED"
-        if said.status < 500:
+        if said.status == 409:
+            # The controller wrote its status at the same moment: the next write of this name tries again.
+            self.conflicts += 1
+        elif said.status < 500:
             said.gives(200, 201, 204)
             (self._there.discard if word == "DELETED" else self._there.add)(name)
             self.acknowledged.append((said.json()["metadata"]["resourceVersion"] if said.body else None, word, name))

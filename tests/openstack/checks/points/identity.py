@@ -3,10 +3,16 @@ import json
 import time
 
 from .. import keystone, lab
+from ..common import HOST
 from ..wait import check, until
 from ..wire import Wire
 
 READ_HOSTS = [{"service": keystone.SERVICE, "method": "GET", "path": "/v1/hosts"}]
+# The patterns of Keystone: a part, a part by name, the rest; and a rule for another service.
+PATTERNS = [{"service": keystone.SERVICE, "method": "GET", "path": "/v1/hosts/*"},
+            {"service": keystone.SERVICE, "method": "GET", "path": "/v1/schemas/{kind}"},
+            {"service": keystone.SERVICE, "method": "GET", "path": "/v1/failuredomains/**"},
+            {"service": "compute", "method": "GET", "path": "/v1/credentials"}]
 # What the token of a role in a scope gives for a read and for a write.
 WHO = [("admin", "project", 200, 201), ("admin", "system", 200, 201), ("reader", "system", 200, 403), ("reader", "project", 403, 403),
        ("member", "project", 403, 403), ("admin", "none", 403, 403), ("admin", "domain", 403, 403)]
@@ -149,3 +155,11 @@ def access_rules_of_an_application_credential_are_kept(c):
     for path in ("/v1/hosts", "/v1/hosts?limit=1"):
         said = bound.get(path)
         check(said.status == 200, f"GET {path}, which the rule names, gave {said.status}: {said.body[:300]!r}")
+    by_pattern = Wire(c.url, keystone.with_credential(c.keystone.credential("patterns", rules=PATTERNS)).get_token())
+    for path, wanted in ((f"/v1/hosts/{HOST}", 200), (f"/v1/hosts/{HOST}/events", 401), ("/v1/hosts", 401), ("/v1/schemas/Host", 200), ("/v1/kinds", 401),
+                         ("/v1/failuredomains/with-an-id/events", 200), ("/v1/failuredomains", 401), ("/v1/credentials", 401)):
+        said = by_pattern.get(path)
+        check(said.status == wanted, f"GET {path} by a pattern gave {said.status}, want {wanted}: {said.body[:300]!r}")
+    # Another service that acts for a user is bound by no rules of theirs.
+    service = {"X-Service-Token": keystone.token("cloud-manager", project="service")}
+    bound.get("/v1/failuredomains", headers=service).gives(200)

@@ -72,30 +72,30 @@ def it_listens_on_ipv6(c):
 
 
 def it_speaks_tls_itself(c):
-    with c.restarted(tls_cert_file=c.certificates["certificate"], tls_key_file=c.certificates["key"]):
-        wire = Wire(c.program.url, ca=c.certificates["certificate"])
+    with c.restarted(authority=c.certificates["authority"], tls_cert_file=c.certificates["certificate"], tls_key_file=c.certificates["key"]):
+        wire = Wire(c.program.url, ca=c.certificates["authority"])
         check(c.program.url.startswith("https://"), f"it listens at {c.program.url}")
         wire.get("/v1/hosts", token=c.admin.token).gives(200)
         _links_keep(c, wire, c.program.url)
-        _keystoneauth_finds(c.program.url, c.certificates["certificate"])
+        _keystoneauth_finds(c.program.url, c.certificates["authority"])
 
 
 def behind_a_proxy_that_ends_tls_links_keep_the_public_endpoint(c):
     for suffix in ("", "/", "/v1"):
         with c.restarted(public_endpoint=c.proxy.tls + suffix):
-            _links_keep(c, Wire(c.proxy.tls, ca=c.certificates["certificate"]), c.proxy.tls)
-            _keystoneauth_finds(c.proxy.tls, c.certificates["certificate"])
+            _links_keep(c, Wire(c.proxy.tls, ca=c.certificates["authority"]), c.proxy.tls)
+            _keystoneauth_finds(c.proxy.tls, c.certificates["authority"])
 
 
 def behind_a_trusted_proxy_links_keep_https_by_its_headers(c):
     with c.restarted(trusted_proxies="127.0.0.1"):
         for url in (c.proxy.tls, c.proxy.forwarded):
-            _links_keep(c, Wire(url, ca=c.certificates["certificate"]), url)
-            _keystoneauth_finds(url, c.certificates["certificate"])
+            _links_keep(c, Wire(url, ca=c.certificates["authority"]), url)
+            _keystoneauth_finds(url, c.certificates["authority"])
 
 
 def behind_another_proxy_its_headers_are_not_believed(c):
-    root = Wire(c.proxy.tls, ca=c.certificates["certificate"]).get("/").gives(300, 200)
+    root = Wire(c.proxy.tls, ca=c.certificates["authority"]).get("/").gives(300, 200)
     href = root.json()["versions"][0]["links"][0]["href"]
     check(href.startswith("http://"), f"a proxy that nobody named made the links {href}")
 
