@@ -151,7 +151,7 @@ class Writer(Thread):
         self._wire, self._pause = Wire(url, token, proxied=True), 1 / per_second
         self._names = [f"w-{n:03}" for n in range(names)]
         self._there, self._count, self._random = set(), 0, random.Random(17)
-        self.acknowledged, self.unanswered, self.conflicts = [], 0, 0
+        self.acknowledged, self.unanswered, self.conflicts = [], 0, []
 
     def work(self):
         while not self.ending.is_set():
@@ -178,8 +178,7 @@ class Writer(Thread):
             said = self._wire.send("PATCH", f"/v1/{PLURAL}/{name}", labels, headers={"Content-Type": "application/merge-patch+json"})
             word = "MODIFIED"
         if said.status == 409:
-            # The controller wrote its status at the same moment: the next write of this name tries again.
-            self.conflicts += 1
+            self.conflicts.append(f"{said.what}: {said.message}")
         elif said.status < 500:
             said.gives(200, 201, 204)
             (self._there.discard if word == "DELETED" else self._there.add)(name)
