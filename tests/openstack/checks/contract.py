@@ -13,7 +13,7 @@ from .points import clients, identity, manners, network, objects
 from .wait import CheckFailed, check, until
 from .wire import Wire
 
-# The order is that of the numbers, but for what has to come last.
+# The order is that of the numbers, but for what takes the controller long, and what nothing can come after.
 POINTS = [
     (1, manners.the_root_lists_versions_without_a_token),
     (2, manners.the_version_is_told_with_and_without_a_slash),
@@ -24,11 +24,11 @@ POINTS = [
     (7, manners.every_answer_has_a_request_id_and_a_callers_own_is_only_logged),
     (8, manners.a_version_is_absent_exact_latest_malformed_too_high_or_for_another_service),
     (9, manners.what_is_not_known_is_refused_and_methods_are_told),
-    (10, objects.loops_of_pages_end_and_limits_are_checked),
     (11, objects.created_twice_is_a_conflict_and_deleted_twice_not_found),
     (12, objects.work_is_accepted_with_a_place_to_look_at),
     (13, objects.versions_guard_writes_and_save_reads),
     (14, objects.times_are_utc_with_a_z),
+    (10, objects.loops_of_pages_end_and_limits_are_checked),
     (15, manners.errors_are_json_wherever_they_come_from),
     (16, identity.a_service_token_carries_an_expired_one_with_the_right_role_only),
     (17, identity.access_rules_of_an_application_credential_are_kept),
