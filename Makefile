@@ -47,12 +47,13 @@ audit: $(DENY) ## Known vulnerabilities; needs the advisory database
 schemas: ## Write the JSON Schemas that are checked in
 	UPDATE_SCHEMAS=1 $(CARGO) test -p schemas --locked --test generated
 
-smoke: ## One drain and one evacuation on a real OpenStack (installs it: about 8 min)
+smoke: ## One drain, one evacuation and the contract of the API on a real OpenStack (installs it: about 10 min)
 	tests/openstack/smoke
 
 NOVA ?= $(CURDIR)/target/nova-2025.2
 
-# Each Nova is started once; auto-speed takes 24 guests of its own accord (as with `--guests 24 --runs 3 auto-speed`).
+# Each Nova is started once; auto-speed takes 24 guests of its own accord (as with `--guests 24 --runs 3 auto-speed`), watch-haproxy about 20 min
+# (WATCH_MINUTES is how long one watch has to live, 15).
 lab: peers ## The matrix and the stories on a real OpenStack with 5 hosts, on Nova 26.2 and on 2025.2 (installed from PyPI into NOVA)
 	tests/openstack/e2e --runs 3 all
 	tests/openstack/e2e --nova $(NOVA) --runs 3 all

@@ -10,9 +10,9 @@ from .databases import free_port
 from .wait import CheckFailed, check, until
 
 CONFIG = """[api]
-listen = "127.0.0.1:{port}"
+listen = "{address}:{port}"
 metrics_listen = ""
-[database]
+{api}[database]
 url = "sqlite://{data}/cloud-manager.db"
 [controller]
 node_sync_interval_seconds = 3
@@ -26,19 +26,31 @@ class Program:
         self.log = os.path.join(directory, "run.log")
         self.transcript = os.path.join(directory, "commands.log")
         self.config = os.path.join(directory, "cloud-manager.toml")
-        port = free_port()
-        with open(self.config, "w") as f:
-            f.write(CONFIG.format(port=port, data=os.path.join(directory, "data")))
-        self.url = f"http://127.0.0.1:{port}"
-        self.env = {**lab.environment(), "CLOUD_MANAGER_ENDPOINT": self.url}
+        self.data = os.path.join(directory, "data")
+        self.port = free_port()
+        self.env = lab.environment()
+        self.configure()
         self._process = None
+
+    def configure(self, address="127.0.0.1", authority=None, **api):
+        """Writes where it listens, and further settings of `[api]`; counts when it starts next. `authority`: who vouches for its certificate."""
+        settings = "".join(f"{name} = {json.dumps(value)}\n" for name, value in api.items())
+        with open(self.config, "w") as f:
+            f.write(CONFIG.format(address=address, port=self.port, api=settings, data=self.data))
+        self.url = f"http{'s' if authority else ''}://{address}:{self.port}"
+        self.env["CLOUD_MANAGER_ENDPOINT"] = self.url
+        self.env.pop("OS_CACERT", None)
+        if authority:
+            self.env["OS_CACERT"] = authority
 
     def start(self):
         log = open(self.log, "a")
         self._process = subprocess.Popen([self.binary, "run", "--config", self.config], stdout=log, stderr=log, env=self.env, start_new_session=True)
 
         def answers():
-            check(self._process.poll() is None, f"cloud-manager run ended: {self._tail()}")
+            if self._process.poll() is not None:
+                self._process = None
+                raise CheckFailed(f"cloud-manager run ended: {self._tail()}")
             done = self.cli("get", "clusterpolicies", fails=True)
             return done.returncode == 0, done.stderr.strip()
         until("the API answers", 30, answers, 0.2)

@@ -2,7 +2,7 @@
 import statistics
 import time
 
-from . import affinity, automatic, lab, pairs, standby, stopped, stories
+from . import affinity, automatic, contract, lab, pairs, standby, stopped, stories, watch_haproxy
 from .access import roles
 from .common import (HOST, REBUILT, all_elsewhere, back_in_service, by_hand, drained_and_off, evacuated, nobody_ran_twice, nova_shows_down,
                      rebuilt_elsewhere, returned, wait_off)
@@ -186,6 +186,8 @@ SCENARIOS = {
     "crash-resume": crash_resume,
     "return": return_to_service,
     "initialise-cycle": initialise_cycle,
+    **contract.SCENARIOS,
+    **watch_haproxy.SCENARIOS,
     **automatic.SCENARIOS,
     **affinity.SCENARIOS,
     **standby.SCENARIOS,

@@ -1,0 +1,1 @@
+"""What clients of OpenStack try on any service, point by point; `contract` walks them."""
