@@ -12,8 +12,8 @@ from .wait import CheckFailed, check, until
 
 KINDS = {"Evacuation": "evacuations", "HostOperation": "hostoperations", "FenceAttestation": "fenceattestations", "FenceDrill": "fencedrills",
          "RemediationPolicy": "remediationpolicies", "StandbyPool": "standbypools"}
-# States of the watch that pass by themselves.
-SOON = {"Recovering": "Recovered", "Suspect": "Down"}
+# States of the watch that pass by themselves; a suspicion ends as Nova shows the host.
+SOON = {"Recovering": lambda up: "Recovered", "Suspect": lambda up: "Up" if up else "Down"}
 GUEST = re.compile(r"guest (\S+): (\S+) on (\S+(?: host)?), runs (nowhere|on .+?)(?:; (.*))?$")
 COUNTS = re.compile(r"\d+ of \d+ moved(?:, \d+ \w+)*")
 
@@ -85,7 +85,7 @@ def _host_wanted(told):
     wanted["fenced by"] = by
     state = next((w for w in words if w not in ("crashed", "enabled", "disabled", "up", "down", "forced down", "not judged") and not w.startswith("fenced")), None)
     if state and not (power == "off" and state in ("Up", "Off")):
-        wanted["state"] = SOON.get(state, state)
+        wanted["state"] = _soon(state, "up" in words)
     return wanted
 
 
@@ -94,7 +94,11 @@ def _host(stage, name):
     status = stage.object("Host", name).get("status") or {}
     state, fence = (status.get("availability") or {}).get("state"), (status.get("fence") or {}).get("by")
     return {"power": "on" if stage.is_on(name) else "off", "forced down": service["forced_down"], "enabled": service["status"] == "enabled",
-            "up": service["state"] == "up", "fenced by": stage.back(fence) if fence else None, "state": SOON.get(state, state)}
+            "up": service["state"] == "up", "fenced by": stage.back(fence) if fence else None, "state": _soon(state, service["state"] == "up")}
+
+
+def _soon(state, up):
+    return SOON[state](up) if state in SOON else state
 
 
 def _guests(stage, alike):
