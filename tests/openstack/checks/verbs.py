@@ -40,6 +40,8 @@ def behaves(stage, line):
     for key, value in script.pairs(line.words[1:]).items():
         if key in ("rebuild", "live-migration"):
             takes = script.seconds(value)
+            if key == "rebuild":
+                _begun(stage)
             lab.run("behave", key, str(takes if takes <= LONG else SLOWEST))
         elif key == "resume-guests":
             lab.run("behave", "resume", value)
@@ -48,6 +50,22 @@ def behaves(stage, line):
             lab.run("host-break" if long else "host-mend", *stage.ctx.hosts)
         elif key != "microversion":
             raise CheckFailed(f"the lab cannot be told {key}={value}")
+
+
+def _begun(stage):
+    """Waits until rebuilds that were asked for have begun: one takes as long as was said when it did, and Nova is a moment on its way to it."""
+    ids = list(stage.guests.values())
+    if not ids:
+        return
+
+    def spawning():
+        # A call counts before Nova has it.
+        calls, records = stage.through.count("Evacuate"), stage.cloud.records(ids, "evacuation")
+        there = {i: task for i, (_, _, task) in stage.cloud.where({m["instance_uuid"] for m in records if m["status"] not in lab.FINAL}).items()}
+        return len(records) >= calls and all(task == "rebuild_spawning" for task in there.values()), f"{calls} calls, {there}"
+    until("the rebuilds have begun", 60, spawning)
+    # Nova says so just before it tells the hypervisor.
+    time.sleep(1)
 
 
 def guest(stage, line, count):
