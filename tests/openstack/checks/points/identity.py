@@ -39,7 +39,7 @@ def without_a_token_it_is_keystones_401(c):
 def an_expired_token_is_401_and_one_new_login_is_enough(c):
     c.brief = keystone.token(url=c.brief_url)
     c.anyone.get("/v1/hosts", token=c.brief).gives(200)
-    connection, stream = c.anyone.begin("GET", "/v1/credentials?watch=1", token=c.brief)
+    connection, stream = c.anyone.begin("GET", "/v1/standbypools?watch=1", token=c.brief)
     check(stream.status == 200, f"a watch gave {stream.status}")
     until("a token that was taken has expired", 60, lambda: ((s := c.anyone.get("/v1/hosts", token=c.brief).status) == 401, s))
     # It ends as it should, and is not cut: a cut raises here.

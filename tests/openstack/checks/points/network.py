@@ -13,12 +13,12 @@ PROXY_SECONDS = 20
 
 
 class QuietWatch(threading.Thread):
-    """A watch of what never changes, read line by line."""
+    """A watch of what never changes in any scenario that has one, read line by line."""
 
     def __init__(self, url, token):
         super().__init__(daemon=True)
         self.begun, self.lines, self.ended = time.monotonic(), [], None
-        self._connection, self._answer = Wire(url, token).begin("GET", "/v1/credentials?watch=1", timeout=120)
+        self._connection, self._answer = Wire(url, token).begin("GET", "/v1/standbypools?watch=1", timeout=120)
         check(self._answer.status == 200, f"the watch gave {self._answer.status}")
 
     def run(self):
