@@ -30,6 +30,10 @@ pub(super) fn advice(reason: &str, object: &DynObject, host: &str) -> Option<Str
         r::NO_VERIFIED_LINK => format!("Verify its power link (make a PowerDevice and a PowerLink first, if there is none): cloud-manager initialise {host}"),
         // Only of an evacuation whose host cannot be proven off; others say in their message what is to be decided.
         r::NEEDS_HUMAN if object.status["proofImpossibleSince"].is_null() => return None,
+        // A power device, which may be of several hosts.
+        r::POWER_UNREADABLE if host.is_empty() => {
+            "Make it readable: its address, network and Credential; cloud-manager get powerlinks shows the hosts that hang on it".into()
+        }
         r::POWER_UNREADABLE | r::NEEDS_HUMAN => {
             format!("Make the power device readable: its address, network and Credential; see cloud-manager power status {host} and cloud-manager get powerdevices. {}", attest(object, host))
         }
