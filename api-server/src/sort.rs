@@ -35,7 +35,7 @@ impl Sort {
         if word.eq_ignore_ascii_case("name") && !descending {
             return Ok(None);
         }
-        if matches!(kind.kind, "Event" | "Lease") {
+        if matches!(kind.kind, "Event" | "Lease" | "AuditRecord") {
             return Err(ApiError::invalid("sort", format!("{} objects come in an order of their own; leave it out.", kind.kind)));
         }
         if params.has("marker") {

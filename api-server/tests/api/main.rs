@@ -17,6 +17,7 @@ mod lists;
 mod manners;
 mod objects;
 mod reach;
+mod openapi;
 mod refusals;
 mod store;
 mod table;
