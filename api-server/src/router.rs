@@ -16,6 +16,7 @@ use crate::{
     params::Params,
     policy::asks::{Asks, Request as Asked},
 };
+use ::schemas::{KindInfo, kinds::KINDS};
 use axum::{
     Router,
     extract::{FromRequestParts, RawPathParams, Request, State},
@@ -25,6 +26,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
+use registry::RegistryError;
 use std::{borrow::Cow, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -246,6 +248,12 @@ impl Gate {
             false => Class::Mutate,
         };
         self.ctx.limits.caller(&caller.info.user_id, class)?;
+        // Said before anything is said of the query: nothing of the request could make it possible.
+        if class == Class::Mutate
+            && let Some(kind) = path.iter().find(|(part, _)| *part == "plural").and_then(|(_, plural)| read_only(plural))
+        {
+            return Err(RegistryError::ReadOnly(kind.kind.into()).into());
+        }
         let params = params?;
         params.dry_run()?;
         Ok((caller, params, self.ctx.limits.place(class).await?))
@@ -256,15 +264,27 @@ async fn nowhere(request: Request) -> ApiError {
     ApiError::new(Code::NotFound, format!("There is nothing at {}; GET / and GET /v1/kinds tell what there is.", request.uri().path()))
 }
 
-async fn not_so(request: Request) -> ApiError {
-    ApiError::new(Code::MethodNotAllowed, format!("{} is not possible on {}; the Allow header says what is.", request.method(), request.uri().path()))
+async fn not_so(request: Request) -> Response {
+    let path = request.uri().path();
+    let error = ApiError::new(Code::MethodNotAllowed, format!("{} is not possible on {path}; the Allow header says what is.", request.method()));
+    let mut response = error.into_response();
+    // The route would say what it takes for other kinds.
+    if path.split('/').nth(2).and_then(read_only).is_some() {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+    }
+    response
+}
+
+/// The kind of this plural, if controllers alone write it.
+fn read_only(plural: &str) -> Option<&'static KindInfo> {
+    KINDS.iter().find(|kind| kind.plural == plural && kind.read_only)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::{Policy, rules};
-    use ::schemas::{Time, kinds::KINDS};
+    use ::schemas::Time;
     use cloud::TokenInfo;
     use std::collections::BTreeSet;
 

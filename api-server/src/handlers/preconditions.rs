@@ -19,12 +19,18 @@ fn listed(tags: &str, wanted: &str, strong: bool) -> bool {
     })
 }
 
+/// Whether a condition is given, be it readable or not.
+pub(crate) fn is_conditional(call: &Call) -> bool {
+    call.headers.contains_key(header::IF_MATCH)
+}
+
 /// 412 unless If-Match is absent or names the object's version; tells whether it was given.
 pub(crate) fn if_match(call: &Call, object: &DynObject) -> ApiResult<bool> {
     match call.header(header::IF_MATCH) {
-        None => Ok(false),
+        None if !is_conditional(call) => Ok(false),
         Some(tags) if listed(tags, &etag(object), true) => Ok(true),
-        Some(_) => Err(ApiError::new(Code::PreconditionFailed, format!("{} is at resourceVersion {}, which If-Match does not name; read it again.", object.id(), object.metadata.resource_version))
+        // What cannot be read names no version: it must not be taken for no condition at all.
+        _ => Err(ApiError::new(Code::PreconditionFailed, format!("{} is at resourceVersion {}, which If-Match does not name; read it again.", object.id(), object.metadata.resource_version))
             .with("resource", serde_json::json!({"kind": object.kind, "name": object.metadata.name, "uid": object.metadata.uid, "resourceVersion": object.metadata.resource_version}))),
     }
 }
