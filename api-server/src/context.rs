@@ -13,8 +13,8 @@ use crate::{
 use async_trait::async_trait;
 use engine::{Clock, Feed, Metrics};
 use registry::Registry;
-use schemas::DynObject;
 use schemars::JsonSchema;
+use schemas::DynObject;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;

@@ -64,7 +64,7 @@ fn meaning(status: u16) -> &'static str {
         403 => "A rule of the policy does not allow it; the error names the rule",
         404 => "There is no such object, or none that the caller may see",
         405 => "The method is not possible here; `Allow` says which are",
-        406 => "The microversion is not spoken; `min_version` and `max_version` say which are",
+        406 => "The microversion is not spoken, and `min_version` and `max_version` say which are; or the answer cannot be given as Accept asks for",
         409 => "Something stands against it: another writer, another owner, or other objects",
         410 => "History that far back is gone; list again",
         412 => "A precondition does not hold; `resource` says the present version",
@@ -96,6 +96,7 @@ pub(super) fn common() -> Map<String, Value> {
 pub(super) fn headers() -> Value {
     let text = |required: bool, words: &str| json!({"required": required, "description": words, "schema": {"type": "string"}});
     let pattern = |words: &str, pattern: &str| json!({"required": true, "description": words, "schema": {"type": "string", "pattern": pattern}});
+    let seconds = |required: bool, words: &str| json!({"required": required, "description": words, "schema": {"type": "integer", "minimum": 1}});
     json!({
         "requestId": pattern("Id of this request, for the log and the audit.", "^req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
         "apiVersion": pattern("The microversion that was spoken.", "^cloud-manager [0-9]+\\.[0-9]+$"),
@@ -108,7 +109,7 @@ pub(super) fn headers() -> Value {
         "wwwAuthenticate": text(true, "Where to get a token."),
         "allow": text(true, "The methods that are possible."),
         "acceptPatch": text(false, "The content types that PATCH takes here."),
-        "retryAfter": json!({"required": true, "description": "Seconds after which to try again.", "schema": {"type": "integer", "minimum": 1}}),
-        "retryAfterMaybe": json!({"required": false, "description": "Seconds after which to try again; absent if the outcome is unknown.", "schema": {"type": "integer", "minimum": 1}}),
+        "retryAfter": seconds(true, "Seconds after which to try again."),
+        "retryAfterMaybe": seconds(false, "Seconds after which to try again; absent if the outcome is unknown."),
     })
 }

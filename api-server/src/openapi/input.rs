@@ -4,7 +4,10 @@ use super::{
     Components,
     components::{reference, referred},
 };
-use schemas::{API_VERSION, KindInfo, field::NAME_PATTERN};
+use schemas::{
+    API_VERSION, KindInfo,
+    field::{NAME_OR_NOTHING_PATTERN, NAME_PATTERN},
+};
 use serde_json::{Map, Value, json};
 
 /// What the server alone sets.
@@ -66,8 +69,10 @@ fn metadata(components: &mut Components) -> Value {
     let mut schema = components.get("ObjectMeta").cloned().unwrap_or_default();
     if let Some(fields) = schema["properties"].as_object_mut() {
         fields.retain(|name, _| !SERVER_OWNED.contains(&name.as_str()));
-        fields["name"] = json!({"type": "string", "pattern": NAME_PATTERN, "description": "Unique within its kind; cannot change. It must not have the form of a UUID."});
-        let beginning = json!({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength": 240, "description": "In place of a name: the beginning of one, to which the server adds what makes it unique."});
+        let words = "Unique within its kind; cannot change. It must not have the form of a UUID. Empty is as not given.";
+        fields["name"] = json!({"type": "string", "pattern": NAME_OR_NOTHING_PATTERN, "description": words});
+        let words = "In place of a name: the beginning of one, to which the server adds what makes it unique.";
+        let beginning = json!({"type": "string", "pattern": "^([A-Za-z0-9][A-Za-z0-9._-]*)?$", "maxLength": 240, "description": words});
         fields.insert("generateName".into(), beginning);
     }
     schema["anyOf"] = json!([{"required": ["name"]}, {"required": ["generateName"]}]);

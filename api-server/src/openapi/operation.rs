@@ -2,7 +2,7 @@
 
 use super::{Place, TOKEN, errors, params};
 use crate::{
-    policy::asks::{Asks, Request},
+    policy::asks::{Asks, Request, has},
     router::Route,
 };
 use serde_json::{Map, Value, json};
@@ -138,13 +138,15 @@ impl Operation {
         if !is_open {
             self.fails.extend(errors::WITH_TOKEN);
         }
-        // Who asks for the range of versions is not refused for not knowing it.
-        if matches!(place.path.as_str(), "/" | "/v1" | "/v1/") {
+        // Who asks for the range of versions is not refused for not knowing it, whatever it asks for.
+        let tells_versions = matches!(place.path.as_str(), "/" | "/v1" | "/v1/");
+        if tells_versions {
             self.fails.remove(&406);
         }
         let mut parameters: Vec<Value> = place.parameters().map(params::path).collect();
         parameters.extend(route.params.iter().filter_map(|name| params::at(name, place, self.required.contains(name))));
-        let headers = ["apiVersion", "globalRequestId"].iter().chain(&self.headers);
+        let common: &[&str] = if tells_versions { &["globalRequestId"] } else { &["apiVersion", "globalRequestId"] };
+        let headers = common.iter().chain(&self.headers);
         parameters.extend(headers.map(|key| json!({"$ref": format!("#/components/parameters/{key}")})));
         let dry = route.params.contains(&"dryRun");
         let mut responses = Map::new();
@@ -191,7 +193,7 @@ fn rules(route: &Route, place: &Place) -> Vec<String> {
         route.asks.rule(&Request { part: &part, watch, content_type }).map(|rule| rule.into_owned())
     };
     let asked = match route.asks {
-        Asks::ListOrWatch if params::can_watch(place.kind().kind) => vec![ask(false, ""), ask(true, "")],
+        Asks::ListOrWatch if place.kind.is_some_and(|kind| has(kind, "watch")) => vec![ask(false, ""), ask(true, "")],
         Asks::Patch => vec![ask(false, ""), ask(false, "application/apply-patch+yaml")],
         _ => vec![ask(false, "")],
     };

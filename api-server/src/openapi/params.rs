@@ -1,13 +1,19 @@
 //! Parameters of requests: query, path and header, each with its words. Routes name the query parameters they know; these are all.
 
 use super::Place;
-use crate::version::{MAX_VERSION, MIN_VERSION, SERVICE_TYPE};
+use crate::{
+    policy::asks::has,
+    router::routes,
+    select,
+    version::{MAX_VERSION, MIN_VERSION, SERVICE_TYPE},
+};
 use schemas::{
     apply::managed::{LONGEST_MANAGER, MANAGER_PATTERN},
     field::NAME_PATTERN,
     kinds::KINDS,
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// Words and schema of a query parameter.
 pub(super) fn query(name: &str) -> Option<(&'static str, Value)> {
@@ -48,33 +54,14 @@ pub(super) fn query(name: &str) -> Option<(&'static str, Value)> {
             json!({"type": "string", "maxLength": 128, "pattern": MANAGER_PATTERN}),
         ),
         "afterRevision" => ("Only if this is the revision that the set was applied at last. With `applySet` only.", text()),
+        "explain" => ("Tell also what the controllers would do about what would change, and what would be decided of other hosts.", flag()),
+        name if select::is_filter(name) => {
+            ("Only objects with this value of the field: `value`, `in:a,b`, `nin:a,b`, `eq:value` or `neq:value`.", text())
+        }
         "host" => ("Only this Host, by name or uid.", json!({"type": "string"})),
         _ => return None,
     })
 }
-
-const QUERY: &[&str] = &[
-    "labelSelector",
-    "fieldSelector",
-    "limit",
-    "continue",
-    "marker",
-    "resourceVersion",
-    "watch",
-    "allowWatchBookmarks",
-    "sendInitialEvents",
-    "timeoutSeconds",
-    "dryRun",
-    "fieldManager",
-    "force",
-    "atomic",
-    "applySet",
-    "prune",
-    "maxDeletes",
-    "revision",
-    "afterRevision",
-    "host",
-];
 
 /// What only a watch takes.
 const WATCHING: &[&str] = &["watch", "allowWatchBookmarks", "sendInitialEvents", "timeoutSeconds"];
@@ -84,7 +71,8 @@ pub(super) fn at(name: &str, place: &Place, required: bool) -> Option<Value> {
     let (words, schema) = query(name)?;
     let inline = |schema: Value| json!({"name": name, "in": "query", "required": required, "description": words, "schema": schema});
     match (name, place.kind) {
-        (_, Some(kind)) if WATCHING.contains(&name) && !can_watch(kind.kind) => None,
+        (_, Some(kind)) if select::is_filter(name) && !select::has_filter(kind, name) => None,
+        (_, Some(kind)) if WATCHING.contains(&name) && !has(kind, "watch") => None,
         ("sort", Some(kind)) => {
             let ordered = matches!(kind.kind, "Event" | "Lease" | "AuditRecord");
             let columns = kind.columns.iter().map(|c| c.name).filter(|_| !ordered);
@@ -103,11 +91,6 @@ fn with_some(mut schema: Value) -> Value {
     schema
 }
 
-/// Whether changes of a kind can be told.
-pub(super) fn can_watch(kind: &str) -> bool {
-    !matches!(kind, "Event" | "Task" | "AuditRecord")
-}
-
 /// A parameter of the path.
 pub(super) fn path(name: &str) -> Value {
     let (words, schema) = match name {
@@ -117,7 +100,7 @@ pub(super) fn path(name: &str) -> Value {
     json!({"name": name, "in": "path", "required": true, "description": words, "schema": schema})
 }
 
-/// Headers of requests: name, words, schema, example. Visible ASCII is what HTTP promises to carry.
+/// Headers of requests: name, key, words, example. What cannot be read is refused where it would matter, and else passed over.
 fn headers() -> [(&'static str, &'static str, String, &'static str); 4] {
     let version = format!(
         "Microversion, `{SERVICE_TYPE} {MIN_VERSION}` to `{SERVICE_TYPE} {MAX_VERSION}`, or `{SERVICE_TYPE} latest`; the oldest if it is not given. Other services' are passed over."
@@ -146,13 +129,18 @@ pub(super) fn components() -> Value {
             "schema": {"type": "string", "pattern": NAME_PATTERN},
         }),
     );
-    for name in QUERY {
+    let taken: BTreeSet<&str> = routes().iter().flat_map(|route| route.params).copied().collect();
+    // The columns to sort by are each kind's own.
+    for name in taken.into_iter().filter(|name| *name != "sort") {
         if let Some((words, schema)) = query(name) {
             all.insert(name.to_string(), json!({"name": name, "in": "query", "required": false, "description": words, "schema": schema}));
         }
     }
     for (name, key, words, example) in headers() {
-        let schema = json!({"type": "string", "pattern": "^[ -~]*$", "examples": [example]});
+        let mut schema = json!({"type": "string", "examples": [example]});
+        if matches!(key, "apiVersion" | "ifMatch") {
+            schema["pattern"] = "^[\\t -~]*$".into();
+        }
         all.insert(key.into(), json!({"name": name, "in": "header", "required": false, "description": words, "schema": schema}));
     }
     Value::Object(all)

@@ -14,7 +14,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The kind of a path that has one.
+    /// The kind of a path that has one; only those ask.
     pub fn kind(&self) -> &'static KindInfo {
         self.kind.unwrap_or(&KINDS[0])
     }

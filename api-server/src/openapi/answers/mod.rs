@@ -67,7 +67,7 @@ pub(in crate::openapi) struct ErrorItem {
     /// The object it is about.
     resource: Option<Resource>,
     /// What is wrong with which field; at most 20.
-    causes: Option<Vec<Cause>>,
+    causes: Option<Vec<ErrorCause>>,
     /// Oldest microversion spoken (`microversion-unsupported`).
     min_version: Option<String>,
     /// Newest microversion spoken (`microversion-unsupported`).
@@ -91,7 +91,7 @@ pub(in crate::openapi) struct Resource {
 /// What is wrong with one field.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(in crate::openapi) struct Cause {
+pub(in crate::openapi) struct ErrorCause {
     /// Path of the field, or name of the parameter or header; empty: the body as a whole.
     field: String,
     /// Stable CamelCase word.

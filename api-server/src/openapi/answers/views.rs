@@ -1,6 +1,6 @@
 //! Bodies of views: tasks, guests, decisions, evidence, batches.
 
-use super::Cause;
+use super::ErrorCause;
 use schemars::JsonSchema;
 use schemas::{
     ConditionStatus, Time,
@@ -289,6 +289,8 @@ pub(in crate::openapi) struct BatchResult {
     items: Vec<BatchItem>,
     /// What belonged to the set and was declared no longer.
     pruned: Option<Vec<Pruned>>,
+    /// Of a diff that is explained: hosts of which something else would be decided.
+    decisions: Option<ForeseenDecisions>,
 }
 
 /// What became of one object of a batch.
@@ -314,11 +316,109 @@ pub(in crate::openapi) struct BatchItem {
     /// What is wrong with it.
     message: Option<String>,
     /// Which fields are wrong.
-    causes: Option<Vec<Cause>>,
+    causes: Option<Vec<ErrorCause>>,
     /// How it stands, if a diff was asked for and it would change.
     live: Option<Value>,
     /// How it would stand.
     merged: Option<Value>,
+    /// What the controllers would do about it, if that was asked for.
+    explain: Option<Foreseen>,
+}
+
+/// What the controllers would do about an object, or why that is not known.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::openapi) struct Foreseen {
+    /// `Step`, `Wait` or `Nothing`.
+    next: Option<String>,
+    /// The step.
+    step: Option<String>,
+    /// Whether the step disrupts guests.
+    disruptive: Option<bool>,
+    /// What is waited for, as a stable CamelCase word.
+    reason: Option<String>,
+    /// The same for people.
+    message: Option<String>,
+    /// Why it is not known.
+    unknown: Option<String>,
+}
+
+/// Hosts of which something else would be decided, or why that is not known.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(in crate::openapi) enum ForeseenDecisions {
+    /// Why it is not known.
+    Unknown(UnknownPlan),
+    /// The hosts.
+    Hosts(Vec<ChangedDecision>),
+}
+
+/// What would be decided of a host.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::openapi) struct ChangedDecision {
+    /// Its name.
+    host: String,
+    /// What is decided now.
+    now: Option<HostDecision>,
+    /// What would be.
+    then: HostDecision,
+}
+
+/// Objects as rows.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::openapi) struct Table {
+    /// `cloud-manager/v1`.
+    api_version: String,
+    /// `Table`.
+    kind: String,
+    /// About the list, or the version of the one object.
+    metadata: Option<super::ListMeta>,
+    /// This page of a list, and the next if there is one.
+    links: Option<Vec<super::Link>>,
+    /// The columns.
+    column_definitions: Vec<TableColumn>,
+    /// The rows.
+    rows: Vec<TableRow>,
+}
+
+/// A column, as Kubernetes describes one.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::openapi) struct TableColumn {
+    /// Its heading.
+    name: String,
+    /// `string`, `integer` or `boolean`.
+    r#type: String,
+    /// Format of its values; empty: none.
+    format: String,
+    /// What it tells.
+    description: String,
+    /// 0: always shown; 1: where there is room.
+    priority: u8,
+}
+
+/// An object as a row.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(in crate::openapi) struct TableRow {
+    /// A value for each column.
+    cells: Vec<Value>,
+    /// Which object it is.
+    object: TableObject,
+}
+
+/// Which object a row is of.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+pub(in crate::openapi) struct TableObject {
+    /// `cloud-manager/v1`.
+    api_version: String,
+    /// Its kind.
+    kind: String,
+    /// Its metadata.
+    metadata: schemas::ObjectMeta,
 }
 
 /// What became of an object that is declared no longer.

@@ -33,7 +33,8 @@ pub(crate) fn take_evidence(_: &Place, c: &mut Components) -> Operation {
     let one = c.of::<Sent>();
     let many = json!({"type": "array", "maxItems": 1000, "items": one, "description": "All are taken, or none."});
     let body = c.keep("Evidence", json!({"anyOf": [one, many], "description": "An observation, or a list of them."}));
-    let words = "What a channel saw of hosts: evidence, never an order. All observations are taken, or none; those that are older than what is known are named.";
+    let words = "What a channel saw of hosts: evidence, never an order. All observations are taken, or none; those that are older than what is \
+                 known are named.";
     Operation::new("sendEvidence", RECOVERY, "Send what a channel saw", words)
         .takes(true, "What was seen.", &[JSON], &body)
         .answers(202, Answer::json("They were taken.", c.of::<answers::EvidenceTaken>()))
@@ -47,7 +48,8 @@ pub(crate) fn decisions(_: &Place, c: &mut Components) -> Operation {
 
 pub(crate) fn decisions_under(_: &Place, c: &mut Components) -> Operation {
     let spec = kinds::find("RemediationPolicy").map_or_else(|| json!({}), |kind| c.object(kind)["$ref"].take());
-    let spec = json!({"$ref": format!("{}/properties/spec", spec.as_str().unwrap_or_default()), "description": "What the policy would say."});
+    let spec = json!({"$ref": format!("{}/properties/spec", spec.as_str().unwrap_or_default())});
+    let spec = json!({"anyOf": [spec, {"type": "null"}], "description": "What the policy would say; absent or null: what a new one says."});
     let name = json!({"type": "string", "minLength": 1, "description": "The policy that it replaces, or a new one."});
     let policy = json!({
         "type": "object",
@@ -61,7 +63,13 @@ pub(crate) fn decisions_under(_: &Place, c: &mut Components) -> Operation {
     });
     let policy = c.keep("PolicyToTry", policy);
     let list = json!({"type": "array", "maxItems": 100, "items": policy, "description": "The policies to try out."});
-    let body = json!({"type": "object", "description": "Policies to try out.", "additionalProperties": false, "required": ["policies"], "properties": {"policies": list}});
+    let body = json!({
+        "type": "object",
+        "description": "Policies to try out.",
+        "additionalProperties": false,
+        "required": ["policies"],
+        "properties": {"policies": list},
+    });
     let body = c.keep("PoliciesToTry", body);
     let answer = Answer::json("What would be decided.", c.of::<answers::Decisions>());
     let words = "The same with policies laid over those that there are. Nothing is written and nothing is sent.";

@@ -7,8 +7,9 @@ use crate::{
     openapi::{
         Components, Operation, Place, answers,
         operation::{Answer, JSON},
-        params::can_watch,
     },
+    policy::asks::has,
+    table::MEDIA as TABLE,
 };
 use schemas::{API_VERSION, KindInfo};
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ fn change_schema(c: &mut Components, kind: &KindInfo) -> Value {
             "metadata": described(c.of::<answers::BookmarkMeta>(), "How far the watch has come."),
         },
     });
-    let object = c.object(kind);
+    let object = json!({"anyOf": [c.object(kind), c.of::<answers::Table>()]});
     let error = c.of::<answers::ErrorBody>();
     let schema = json!({
         "description": "A line of a watch.",
@@ -89,13 +90,13 @@ pub(crate) fn list(place: &Place, c: &mut Components) -> Operation {
     let kind = place.kind();
     let item = c.object(kind);
     let list = list_schema(c, kind.kind, item);
-    let mut answer = Answer::json("A page of objects, or the lines of a watch.", list).with("Link", "link");
+    let mut answer = Answer::json("A page of objects, or the lines of a watch.", list).or(TABLE, c.of::<answers::Table>()).with("Link", "link");
     let mut words = format!("The {} by name, page by page.", kind.plural);
-    if can_watch(kind.kind) {
+    if has(kind, "watch") {
         answer = answer.or("application/json;stream=watch", change_schema(c, kind));
         words = format!("{words} With `watch`, a stream of their changes, one JSON document a line, that ends cleanly after a while.");
     }
-    let summary = if can_watch(kind.kind) { format!("List or watch {}", kind.plural) } else { format!("List {}", kind.plural) };
+    let summary = if has(kind, "watch") { format!("List or watch {}", kind.plural) } else { format!("List {}", kind.plural) };
     Operation::new(format!("list{}", kind.kind), kind.kind, summary, words).answers(200, answer).fails(&[410])
 }
 
@@ -126,7 +127,7 @@ pub(crate) fn status(place: &Place, c: &mut Components) -> Operation {
 
 fn read(place: &Place, c: &mut Components, part: &str, words: &str) -> Operation {
     let kind = place.kind();
-    let found = Answer::json("The object.", c.object(kind)).with("ETag", "etag");
+    let found = Answer::json("The object.", c.object(kind)).or(TABLE, c.of::<answers::Table>()).with("ETag", "etag");
     let (id, what) = (format!("get{}{part}", kind.kind), part.to_ascii_lowercase());
     let summary =
         format!("Read {} one of {}", if what.is_empty() { String::new() } else { format!("the {what} of") }, kind.plural).replace("  ", " ");

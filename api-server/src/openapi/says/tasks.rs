@@ -49,6 +49,7 @@ pub(crate) fn action(place: &Place, c: &mut Components) -> Operation {
     let verb = place.verb.unwrap_or_default();
     let name: String = verb.split('-').map(|word| format!("{}{}", word[..1].to_ascii_uppercase(), &word[1..])).collect();
     let body = if verb == "shutdown" { c.of::<answers::ShutdownBody>() } else { c.of::<answers::EmptyBody>() };
+    let body = json!({"anyOf": [body, {"type": "null"}]});
     let words = format!(
         "Makes a one-shot object that does `{verb}` to the host, and answers its id. The same request as one under way gives that one's id; another is 409. \
          202, or 200 if `api.legacy_action_status` says so. The body may be left out, and its Content-Type is not looked at."
@@ -57,7 +58,6 @@ pub(crate) fn action(place: &Place, c: &mut Components) -> Operation {
         let answer = Answer::json("The task that was begun.", c.of::<answers::TaskBegun>()).with("Location", "location");
         answer.then("task", "getTask", json!({"ref": "$response.body#/task_id"}))
     };
-    // Types are not looked at: a body is never refused for its own.
     let operation = Operation::new(format!("hostAction{name}"), TASKS, format!("Do {verb} to a host"), words).takes(
         false,
         "Nothing, or what the action knows.",
