@@ -5,7 +5,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 DENY := target/tools/bin/cargo-deny
 
-.PHONY: test quick check tests linted-tests deny arrows schemas smoke lab bench soak fuzz mutants audit peers help
+.PHONY: test quick check tests linted-tests deny arrows schemas openapi smoke lab bench soak fuzz mutants audit peers help
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ test: export BINARY = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/cloud-man
 
 quick: check arrows tests ## What needs no further packages
 
-peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator, PostgreSQL, MariaDB)
+peers: ## Install the programs that tests talk to (ipmi_sim, ipmitool, a Redfish emulator, schemathesis, PostgreSQL, MariaDB)
 	tests/tools/install-peers
 
 check: ## Format and lints, warnings are errors
@@ -46,6 +46,9 @@ audit: $(DENY) ## Known vulnerabilities; needs the advisory database
 
 schemas: ## Write the JSON Schemas that are checked in
 	UPDATE_SCHEMAS=1 $(CARGO) test -p schemas --locked --test generated
+
+openapi: ## Write the OpenAPI document that is checked in
+	UPDATE_OPENAPI=1 $(CARGO) test -p api-server --locked --test api openapi::
 
 smoke: ## One drain, one evacuation and the contract of the API on a real OpenStack (installs it: about 10 min)
 	tests/openstack/smoke

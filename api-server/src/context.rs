@@ -13,6 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use engine::{Clock, Feed, Metrics};
 use registry::Registry;
+use schemars::JsonSchema;
 use schemas::DynObject;
 use serde::Serialize;
 use serde_json::Value;
@@ -42,7 +43,7 @@ pub trait Health: Send + Sync + 'static {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// What: `database`, `migrations`, `feed`, `keystone`, …
     pub name: String,
@@ -53,7 +54,7 @@ pub struct Check {
 }
 
 /// The answer of `/readyz`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Readiness {
     /// Whether requests can be served.
     pub ok: bool,

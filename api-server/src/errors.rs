@@ -61,6 +61,20 @@ pub enum Code {
     OutcomeUnknown,
 }
 
+/// Every code, those of the registry with them.
+#[rustfmt::skip]
+pub(crate) const ALL: &[Code] = &[
+    Code::Invalid, Code::UnknownField, Code::UnknownParameter, Code::Malformed, Code::ImmutableField, Code::ResourceVersionRequired,
+    Code::ResourceVersionUnknown, Code::MicroversionMalformed, Code::Unauthorized, Code::Forbidden, Code::ScopeRequired, Code::NotFound,
+    Code::KindNotFound, Code::MethodNotAllowed, Code::MicroversionUnsupported, Code::NotAcceptable, Code::AlreadyExists, Code::Conflict, Code::FieldConflict,
+    Code::HostClaimed, Code::LimitReached, Code::Frozen, Code::Refused("applyset-conflict"), Code::Refused("attestation-in-force"),
+    Code::Refused("contradicts-spec"), Code::Refused("evacuation-denied"), Code::Refused("member-taken"), Code::Refused("not-from-files"),
+    Code::Refused("not-from-gitops"), Code::Refused("operation-in-progress"), Code::Refused("port-taken"), Code::Refused("protected"),
+    Code::Refused("referenced"), Code::Refused("wrong-epoch"), Code::Expired, Code::ContinueExpired, Code::PreconditionFailed,
+    Code::TooLarge, Code::UnsupportedMediaType, Code::RateLimited, Code::HeadersTooLarge, Code::Internal, Code::Unavailable,
+    Code::Timeout, Code::OutcomeUnknown,
+];
+
 /// Status, code, title, and the seconds after which to try again.
 type Row = (u16, &'static str, &'static str, Option<u32>);
 

@@ -17,6 +17,7 @@ mod envelope;
 pub mod errors;
 mod handlers;
 mod limits;
+mod openapi;
 mod paging;
 mod params;
 pub mod policy;

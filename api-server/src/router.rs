@@ -8,13 +8,15 @@ use crate::{
     envelope::envelope,
     errors::{ApiError, ApiResult, Code, Problem},
     handlers::{
-        apply, apply_sets, batch, create, decisions, delete, discovery, evidence, get, guests, health, legacy, list, schemas, status, tasks, update,
-        whoami,
+        apply, apply_sets, batch, create, decisions, delete, discovery, evidence, get, guests, health, legacy, list, openapi, schemas, status, tasks,
+        update, whoami,
     },
     limits::Class,
+    openapi::{Components, Operation, Place, says},
     params::Params,
     policy::asks::{Asks, Request as Asked},
 };
+use ::schemas::{KindInfo, kinds::KINDS};
 use axum::{
     Router,
     extract::{FromRequestParts, RawPathParams, Request, State},
@@ -24,10 +26,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
+use registry::RegistryError;
 use std::{borrow::Cow, sync::Arc};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Its name is for tests.
 type Method = (&'static str, MethodFilter);
 
 const GET: Method = ("GET", MethodFilter::GET);
@@ -73,66 +75,63 @@ const BATCH: &[&str] = &["dryRun", "fieldManager", "force", "atomic", "applySet"
 
 const DIFF: &[&str] = &["dryRun", "fieldManager", "force", "atomic", "applySet", "prune", "maxDeletes", "revision", "afterRevision", "explain"];
 
-/// Method, path, what it asks of the caller, the query parameters it knows, and who answers.
-struct Route {
-    #[cfg(test)]
-    method: &'static str,
-    path: &'static str,
-    asks: Asks,
-    params: &'static [&'static str],
+/// What a route says of itself in the OpenAPI document.
+type Says = fn(&Place, &mut Components) -> Operation;
+
+/// Method, path, what it asks of the caller, the query parameters it knows, who answers, and its words.
+pub(crate) struct Route {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub asks: Asks,
+    pub params: &'static [&'static str],
     handler: MethodRouter<Ctx>,
+    pub says: Says,
 }
 
-fn route<H, T>(method: Method, path: &'static str, asks: Asks, params: &'static [&'static str], handler: H) -> Route
+fn route<H, T>(method: Method, path: &'static str, asks: Asks, params: &'static [&'static str], handler: H, says: Says) -> Route
 where
     H: Handler<T, Ctx>,
     T: 'static,
 {
-    Route {
-        #[cfg(test)]
-        method: method.0,
-        path,
-        asks,
-        params,
-        handler: on(method.1, handler),
-    }
+    Route { method: method.0, path, asks, params, handler: on(method.1, handler), says }
 }
 
 #[rustfmt::skip]
-fn routes() -> Vec<Route> {
+pub(crate) fn routes() -> Vec<Route> {
     use Asks::{Action, ListOrWatch, Open, Patch, Rule, Verb};
     vec![
-        route(GET,    "/",                                Open,                                          NONE,  discovery::root),
-        route(GET,    "/v1",                              Open,                                          NONE,  discovery::version),
-        route(GET,    "/v1/",                             Open,                                          NONE,  discovery::version),
-        route(GET,    "/v1/info",                         Open,                                          NONE,  discovery::info),
-        route(GET,    "/healthcheck",                     Open,                                          NONE,  health::healthcheck),
-        route(GET,    "/livez",                           Open,                                          NONE,  health::livez),
-        route(GET,    "/readyz",                          Open,                                          NONE,  health::readyz),
-        route(GET,    "/v1/whoami",                       Rule("cloud-manager:whoami:get"),              NONE,  whoami::whoami),
-        route(POST,   "/v1/access-reviews",               Rule("cloud-manager:access-reviews:create"),   NONE,  whoami::review),
-        route(GET,    "/v1/kinds",                        Rule("cloud-manager:kinds:list"),              NONE,  schemas::kinds),
-        route(GET,    "/v1/schemas/{kind}",               Rule("cloud-manager:schemas:get"),             NONE,  schemas::schema),
-        route(GET,    "/v1/tasks",                        Rule("cloud-manager:tasks:list"),              TASKS, tasks::list),
-        route(GET,    "/v1/tasks/{ref}",                  Rule("cloud-manager:tasks:get"),               NONE,  tasks::get),
-        route(GET,    "/v1/hosts/{ref}/guests",           Rule("cloud-manager:hosts:guests"),            NONE,  guests::guests),
-        route(GET,    "/v1/hosts/{ref}/evacuation-plan",  Rule("cloud-manager:hosts:evacuation-plan"),   NONE,  guests::evacuation_plan),
-        route(POST,   "/v1/hosts/{ref}/actions/{verb}",   Action,                                        WRITE, legacy::action),
-        route(GET,    "/v1/decisions",                    Rule("cloud-manager:decisions:get"),           HOST,  decisions::now),
-        route(POST,   "/v1/decisions",                    Rule("cloud-manager:decisions:get"),           HOST,  decisions::under),
-        route(GET,    "/v1/hosts/{ref}/evidence",         Rule("cloud-manager:hosts:evidence"),          NONE,  evidence::of_host),
-        route(POST,   "/v1/evidence",                     Rule("cloud-manager:evidence:create"),         DRY,   evidence::take),
-        route(POST,   "/v1/apply",                        Rule("cloud-manager:apply:create"),            BATCH, batch::apply),
-        route(POST,   "/v1/diff",                         Rule("cloud-manager:diff:create"),             DIFF,  batch::diff),
-        route(POST,   "/v1/applysets/{ref}/report",       Rule("cloud-manager:applysets:report"),        DRY,   apply_sets::report),
-        route(GET,    "/v1/{plural}",                     ListOrWatch,                                   LIST,  list::list_or_watch),
-        route(POST,   "/v1/{plural}",                     Verb("create"),                                WRITE, create::create),
-        route(GET,    "/v1/{plural}/{ref}",               Verb("get"),                                   ONE,   get::get),
-        route(PUT,    "/v1/{plural}/{ref}",               Verb("update"),                                WRITE, update::put),
-        route(PATCH,  "/v1/{plural}/{ref}",               Patch,                                         PATCHING, apply::patch),
-        route(DELETE, "/v1/{plural}/{ref}",               Verb("delete"),                                DRY,   delete::delete),
-        route(GET,    "/v1/{plural}/{ref}/status",        Verb("get"),                                   ONE,   status::status),
-        route(GET,    "/v1/{plural}/{ref}/events",        Rule("cloud-manager:events:list"),             NONE,  status::events),
+        route(GET,    "/",                                Open,                                          NONE,  discovery::root,          says::discovery::root),
+        route(GET,    "/v1",                              Open,                                          NONE,  discovery::version,       says::discovery::version),
+        route(GET,    "/v1/",                             Open,                                          NONE,  discovery::version,       says::discovery::version),
+        route(GET,    "/v1/info",                         Open,                                          NONE,  discovery::info,          says::discovery::info),
+        route(GET,    "/v1/openapi.json",                 Open,                                          NONE,  openapi::openapi,         says::discovery::openapi),
+        route(GET,    "/healthcheck",                     Open,                                          NONE,  health::healthcheck,      says::discovery::healthcheck),
+        route(GET,    "/livez",                           Open,                                          NONE,  health::livez,            says::discovery::livez),
+        route(GET,    "/readyz",                          Open,                                          NONE,  health::readyz,           says::discovery::readyz),
+        route(GET,    "/v1/whoami",                       Rule("cloud-manager:whoami:get"),              NONE,  whoami::whoami,           says::identity::whoami),
+        route(POST,   "/v1/access-reviews",               Rule("cloud-manager:access-reviews:create"),   NONE,  whoami::review,           says::identity::review),
+        route(GET,    "/v1/kinds",                        Rule("cloud-manager:kinds:list"),              NONE,  schemas::kinds,           says::discovery::kinds),
+        route(GET,    "/v1/schemas/{kind}",               Rule("cloud-manager:schemas:get"),             NONE,  schemas::schema,          says::discovery::schema),
+        route(GET,    "/v1/tasks",                        Rule("cloud-manager:tasks:list"),              TASKS, tasks::list,              says::tasks::list),
+        route(GET,    "/v1/tasks/{ref}",                  Rule("cloud-manager:tasks:get"),               NONE,  tasks::get,               says::tasks::get),
+        route(GET,    "/v1/hosts/{ref}/guests",           Rule("cloud-manager:hosts:guests"),            NONE,  guests::guests,           says::hosts::guests),
+        route(GET,    "/v1/hosts/{ref}/evacuation-plan",  Rule("cloud-manager:hosts:evacuation-plan"),   NONE,  guests::evacuation_plan,  says::hosts::evacuation_plan),
+        route(POST,   "/v1/hosts/{ref}/actions/{verb}",   Action,                                        WRITE, legacy::action,           says::tasks::action),
+        route(GET,    "/v1/decisions",                    Rule("cloud-manager:decisions:get"),           HOST,  decisions::now,           says::hosts::decisions),
+        route(POST,   "/v1/decisions",                    Rule("cloud-manager:decisions:get"),           HOST,  decisions::under,         says::hosts::decisions_under),
+        route(GET,    "/v1/hosts/{ref}/evidence",         Rule("cloud-manager:hosts:evidence"),          NONE,  evidence::of_host,        says::hosts::evidence),
+        route(POST,   "/v1/evidence",                     Rule("cloud-manager:evidence:create"),         DRY,   evidence::take,           says::hosts::take_evidence),
+        route(POST,   "/v1/apply",                        Rule("cloud-manager:apply:create"),            BATCH, batch::apply,             says::batches::apply),
+        route(POST,   "/v1/diff",                         Rule("cloud-manager:diff:create"),             DIFF,  batch::diff,              says::batches::diff),
+        route(POST,   "/v1/applysets/{ref}/report",       Rule("cloud-manager:applysets:report"),        DRY,   apply_sets::report,       says::batches::report),
+        route(GET,    "/v1/{plural}",                     ListOrWatch,                                   LIST,  list::list_or_watch,      says::kinds::list),
+        route(POST,   "/v1/{plural}",                     Verb("create"),                                WRITE, create::create,           says::kinds::create),
+        route(GET,    "/v1/{plural}/{ref}",               Verb("get"),                                   ONE,   get::get,                 says::kinds::get),
+        route(PUT,    "/v1/{plural}/{ref}",               Verb("update"),                                WRITE, update::put,              says::kinds::put),
+        route(PATCH,  "/v1/{plural}/{ref}",               Patch,                                         PATCHING, apply::patch,             says::kinds::patch),
+        route(DELETE, "/v1/{plural}/{ref}",               Verb("delete"),                                DRY,   delete::delete,           says::kinds::delete),
+        route(GET,    "/v1/{plural}/{ref}/status",        Verb("get"),                                   ONE,   status::status,           says::kinds::status),
+        route(GET,    "/v1/{plural}/{ref}/events",        Rule("cloud-manager:events:list"),             NONE,  status::events,           says::kinds::events),
     ]
 }
 
@@ -249,6 +248,12 @@ impl Gate {
             false => Class::Mutate,
         };
         self.ctx.limits.caller(&caller.info.user_id, class)?;
+        // Said before anything is said of the query: nothing of the request could make it possible.
+        if class == Class::Mutate
+            && let Some(kind) = path.iter().find(|(part, _)| *part == "plural").and_then(|(_, plural)| read_only(plural))
+        {
+            return Err(RegistryError::ReadOnly(kind.kind.into()).into());
+        }
         let params = params?;
         params.dry_run()?;
         Ok((caller, params, self.ctx.limits.place(class).await?))
@@ -259,22 +264,34 @@ async fn nowhere(request: Request) -> ApiError {
     ApiError::new(Code::NotFound, format!("There is nothing at {}; GET / and GET /v1/kinds tell what there is.", request.uri().path()))
 }
 
-async fn not_so(request: Request) -> ApiError {
-    ApiError::new(Code::MethodNotAllowed, format!("{} is not possible on {}; the Allow header says what is.", request.method(), request.uri().path()))
+async fn not_so(request: Request) -> Response {
+    let path = request.uri().path();
+    let error = ApiError::new(Code::MethodNotAllowed, format!("{} is not possible on {path}; the Allow header says what is.", request.method()));
+    let mut response = error.into_response();
+    // The route would say what it takes for other kinds.
+    if path.split('/').nth(2).and_then(read_only).is_some() {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET,HEAD"));
+    }
+    response
+}
+
+/// The kind of this plural, if controllers alone write it.
+fn read_only(plural: &str) -> Option<&'static KindInfo> {
+    KINDS.iter().find(|kind| kind.plural == plural && kind.read_only)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::{Policy, rules};
-    use ::schemas::{Time, kinds::KINDS};
+    use ::schemas::Time;
     use cloud::TokenInfo;
     use std::collections::BTreeSet;
 
     #[test]
     fn only_discovery_and_health_are_open() {
         let open: Vec<&str> = routes().iter().filter(|r| r.asks == Asks::Open).map(|r| r.path).collect();
-        assert_eq!(open, ["/", "/v1", "/v1/", "/v1/info", "/healthcheck", "/livez", "/readyz"]);
+        assert_eq!(open, ["/", "/v1", "/v1/", "/v1/info", "/v1/openapi.json", "/healthcheck", "/livez", "/readyz"]);
     }
 
     /// Who is who in the table. The tests of the API use tokens of the same names.

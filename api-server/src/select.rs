@@ -50,6 +50,16 @@ const FIELDS: &[Field] = &[
 /// What a name is called as a filter.
 const SHORT_NAME: &str = "name";
 
+/// Whether a parameter of the query is a filter.
+pub(crate) fn is_filter(name: &str) -> bool {
+    name == SHORT_NAME || FIELDS.iter().any(|f| f.path == name)
+}
+
+/// Whether objects of a kind can be filtered by a parameter.
+pub(crate) fn has_filter(kind: &KindInfo, name: &str) -> bool {
+    name == SHORT_NAME || FIELDS.iter().any(|f| f.path == name && (f.kinds.is_empty() || f.kinds.contains(&kind.kind)))
+}
+
 /// What is demanded of a field.
 #[derive(Clone, Debug)]
 struct Demand {

@@ -35,10 +35,10 @@ impl Sort {
         if word.eq_ignore_ascii_case("name") && !descending {
             return Ok(None);
         }
-        if matches!(kind.kind, "Event" | "Lease") {
+        if matches!(kind.kind, "Event" | "Lease" | "AuditRecord") {
             return Err(ApiError::invalid("sort", format!("{} objects come in an order of their own; leave it out.", kind.kind)));
         }
-        if params.has("marker") {
+        if params.get("marker").is_some() {
             return Err(ApiError::invalid("marker", "is a name, and goes with lists by name only; leave sort out, or follow the links of the list."));
         }
         static NAME: Column = Column { name: "NAME", cell: Cell::At("/metadata/name"), wide: false };

@@ -38,6 +38,12 @@ pub fn check_range(errors: &mut Vec<FieldError>, field: &str, value: i64, min: i
     }
 }
 
+/// What a name looks like, for schemas; [`check_name`] refuses the form of a UUID besides.
+pub const NAME_PATTERN: &str = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$";
+
+/// The same, or nothing at all.
+pub const NAME_OR_NOTHING_PATTERN: &str = "^([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?)?$";
+
 /// Pushes an error unless `name` is a legal object name (api: letters, digits, `.`, `_`, `-`; not a UUID).
 pub fn check_name(errors: &mut Vec<FieldError>, field: &str, name: &str) {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());

@@ -76,6 +76,11 @@ fn check_update<K: Kind>(old: &Value, new: &Value) -> Vec<FieldError> {
     }
 }
 
+fn said(mut schema: schemars::Schema, words: &str) -> schemars::Schema {
+    schema.insert("description".into(), words.into());
+    schema
+}
+
 fn schema<K: Kind>() -> Value {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let spec = generator.subschema_for::<K::Spec>();
@@ -88,11 +93,11 @@ fn schema<K: Kind>() -> Value {
         "additionalProperties": false,
         "required": ["apiVersion", "kind", "metadata"],
         "properties": {
-            "apiVersion": {"const": crate::API_VERSION},
-            "kind": {"const": K::KIND},
-            "metadata": metadata,
-            "spec": spec,
-            "status": status,
+            "apiVersion": {"const": crate::API_VERSION, "description": "Version of the object."},
+            "kind": {"const": K::KIND, "description": "Kind of the object."},
+            "metadata": said(metadata, "What it is called, and what else holds for objects of every kind."),
+            "spec": said(spec, "What is declared."),
+            "status": said(status, "What was observed; the controller writes it."),
         },
         "$defs": generator.take_definitions(true),
     })

@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod meta;
 pub mod object;
 pub mod selector;
+mod strictly;
 pub mod time;
 pub mod v1;
 pub mod walk;

@@ -29,6 +29,7 @@ pub struct ObjectMeta {
     pub deletion_timestamp: Option<Time>,
     /// Identifying marks for selectors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("propertyNames" = {"pattern": "^([A-Za-z0-9._-]{0,253}/)?[A-Za-z0-9._-]{1,63}$"}, "additionalProperties" = {"type": "string", "pattern": "^[A-Za-z0-9._-]{0,63}$"}))]
     pub labels: BTreeMap<String, String>,
     /// Free notes; never input for a controller.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -124,6 +125,7 @@ impl ObjectMeta {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ref {
     /// Name of the object.
+    #[schemars(length(min = 1))]
     pub name: String,
 }
 
@@ -131,6 +133,13 @@ impl Ref {
     /// A reference to `name`.
     pub fn to(name: impl Into<String>) -> Self {
         Ref { name: name.into() }
+    }
+
+    /// Pushes an error if it names nothing; `field` is where it stands.
+    pub fn check(&self, field: &str, errors: &mut Vec<FieldError>) {
+        if self.name.is_empty() {
+            errors.push(FieldError::new(format!("{field}.name"), "Required", "must be given."));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! An object, typed by its kind or as plain JSON.
 
-use crate::{API_VERSION, FieldError, ObjectMeta};
+use crate::{API_VERSION, FieldError, ObjectMeta, strictly::Strictly};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -99,9 +99,9 @@ impl<K: Kind> Object<K> {
     }
 }
 
-/// Decodes a part of an object; `root` begins the field path in errors.
+/// Decodes a part of an object, strictly: a list is never taken for an object. `root` begins the field path in errors.
 pub fn decode<T: DeserializeOwned>(root: &str, value: &Value) -> Result<T, FieldError> {
-    serde_path_to_error::deserialize(value).map_err(|e| {
+    serde_path_to_error::deserialize(Strictly(value)).map_err(|e| {
         let path = e.path().to_string();
         let field = if path == "." { root.to_string() } else { format!("{root}.{path}") };
         let message = e.inner().to_string();

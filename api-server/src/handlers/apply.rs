@@ -76,7 +76,7 @@ pub(super) fn may_create(ctx: &Context, call: &Call, kind: &KindInfo) -> ApiResu
 /// The name of the object, and the version that If-Match asks for. By a uid only an object can be named that is there.
 async fn target(ctx: &Context, call: &Call, kind: &KindInfo) -> ApiResult<(String, Option<i64>)> {
     let reference = call.reference();
-    let matches = call.header(header::IF_MATCH).is_some();
+    let matches = preconditions::is_conditional(call);
     if !matches && !is_uuid(reference) {
         return Ok((reference.into(), None));
     }

@@ -14,6 +14,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use registry::{ApplyingSet, Fate, Prune, RegistryError, Removed, Report};
+use schemars::JsonSchema;
 use schemas::{Object, kinds, object::decode, v1::ApplySet};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -89,11 +90,13 @@ pub(super) fn told(removed: Removed, live: Option<&Live>) -> Value {
     told
 }
 
-#[derive(Deserialize)]
+/// What whoever applies a set found.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-#[derive(Default)]
-struct Reported {
+pub(crate) struct Reported {
+    /// What it cannot apply, a sentence each.
     errors: Vec<String>,
+    /// `Kind/name` of what it found to differ.
     drift: Vec<String>,
 }
 

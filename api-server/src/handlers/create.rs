@@ -56,7 +56,8 @@ fn generate_name(body: &mut Value) -> Result<(), RegistryError> {
     let Some(prefix) = prefix.as_str().filter(|p| p.len() <= 240) else {
         return Err(FieldError::invalid("metadata.generateName", "must be a text of at most 240 characters.").into());
     };
-    let named = metadata.get("name").is_some_and(|n| n.as_str() != Some(""));
+    // Empty is as not given: there would be nothing to tell objects by.
+    let named = prefix.is_empty() || metadata.get("name").is_some_and(|n| n.as_str() != Some(""));
     if !named {
         metadata.insert("name".into(), format!("{prefix}{}", suffix(8)).into());
     }

@@ -10,21 +10,30 @@ use crate::{
 };
 use axum::{body::Body, extract::State, http::StatusCode, response::Response};
 use registry::{Preconditions, RegistryError};
+use schemars::JsonSchema;
 use schemas::{FieldError, object::decode};
 use serde::Deserialize;
 use serde_json::Value;
 
-#[derive(Default, Deserialize)]
+/// How to delete.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Options {
+#[schemars(rename = "DeleteOptions")]
+pub(crate) struct Options {
+    /// Only if these hold.
     #[serde(default)]
     preconditions: Option<Wanted>,
 }
 
-#[derive(Deserialize)]
+/// What must hold of an object that is deleted.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "DeletePreconditions")]
 struct Wanted {
+    /// It has this uid.
     uid: Option<String>,
+    /// It is at this version.
+    #[schemars(regex(pattern = "^[0-9]+$"))]
     resource_version: Option<String>,
 }
 

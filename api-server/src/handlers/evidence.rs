@@ -8,6 +8,7 @@ use crate::{
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use registry::RegistryError;
+use schemars::JsonSchema;
 use schemas::{
     FieldError, Time,
     field::check_range,
@@ -29,14 +30,24 @@ const AHEAD_SECONDS: i64 = 60;
 const MOST_DETAIL: usize = 1_000;
 
 /// One observation as it is sent.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Sent {
+#[schemars(rename = "SentObservation")]
+pub(crate) struct Sent {
+    /// Name of the host.
     host: String,
+    /// Who watches it, such as `storage-heartbeat`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"))]
     channel: String,
+    /// What it says.
     says: Says,
+    /// When it was seen; not more than a minute in the future, and not longer ago than `ttlSeconds`.
     observed_at: Time,
+    /// For how long it may count, in seconds.
+    #[schemars(range(min = 1, max = LONGEST_TTL_SECONDS))]
     ttl_seconds: i64,
+    /// More, for people.
+    #[schemars(length(max = MOST_DETAIL))]
     #[serde(default)]
     detail: String,
 }

@@ -14,6 +14,7 @@ pub(crate) mod guests;
 pub(crate) mod health;
 pub(crate) mod legacy;
 pub(crate) mod list;
+pub(crate) mod openapi;
 mod preconditions;
 pub(crate) mod schemas;
 pub(crate) mod status;

@@ -11,28 +11,38 @@ pub(crate) fn etag(object: &DynObject) -> String {
     format!("\"{}\"", object.metadata.resource_version)
 }
 
-/// Whether one of the listed tags is the object's. A weak tag proves nothing where `strong` is asked for.
-fn listed(tags: &str, object: &DynObject, strong: bool) -> bool {
-    let wanted = etag(object);
+/// Whether one of the listed tags is the one that is wanted. A weak tag proves nothing where `strong` is asked for.
+fn listed(tags: &str, wanted: &str, strong: bool) -> bool {
     tags.split(',').map(str::trim).any(|tag| {
         let tag = if strong { tag } else { tag.strip_prefix("W/").unwrap_or(tag) };
         tag == "*" || tag == wanted
     })
 }
 
+/// Whether a condition is given, be it readable or not.
+pub(crate) fn is_conditional(call: &Call) -> bool {
+    call.headers.contains_key(header::IF_MATCH)
+}
+
 /// 412 unless If-Match is absent or names the object's version; tells whether it was given.
 pub(crate) fn if_match(call: &Call, object: &DynObject) -> ApiResult<bool> {
     match call.header(header::IF_MATCH) {
-        None => Ok(false),
-        Some(tags) if listed(tags, object, true) => Ok(true),
-        Some(_) => Err(ApiError::new(Code::PreconditionFailed, format!("{} is at resourceVersion {}, which If-Match does not name; read it again.", object.id(), object.metadata.resource_version))
+        None if !is_conditional(call) => Ok(false),
+        Some(tags) if listed(tags, &etag(object), true) => Ok(true),
+        // What cannot be read names no version: it must not be taken for no condition at all.
+        _ => Err(ApiError::new(Code::PreconditionFailed, format!("{} is at resourceVersion {}, which If-Match does not name; read it again.", object.id(), object.metadata.resource_version))
             .with("resource", serde_json::json!({"kind": object.kind, "name": object.metadata.name, "uid": object.metadata.uid, "resourceVersion": object.metadata.resource_version}))),
     }
 }
 
 /// Whether the client has this version already.
 pub(crate) fn not_modified(call: &Call, object: &DynObject) -> bool {
-    call.header(header::IF_NONE_MATCH).is_some_and(|tags| listed(tags, object, false))
+    is_known(call, &etag(object))
+}
+
+/// The same for what is no object.
+pub(crate) fn is_known(call: &Call, etag: &str) -> bool {
+    call.header(header::IF_NONE_MATCH).is_some_and(|tags| listed(tags, etag, false))
 }
 
 #[cfg(test)]
@@ -51,7 +61,7 @@ mod tests {
             ("7", false, false),
             ("\"6\"", false, false),
         ] {
-            assert_eq!((listed(tags, &object, true), listed(tags, &object, false)), (strong, weak), "{tags}");
+            assert_eq!((listed(tags, &etag(&object), true), listed(tags, &etag(&object), false)), (strong, weak), "{tags}");
         }
     }
 }

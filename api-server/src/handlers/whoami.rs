@@ -10,6 +10,7 @@ use crate::{
 use ::schemas::{FieldError, kinds, object::decode};
 use axum::{extract::State, http::StatusCode, response::Response};
 use registry::RegistryError;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json as value;
 
@@ -33,11 +34,15 @@ pub(crate) async fn whoami(State(ctx): State<Ctx>, call: Call) -> ApiResult<Resp
     json(StatusCode::OK, &body)
 }
 
-#[derive(Deserialize)]
+/// What would be done.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Review {
+pub(crate) struct Review {
+    /// A verb of the kind: `get`, `list`, `watch`, `create`, `update`, `apply`, `delete`, or one of its own.
     verb: String,
+    /// A kind by any of its names, or the first part of what stands in a rule after `cloud-manager:`.
     kind: String,
+    /// The object; rules do not tell one from another.
     #[serde(default)]
     name: Option<String>,
 }

@@ -62,6 +62,11 @@ impl Has for KindInfo {
     }
 }
 
+/// Whether a kind has a verb.
+pub(crate) fn has(kind: &KindInfo, word: &str) -> bool {
+    KIND_VERBS.iter().any(|verb| verb.word == word && kind.has(verb))
+}
+
 /// A path of the table for one kind.
 pub(super) fn path_of(path: &str, plural: &str) -> String {
     path.replace("{plural}", plural)

@@ -161,3 +161,30 @@ async fn who_sends_too_much_is_told_when_to_come_again_and_others_are_not_held_u
     api.get_as("system-reader", "/v1/hosts").await.gives(200);
     api.anonymous(reqwest::Method::GET, "/healthcheck").send().await.map(|r| assert_eq!(r.status(), 200)).unwrap();
 }
+
+#[tokio::test]
+async fn a_kind_that_controllers_write_says_so_whatever_else_is_wrong_with_the_request() {
+    let api = api().await;
+    for (method, path) in [
+        (Method::POST, "/v1/events"),
+        (Method::POST, "/v1/events?limit=1"),
+        (Method::OPTIONS, "/v1/events"),
+        (Method::PUT, "/v1/leases/controller?x=1"),
+        (Method::PATCH, "/v1/auditrecords/ar-1?watch=1"),
+        (Method::DELETE, "/v1/operations/x?x=1"),
+        (Method::TRACE, "/v1/operations/x"),
+    ] {
+        let answer = api.send(api.request(method.clone(), path)).await.fails(405, "method-not-allowed");
+        assert_eq!(answer.header("allow"), "GET,HEAD", "{method} {path}");
+    }
+    let hosts = api.send(api.request(Method::OPTIONS, "/v1/hosts")).await.fails(405, "method-not-allowed");
+    assert!(hosts.header("allow").contains("POST"), "{}", hosts.header("allow"));
+}
+
+#[tokio::test]
+async fn a_list_is_not_taken_for_an_object() {
+    let api = api().await;
+    for body in [json!({"metadata": ["c1"]}), json!({"metadata": {"name": "c1"}, "spec": []}), json!(["cloud-manager/v1", "Host", {"name": "c1"}])] {
+        api.post("/v1/hosts", body).await.fails(400, "invalid");
+    }
+}

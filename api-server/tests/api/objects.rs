@@ -51,6 +51,7 @@ async fn a_name_is_made_when_only_its_beginning_is_given() {
     let given = api.post("/v1/hosts", json!({"metadata": {"generateName": "x-", "name": "c1"}})).await.gives(201);
     assert_eq!(given.body["metadata"]["name"], "c1");
     api.post("/v1/hosts", json!({"metadata": {"generateName": 7}})).await.fails(400, "invalid");
+    api.post("/v1/hosts", json!({"metadata": {"generateName": "", "name": ""}})).await.fails(400, "invalid");
 }
 
 #[tokio::test]
@@ -98,6 +99,11 @@ async fn if_match_guards_writes_and_if_none_match_saves_reads() {
     let same = api.send(api.request(Method::GET, "/v1/hosts/c1").header("if-none-match", &current)).await.gives(304);
     assert_eq!((same.text.as_str(), same.header("etag")), ("", current.as_str()));
     api.send(api.request(Method::GET, "/v1/hosts/c1").header("if-none-match", &tag)).await.gives(200);
+    // No version, and no condition either: an unreadable header must not let the write through.
+    let unreadable = || reqwest::header::HeaderValue::from_bytes(b"\"\xfc\"").unwrap();
+    api.send(api.request(Method::DELETE, "/v1/hosts/c1").header("if-match", unreadable())).await.fails(412, "precondition-failed");
+    let apply = api.request(Method::PATCH, "/v1/hosts/c1?fieldManager=m").header("content-type", "application/apply-patch+json");
+    api.send(apply.header("if-match", unreadable()).body("{}")).await.fails(412, "precondition-failed");
     api.send(api.request(Method::DELETE, "/v1/hosts/c1").header("if-match", &current)).await.gives(204);
 }
 

@@ -37,6 +37,9 @@ pub struct ManagedFields {
 /// Longest name of a manager, in characters.
 pub const LONGEST_MANAGER: usize = 128;
 
+/// What a manager's name looks like, for schemas.
+pub const MANAGER_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+
 /// Who owns what writers have written that were there long before the newest ones.
 const ANCIENT: &str = "ancient-changes";
 

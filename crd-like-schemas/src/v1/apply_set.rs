@@ -1,6 +1,13 @@
 //! ApplySet: what was applied together, so that what is declared no longer can be found and deleted.
 
-use crate::{Condition, FieldError, Kind, Time, apply::check_manager, kinds::KINDS};
+use crate::{
+    Condition, FieldError, Kind, Time,
+    apply::{
+        check_manager,
+        managed::{LONGEST_MANAGER, MANAGER_PATTERN},
+    },
+    kinds::KINDS,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +27,7 @@ pub const PROTECTED_KINDS: [&str; 3] = ["Host", "Credential", "ClusterPolicy"];
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ApplySetSpec {
     /// The field manager that applies it; no other one may.
+    #[schemars(length(min = 1, max = LONGEST_MANAGER), regex(pattern = MANAGER_PATTERN))]
     pub manager: String,
     /// Where it is kept, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -51,30 +51,43 @@ pub struct ClusterPolicySpec {
     #[schemars(extend("x-list-type" = "map", "x-list-map-keys" = ["aggregate"]))]
     pub guest_disks_by_aggregate: Vec<AggregateDisks>,
     /// Hosts drained at the same time, at most.
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_hosts_draining: i64,
     /// Guests being rebuilt at the same time in the whole cloud, at most.
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_evacuations: i64,
     /// Guests being moved off one host at the same time, at most.
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_per_host: i64,
     /// Server metadata key that holds a guest's recovery priority, 0 (never) to 10 (first).
+    #[schemars(length(min = 1, max = 255))]
     pub recovery_priority_key: String,
     /// Recovery priority of a guest without that key.
+    #[schemars(range(min = 0, max = 10))]
     pub default_recovery_priority: i64,
     /// Server metadata key that holds the pause after a guest's priority group, in seconds, in place of `groupPauseSeconds`.
+    #[schemars(length(min = 1, max = 255))]
     pub evacuation_time_key: String,
     /// Seconds between the end of one priority group of a host and the beginning of the next.
+    #[schemars(range(min = 0, max = 86_400))]
     pub group_pause_seconds: i64,
     /// Further tries after Nova reported a failed evacuation of a guest.
+    #[schemars(range(min = 0, max = 20))]
     pub evacuation_retries: i64,
     /// A proof of off may cover requests sent this long after its last reading, in seconds (S5).
+    #[schemars(range(min = 1, max = 60))]
     pub proof_max_age_seconds: i64,
     /// Soft power-off turns into a hard one after this many seconds (S12).
+    #[schemars(range(min = 0, max = 86_400))]
     pub soft_off_timeout_seconds: i64,
     /// Nova's `report_interval`, in seconds (S2).
+    #[schemars(range(min = 1, max = 600))]
     pub nova_report_interval_seconds: i64,
     /// A standby host that is not ready so many seconds after it was chosen has failed; StandbyPools may say otherwise.
+    #[schemars(range(min = 1, max = 604_800))]
     pub standby_wake_timeout_seconds: i64,
     /// A standby host that nobody needs is put back after it was empty for so many seconds; StandbyPools may say otherwise.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub standby_idle_after_seconds: i64,
 }
 
@@ -140,7 +153,7 @@ impl Kind for ClusterPolicy {
             check_range(&mut errors, &format!("spec.{field}"), value, min, max);
         }
         for (field, key) in [("recoveryPriorityKey", &spec.recovery_priority_key), ("evacuationTimeKey", &spec.evacuation_time_key)] {
-            if key.is_empty() || key.len() > 255 {
+            if key.is_empty() || key.chars().count() > 255 {
                 errors.push(FieldError::invalid(format!("spec.{field}"), "give a metadata key of 1 to 255 characters."));
             }
         }

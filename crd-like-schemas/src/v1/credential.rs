@@ -26,6 +26,7 @@ pub struct CredentialSpec {
     /// Keys `username` and `password`. Write-only: always absent in answers.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("x-map-type" = "atomic"))]
+    #[schemars(extend("propertyNames" = {"enum": ["username", "password"]}, "additionalProperties" = {"type": "string", "maxLength": 1024, "pattern": "^[^\\x00\\n\\r]*$"}))]
     pub data: BTreeMap<String, String>,
 }
 
@@ -61,7 +62,7 @@ impl Kind for Credential {
             let field = format!("spec.data.{key}");
             if !matches!(key.as_str(), "username" | "password") {
                 errors.push(FieldError::new(field, "UnknownField", "is not known; use username and password."));
-            } else if value.contains(['\0', '\n', '\r']) || value.len() > 1024 {
+            } else if value.contains(['\0', '\n', '\r']) || value.chars().count() > 1024 {
                 errors.push(FieldError::invalid(field, "must be one line of at most 1024 characters."));
             }
         }

@@ -68,12 +68,15 @@ impl Cause {
 pub struct Pace {
     /// Further tries after Nova reported a failed evacuation of a guest.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 20))]
     pub retries: Option<i64>,
     /// Seconds between the end of one priority group and the beginning of the next, where no guest of it asks for another pause.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
     pub group_pause_seconds: Option<i64>,
     /// Guests being moved at the same time, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_per_host: Option<i64>,
 }
 

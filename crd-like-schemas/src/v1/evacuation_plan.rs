@@ -26,11 +26,17 @@ pub struct PlanItem {
     pub why: String,
 }
 
+/// The default names no host, which no reference may.
+fn without_default(schema: &mut schemars::Schema) {
+    schema.remove("default");
+}
+
 /// The plan. Nothing of it can change; another state of the world makes another plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EvacuationPlanSpec {
     /// The host whose guests are placed.
+    #[schemars(transform = without_default)]
     pub host_ref: Ref,
     /// Which plan of its Evacuation, from 1.
     pub number: i64,

@@ -162,6 +162,7 @@ pub enum AttestationRule {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EvidenceRule {
     /// What a channel said counts for so long at most, in seconds; its own time to live may be shorter.
+    #[schemars(range(min = 1, max = LONGEST_TTL_SECONDS))]
     pub max_age_seconds: i64,
     /// The evidence without which nothing is begun, where `levels` does not say otherwise.
     pub demand: Demand,
@@ -171,6 +172,7 @@ pub struct EvidenceRule {
     /// Channels that watch the host's storage: what they say counts for `StorageSilent` (L2).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-list-type" = "set"))]
+    #[schemars(length(max = MOST_CHANNELS), inner(length(min = 1)), extend("uniqueItems" = true))]
     pub storage_channels: Vec<String>,
     /// Whether a FenceAttestation is accepted.
     pub attestation: AttestationRule,

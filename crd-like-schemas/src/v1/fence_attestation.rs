@@ -22,8 +22,10 @@ pub struct FenceAttestationSpec {
     /// The host that is dead.
     pub host_ref: Ref,
     /// The power epoch that the statement is about: `status.epoch` of the Host. It ends at any sign of life (S5).
+    #[schemars(range(min = 1))]
     pub power_epoch: i64,
     /// What was seen, by whom, where.
+    #[schemars(regex(pattern = r"^\s*\S[\s\S]{8,998}\S\s*$"))]
     pub statement: String,
     /// The statement counts until then; at most a day from now.
     pub expires_at: Time,

@@ -4,7 +4,11 @@ use super::{
     host::Waiting,
     host_operation::{Cancel, one_shot_update},
 };
-use crate::{Condition, FieldError, Kind, Time, field::check_name, meta::Ref};
+use crate::{
+    Condition, FieldError, Kind, Time,
+    field::{NAME_PATTERN, check_name},
+    meta::Ref,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +32,7 @@ pub enum DrillDepth {
 pub struct FenceDrillSpec {
     /// Hosts, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(regex(pattern = NAME_PATTERN)), extend("uniqueItems" = true))]
     pub hosts: Vec<String>,
     /// Or the members of this StandbyPool.
     #[serde(skip_serializing_if = "Option::is_none")]

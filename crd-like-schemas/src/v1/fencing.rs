@@ -21,11 +21,14 @@ pub enum FenceStage {
 pub struct Fencing {
     /// Stages, one after the other: Hard, perhaps Soft before it, perhaps SecondDevice after it.
     #[schemars(extend("x-list-type" = "atomic"))]
+    #[schemars(length(min = 1), extend("uniqueItems" = true, "contains" = {"const": "Hard"}))]
     pub order: Vec<FenceStage>,
     /// How long the operating system has to shut down, in seconds; then power is cut.
+    #[schemars(range(min = 5, max = 3_600))]
     pub soft_off_timeout_seconds: i64,
     /// How long each device has to read off, from the first command through it, or, if it cannot be read from the beginning,
     /// from then on, in seconds; then the next one is used.
+    #[schemars(range(min = 15, max = 3_600))]
     pub hard_off_timeout_seconds: i64,
 }
 

@@ -15,6 +15,7 @@ pub struct GuestSelector {
     /// Ids of projects.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-list-type" = "set"))]
+    #[schemars(inner(regex(pattern = r"\S")))]
     pub projects: Vec<String>,
     /// Server metadata (`tier=gold,!scratch`).
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -25,6 +26,7 @@ pub struct GuestSelector {
     /// Ids or names of server groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-list-type" = "set"))]
+    #[schemars(inner(regex(pattern = r"\S")))]
     pub server_groups: Vec<String>,
 }
 
@@ -46,12 +48,15 @@ pub struct GuestPolicySpec {
     pub selector: GuestSelector,
     /// Recovery priority, 0 (never) to 10 (first). The guest's own metadata goes before it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10))]
     pub priority: Option<i64>,
     /// Seconds between the end of the guest's priority group and the next one, in place of ClusterPolicy `groupPauseSeconds`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
     pub evacuation_time_seconds: Option<i64>,
     /// Who brings the guest back (`Octavia`, `Magnum`, …): it is left to them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253), regex(pattern = r"\S"))]
     pub owner: Option<String>,
     /// How it is left on its new host.
     pub target_state: TargetState,
@@ -97,7 +102,7 @@ impl Kind for GuestPolicy {
         }
         check_range(&mut errors, "spec.priority", spec.priority.unwrap_or(0), 0, 10);
         check_range(&mut errors, "spec.evacuationTimeSeconds", spec.evacuation_time_seconds.unwrap_or(0), 0, 86_400);
-        if spec.owner.as_ref().is_some_and(|o| o.trim().is_empty() || o.len() > 253) {
+        if spec.owner.as_ref().is_some_and(|o| o.trim().is_empty() || o.chars().count() > 253) {
             errors.push(FieldError::invalid("spec.owner", "give the owner's name, at most 253 characters, or leave it out."));
         }
         errors

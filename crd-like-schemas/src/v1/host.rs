@@ -1,6 +1,6 @@
 //! Host: a compute node (a Nova service host).
 
-use crate::{Condition, FieldError, Kind, Time, meta::Ref};
+use crate::{Condition, FieldError, Kind, Time, field::NAME_PATTERN, meta::Ref};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,7 @@ impl StoppedGuests {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HostSpec {
     /// Free text for people.
+    #[schemars(length(max = 255))]
     pub title: String,
     /// Whether Nova may place new guests here.
     pub schedulable: Schedulable,
@@ -119,6 +120,7 @@ pub struct HostSpec {
     /// The Evacuation after which a person lets the host be brought back, where its RemediationPolicy asks for that. Any other one
     /// needs an approval of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = NAME_PATTERN))]
     pub approved_return: Option<String>,
     /// What happens to running guests when `power` becomes `Off`.
     pub guests_on_power_off: GuestsOnPowerOff,
@@ -126,16 +128,19 @@ pub struct HostSpec {
     pub stopped_guests: StoppedGuests,
     /// How long a soft power-off may take before a hard one, in seconds (S12).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
     pub soft_off_timeout_seconds: Option<i64>,
     /// The RemediationPolicy that holds for it; without, the one whose selector fits, else `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remediation_policy_ref: Option<Ref>,
     /// The innermost FailureDomain that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = NAME_PATTERN))]
     pub failure_domain: Option<String>,
     /// Further FailureDomains that it is in beside that one and those around it: its feed, its switch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-list-type" = "set"))]
+    #[schemars(length(max = MAX_FAILURE_DOMAINS), inner(regex(pattern = NAME_PATTERN)), extend("uniqueItems" = true))]
     pub failure_domains: Vec<String>,
 }
 
@@ -384,8 +389,11 @@ impl Kind for Host {
                 "cannot be Enabled while spec.power is Off (S12); set it to Disabled or Unmanaged, or spec.power to On.",
             ));
         }
-        if spec.title.len() > 255 {
+        if spec.title.chars().count() > 255 {
             errors.push(FieldError::invalid("spec.title", "must have at most 255 characters."));
+        }
+        if let Some(policy) = &spec.remediation_policy_ref {
+            policy.check("spec.remediationPolicyRef", &mut errors);
         }
         if let Some(evacuation) = &spec.approved_return {
             crate::field::check_name(&mut errors, "spec.approvedReturn", evacuation);

@@ -120,6 +120,7 @@ pub struct HostOperationSpec {
     pub former_leader: FormerLeader,
     /// PowerOn, Enable: how long Nova must call its service up before it is enabled, in seconds.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0, max = 86_400))]
     pub steady_seconds: i64,
     /// Who asked for it; clients leave it out.
     #[serde(default, skip_serializing_if = "Cause::is_manual")]
@@ -228,6 +229,9 @@ impl Kind for HostOperation {
                 errors.push(FieldError::invalid("spec.fencing", "applies to PowerCycle only; an Evacuation has such a field as well."));
             }
             fencing.check("spec.fencing", &mut errors);
+        }
+        if let Some(link) = &spec.link_ref {
+            link.check("spec.linkRef", &mut errors);
         }
         if spec.link_ref.is_some() && spec.r#type != Initialise {
             errors.push(FieldError::invalid("spec.linkRef", "applies to Initialise only."));

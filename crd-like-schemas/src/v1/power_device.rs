@@ -42,15 +42,18 @@ pub enum Protocol {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoint {
     /// Host name or address.
+    #[schemars(regex(pattern = r"^[^\s/-][^\s/]*$"))]
     pub host: String,
     /// Port; by default 623 for IPMI, 443 for Redfish (80 without TLS).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65_535))]
     pub port: Option<i64>,
     /// Redfish only: `HTTPS` (default) or `HTTP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
     /// Redfish only: SHA-256 of the BMC's certificate (hex, colons allowed). Given, it replaces the check by certificate authority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^:*([0-9A-Fa-f]:*){64}$"))]
     pub certificate_sha256: Option<String>,
     /// Redfish only: id or path of the System; may be left out if the BMC has exactly one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,7 @@ pub struct PowerDeviceSpec {
     pub credential_ref: Option<Ref>,
     /// Number of ports. A BMC has one, and so has each outlet that IPMI or Redfish switches: it is a PowerDevice of its own.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1))]
     pub ports: i64,
 }
 
@@ -136,6 +140,9 @@ impl Kind for PowerDevice {
         }
         if let Some(port) = spec.endpoint.port {
             check_range(&mut errors, "spec.endpoint.port", port, 1, 65_535);
+        }
+        if let Some(credential) = &spec.credential_ref {
+            credential.check("spec.credentialRef", &mut errors);
         }
         if spec.ports != 1 {
             errors.push(FieldError::invalid(

@@ -41,6 +41,7 @@ pub struct PowerLinkSpec {
     pub device_ref: Ref,
     /// Port of the device, 1 to 65535.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 65_535))]
     pub port: i64,
     /// Which link is asked first.
     #[serde(default)]

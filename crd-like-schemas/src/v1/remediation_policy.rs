@@ -41,12 +41,16 @@ pub struct Detection {
     /// Whether hosts are watched.
     pub mode: Watching,
     /// Pause between looks at Nova's services, in seconds.
+    #[schemars(range(min = 1, max = 3_600))]
     pub interval_seconds: i64,
     /// Looks in a row that must find the host down.
+    #[schemars(range(min = 1, max = 1_000))]
     pub down_confirmations: i64,
     /// Looks in a row that must find it up before it counts as back.
+    #[schemars(range(min = 1, max = 1_000))]
     pub up_confirmations: i64,
     /// Nothing is begun for so long after a controller began to lead, in seconds.
+    #[schemars(range(min = 0, max = 86_400))]
     pub quiet_seconds: i64,
 }
 
@@ -62,9 +66,11 @@ impl Default for Detection {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct StormLimits {
     /// Hosts of this policy that may be down at the same time. 0: nothing is ever begun without a person.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub max_down_hosts: i64,
     /// The same as a share of its hosts, in thousandths; the stricter of both holds.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000))]
     pub max_down_permille: Option<i64>,
     /// Hosts that may be down at the same time in one failure domain, whatever policy holds for them; at most one entry per type.
     /// Beyond, nothing new is begun for hosts of that domain.
@@ -72,17 +78,22 @@ pub struct StormLimits {
     #[schemars(extend("x-list-type" = "map", "x-list-map-keys" = ["type"]))]
     pub per_failure_domain: Vec<DomainLimit>,
     /// Nothing is begun for so long after no limit was exceeded any longer, in seconds; another storm begins it anew.
+    #[schemars(range(min = 0, max = 86_400))]
     pub cooldown_seconds: i64,
     /// Restarts and evacuations that may be begun within an hour. The evacuation that follows a restart is part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_BEGINS))]
     pub max_begins_per_hour: Option<i64>,
     /// A limit on hosts that was exceeded for so long without a break holds nothing up any more, in seconds: from then on only
     /// `maxBeginsPerHour` protects, which must be set. 0: it holds for as long as it is exceeded.
+    #[schemars(range(min = 0, max = 604_800))]
     pub hold_expiry_seconds: i64,
     /// Share of all watched hosts, in thousandths. If more fall silent within the time that confirms it, and at least 4, nothing is
     /// begun: that is more likely a network's doing than theirs (I5, I7). 1000: never.
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_silent_at_once_permille: i64,
     /// How long that holds, in seconds; then only the other limits protect. 0: for as long as so many are silent.
+    #[schemars(range(min = 0, max = 604_800))]
     pub mass_silence_hold_seconds: i64,
 }
 
@@ -108,6 +119,7 @@ pub struct DomainLimit {
     /// Type of the domains.
     pub r#type: FailureDomainType,
     /// Hosts that may be down at the same time in one of them, and in the domains that are in it.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_down_hosts: i64,
 }
 
@@ -170,8 +182,10 @@ pub struct ReturnToService {
     #[serde(skip_serializing_if = "Approval::is_not_asked_for")]
     pub approval: Approval,
     /// Times that one host is restarted or brought back within the window; then it is quarantined.
+    #[schemars(range(min = 1, max = 100))]
     pub max_returns: i64,
     /// That window, in seconds.
+    #[schemars(range(min = 60, max = 604_800))]
     pub window_seconds: i64,
 }
 
@@ -201,18 +215,22 @@ pub struct Recovery {
     pub excluded_hosts: Vec<String>,
     /// Further tries after Nova reported a failed evacuation of a guest; absent: what ClusterPolicy `default` says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 20))]
     pub retries: Option<i64>,
     /// Seconds between the end of one priority group of a host and the beginning of the next, where no guest of the group asks for
     /// another pause; absent: what ClusterPolicy `default` says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
     pub group_pause_seconds: Option<i64>,
     /// Guests being moved off one host at the same time, at most; absent: what ClusterPolicy `default` says. Its `maxEvacuations`
     /// holds as well.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_per_host: Option<i64>,
     /// Hosts of this policy that may be restarted or evacuated without a person at the same time; the others wait. Absent: as many
     /// as `limits` allow.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000))]
     pub max_parallel_hosts: Option<i64>,
 }
 
@@ -242,6 +260,7 @@ pub struct RemediationPolicySpec {
     /// Whether the host is switched off and on before that.
     pub restart: Restart,
     /// How long it may take from then on until it reports, in seconds; then its guests are evacuated.
+    #[schemars(range(min = 1, max = 86_400))]
     pub restart_timeout_seconds: i64,
     /// How it comes back into service afterwards.
     pub return_to_service: ReturnToService,

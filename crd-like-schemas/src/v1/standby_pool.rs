@@ -3,7 +3,7 @@
 use super::host::Waiting;
 use crate::{
     Condition, FieldError, Kind, Time,
-    field::{check_name, check_range},
+    field::{NAME_PATTERN, check_name, check_range},
     selector::Selector,
 };
 use schemars::JsonSchema;
@@ -40,6 +40,7 @@ pub struct Protects {
     /// Names.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-list-type" = "set"))]
+    #[schemars(inner(regex(pattern = NAME_PATTERN)))]
     pub hosts: Vec<String>,
     /// Labels (`rack=a1,!canary`).
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -53,6 +54,7 @@ pub struct StandbyPoolSpec {
     /// Names of its hosts. Each has `spec.power` and `spec.schedulable` Unmanaged: the pool decides about both.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-list-type" = "set"))]
+    #[schemars(inner(regex(pattern = NAME_PATTERN)), extend("uniqueItems" = true))]
     pub members: Vec<String>,
     /// Further hosts of it, by label.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -65,13 +67,17 @@ pub struct StandbyPoolSpec {
     pub wake: Wake,
     /// A member that is not ready so many seconds after it was chosen has failed; without, as ClusterPolicy says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub wake_timeout_seconds: Option<i64>,
     /// A member that nobody needs is put back after it was empty for so many seconds; without, as ClusterPolicy says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub idle_after_seconds: Option<i64>,
     /// Members that should be free; with fewer, the condition Sufficient is False.
+    #[schemars(range(min = 0, max = 100_000))]
     pub size: i64,
     /// Idle members are tested by a FenceDrill that often, in seconds; 0: never.
+    #[schemars(extend("anyOf" = [{"const": 0}, {"minimum": 600, "maximum": 31536000}]))]
     pub test_every: i64,
 }
 
