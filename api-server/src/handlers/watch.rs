@@ -26,7 +26,10 @@ use serde_json::{Value, json};
 use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use store::{ChangeOp, StoreError};
@@ -40,11 +43,17 @@ const CHUNK: usize = 64;
 const LIFE: (i64, i64) = (1_800, 3_600);
 const INITIAL_EVENTS_END: &str = "cloud-manager/initial-events-end";
 
+/// For each open watch, streams wait so long for further changes to be sent along: what costs most of a change is to send it,
+/// once to everybody. Few watches wait for nothing that anybody would notice.
+const GATHER_PER_WATCH: Duration = Duration::from_micros(80);
+const GATHER_MOST: Duration = Duration::from_millis(40);
+
 /// Counts the open watches.
 pub(crate) struct Watches {
     per_user: usize,
     all: usize,
     open: Arc<Mutex<HashMap<String, usize>>>,
+    count: Arc<AtomicUsize>,
     gauge: Gauge,
 }
 
@@ -54,17 +63,31 @@ type Gauge = Arc<dyn Fn(i64) + Send + Sync>;
 struct Permit {
     user: String,
     open: Arc<Mutex<HashMap<String, usize>>>,
+    count: Arc<AtomicUsize>,
     gauge: Gauge,
 }
 
 impl Watches {
     pub fn new(config: &ApiConfig, gauge: impl Fn(i64) + Send + Sync + 'static) -> Self {
-        Watches { per_user: config.max_watches_per_user, all: config.max_watches, open: Arc::default(), gauge: Arc::new(gauge) }
+        Watches {
+            per_user: config.max_watches_per_user,
+            all: config.max_watches,
+            open: Arc::default(),
+            count: Arc::default(),
+            gauge: Arc::new(gauge),
+        }
+    }
+
+    /// How long a stream waits for further changes, in whole milliseconds.
+    fn gather(&self) -> Duration {
+        let watches = u32::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+        let wait = GATHER_PER_WATCH.saturating_mul(watches).min(GATHER_MOST);
+        Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(0))
     }
 
     fn enter(&self, user: &str) -> ApiResult<Permit> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.values().sum::<usize>() >= self.all {
+        if self.count.load(Ordering::Relaxed) >= self.all {
             return Err(ApiError::new(Code::RateLimited, format!("This server has {} watches open, which is its limit; try again later.", self.all)));
         }
         let mine = open.entry(user.to_string()).or_default();
@@ -75,8 +98,9 @@ impl Watches {
             ));
         }
         *mine += 1;
+        self.count.fetch_add(1, Ordering::Relaxed);
         (self.gauge)(1);
-        Ok(Permit { user: user.to_string(), open: self.open.clone(), gauge: self.gauge.clone() })
+        Ok(Permit { user: user.to_string(), open: self.open.clone(), count: self.count.clone(), gauge: self.gauge.clone() })
     }
 }
 
@@ -89,6 +113,7 @@ impl Drop for Permit {
                 open.remove(&self.user);
             }
         }
+        self.count.fetch_sub(1, Ordering::Relaxed);
         (self.gauge)(-1);
     }
 }
@@ -296,7 +321,7 @@ impl Stream {
         tokio::select! {
             () = self.ctx.stop.cancelled() => {}
             () = tokio::time::sleep_until(due) => {}
-            () = self.ctx.feed.reached(self.cursor + 1) => {}
+            () = self.ctx.feed.reached(self.cursor + 1) => tokio::time::sleep(self.ctx.watches.gather()).await,
         }
     }
 
