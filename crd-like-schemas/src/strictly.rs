@@ -63,7 +63,7 @@ impl<'de> Deserializer<'de> for Strictly<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// No enumeration of ours holds an object.
+    /// What clients may send holds no enumeration with an object in it; the records of steps do, and are our own.
     fn deserialize_enum<V: Visitor<'de>>(self, name: &'static str, variants: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
         self.0.deserialize_enum(name, variants, visitor)
     }
