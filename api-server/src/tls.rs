@@ -90,3 +90,48 @@ fn read(files: &TlsFiles) -> Result<TlsAcceptor, String> {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    fn certificate(dir: &Path, name: &str) -> TlsFiles {
+        let files = TlsFiles { certificate: dir.join(format!("{name}.pem")), key: dir.join(format!("{name}.key")) };
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3", "-subj", "/CN=test"]);
+        openssl.arg("-out").arg(&files.certificate).arg("-keyout").arg(&files.key).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(openssl.status().expect("openssl is installed").success());
+        files
+    }
+
+    #[test]
+    fn a_certificate_whose_key_is_not_there_yet_leaves_the_one_before_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let (used, renewed) = (certificate(dir.path(), "used"), certificate(dir.path(), "renewed"));
+        let tls = Tls::open(used.clone()).unwrap();
+        let before = tls.acceptor();
+        let is_before = || Arc::ptr_eq(before.config(), tls.acceptor().config());
+        assert!(tls.refresh().is_ok() && is_before());
+        std::fs::copy(&renewed.certificate, &used.certificate).unwrap();
+        let error = tls.refresh().unwrap_err();
+        assert!(error.starts_with("api.tls_key_file: ") && error.contains("it does not go with the certificate") && is_before(), "{error}");
+        assert!(tls.refresh().is_ok() && is_before(), "it is told once");
+        std::fs::copy(&renewed.key, &used.key).unwrap();
+        assert!(tls.refresh().is_ok() && !is_before());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_the_name_of_its_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        let good = certificate(dir.path(), "good");
+        let empty = dir.path().join("empty");
+        std::fs::write(&empty, "").unwrap();
+        let told =
+            |certificate: &Path, key: &Path| Tls::open(TlsFiles { certificate: certificate.into(), key: key.into() }).err().unwrap_or_default();
+        assert!(told(Path::new("/nowhere"), &good.key).starts_with("api.tls_cert_file: /nowhere: it cannot be read"));
+        assert!(told(&empty, &good.key).contains("it holds no certificate"));
+        assert!(told(&good.certificate, &empty).contains("api.tls_key_file") && told(&good.certificate, &empty).contains("no private key"));
+        assert_eq!(told(&good.certificate, &good.key), "");
+    }
+}
