@@ -15,7 +15,8 @@ pub async fn diff(client: &Client, args: DiffArgs) -> Result<Exit, Failure> {
     let options = BatchOptions { explain: args.explain, ..options(&args.declare, MANAGER, true, args.prune.then_some("All")) };
     let done = client.diff_all(&batch.objects(), &options).await.map_err(|e| batch.failure(e))?;
     let mut differs = false;
-    for item in done.items.iter().filter(|i| !i.merged.is_null()) {
+    // Where only whose the fields are would change, there is nothing to see.
+    for item in done.items.iter().filter(|i| text(&i.live) != text(&i.merged)) {
         differs = true;
         show(&id(item), &item.live, &item.merged);
         if let Some(would) = foreseen(&item.explain) {
