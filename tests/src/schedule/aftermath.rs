@@ -54,14 +54,20 @@ pub fn restless(mirror: &Mirror, world: &World) -> Option<String> {
         let others = || mirror.objects.values().filter(|other| is_open(other) && asks(other) && other.id() != o.id());
         match waits(o) {
             reasons::CLAIMED => others().any(|other| other.spec["hostRef"] == o.spec["hostRef"]),
-            // Members of a server group are moved one at a time, whoever moves them.
             reasons::EVACUATION_LIMIT => {
-                // The calls that take all places are those of evacuations that wait for a person.
-                let is_call = |i: &Intent| matches!(i.step, Step::Evacuate { .. }) && others().any(|other| i.owner == other.id());
-                let taken = |host: Option<&str>| mirror.open().filter(|(_, i)| is_call(i) && host.is_none_or(|h| i.host == h)).count() as i64;
+                // The calls that take all places are those of evacuations that wait for a person, and of some that wait behind these.
+                let held = |i: &Intent, whom: &dyn Fn(&DynObject) -> bool| {
+                    matches!(i.step, Step::Evacuate { .. }) && mirror.objects.get(&i.owner).is_some_and(|o| is_open(o) && whom(o))
+                };
+                let at_rest = |o: &DynObject| asks(o) || waits(o) == reasons::EVACUATION_LIMIT;
                 let here = o.spec["hostRef"]["name"].as_str().unwrap_or_default();
-                taken(None) >= mirror.limit("maxEvacuations") || taken(Some(here)) >= mirror.limit("maxPerHost")
+                let full = |host: Option<&str>, most: i64| {
+                    let calls = || mirror.open().map(|(_, i)| i).filter(|i| host.is_none_or(|h| i.host == h));
+                    calls().filter(|i| held(i, &at_rest)).count() as i64 >= most && calls().any(|i| held(i, &asks))
+                };
+                full(None, mirror.limit("maxEvacuations")) || full(Some(here), mirror.limit("maxPerHost"))
             }
+            // Members of a server group are moved one at a time, whoever moves them.
             reasons::WAITING_FOR_MOVES => crate::message(o, "Ready").contains("another member of its server group") && others().next().is_some(),
             _ => false,
         }
