@@ -49,8 +49,10 @@ impl Foreseen {
             .filter(|o| o.kind == "RemediationPolicy")
             .map(|o| policy_from("spec", &json!({"metadata": {"name": o.metadata.name}, "spec": o.spec})));
         let policies = policies.collect::<Result<Vec<_>, _>>().map_err(registry::RegistryError::Invalid)?;
+        if policies.is_empty() {
+            return Ok(Foreseen { objects, decisions: None });
+        }
         let decisions = match decisions::changes(ctx, &policies).await {
-            _ if policies.is_empty() => None,
             Ok(changes) => Some(changes.into()),
             Err(error) if error.code() == Code::Unavailable => Some(json!({"unknown": error.of_item()["message"]})),
             Err(error) => return Err(error),

@@ -1,62 +1,9 @@
 //! What people get wrong in configurations, and what they are told.
 
 use super::{layers::Origin, parameters::PARAMETERS, *};
-use std::path::PathBuf;
+use setup::Setup;
 
-struct Setup {
-    dir: tempfile::TempDir,
-    ini: Vec<PathBuf>,
-    environment: Vec<(String, String)>,
-    flags: Vec<(String, String, String)>,
-}
-
-impl Setup {
-    fn new() -> Self {
-        Setup { dir: tempfile::tempdir().unwrap(), ini: Vec::new(), environment: Vec::new(), flags: Vec::new() }
-    }
-
-    fn file(self, text: &str) -> Self {
-        std::fs::write(self.path(), text).unwrap();
-        self
-    }
-
-    fn variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.into(), value.into()));
-        self
-    }
-
-    fn flag(mut self, flag: &str, key: &str, value: &str) -> Self {
-        self.flags.push((flag.into(), key.into(), value.into()));
-        self
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("c.toml")
-    }
-
-    fn load(&self) -> Result<Loaded, ConfigError> {
-        let file = Some(self.path()).filter(|p| p.exists());
-        Loaded::from(Sources { ini: self.ini.clone(), file, environment: self.environment.clone(), flags: self.flags.clone() })
-    }
-
-    /// One of the product's INI files; the later wins.
-    fn ini(mut self, name: &str, text: &str) -> Self {
-        let path = self.dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        self.ini.push(path);
-        self
-    }
-
-    fn notices(&self) -> Vec<String> {
-        let dir = format!("{}/", self.dir.path().display());
-        self.load().unwrap().notices.iter().map(|n| format!("{}: {}", n.place, n.why).replace(&dir, "")).collect()
-    }
-
-    /// The error, with the directory taken off.
-    fn error(&self) -> String {
-        self.load().unwrap_err().to_string().replace(&format!("{}/", self.dir.path().display()), "")
-    }
-}
+mod setup;
 
 #[test]
 fn defaults_stand_by_themselves() {

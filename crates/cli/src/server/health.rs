@@ -92,7 +92,11 @@ impl GuestView for NovaGuests {
     }
 
     async fn foresee(&self, object: &DynObject) -> Result<Value, String> {
-        let next = self.world.foresee(self.store.as_ref(), object.clone(), SystemClock.now()).await.map_err(|e| e.to_string())?;
+        let next = self.world.foresee(self.store.as_ref(), object.clone(), SystemClock.now()).await.map_err(|error| {
+            // It may name files and servers: the log is for that.
+            tracing::warn!(%error, object = object.id(), "what would be done cannot be told");
+            "the database could not be read; try again, or see the server's log"
+        })?;
         Ok(match next {
             None | Some(Foreseen::Nothing) => json!({"next": "Nothing"}),
             Some(Foreseen::Step(step)) => json!({"next": "Step", "step": step.name(), "disruptive": step.is_disruptive()}),
