@@ -23,24 +23,16 @@ pub(super) struct Impact {
     pub known: i64,
 }
 
-/// Whether a host counts. A first silent look does, and one that could not be taken: a storm is one before it is confirmed,
-/// and who is not heard may be down (S1).
-pub(super) fn counts(row: &HostRow, state: AvailabilityState) -> bool {
-    counts_surely(row, state) || (row.up.is_unknown() && state != AvailabilityState::Off)
-}
-
-/// Whether a host counts of which nobody can tell whose it is, and whether that is known: nobody counts the looks that find it
-/// silent, so one is enough (I6).
-pub(super) fn counts_unclear(row: &HostRow, state: AvailabilityState, off: bool) -> (bool, bool) {
-    let silent = row.up.seen() == Some(&false) && !off && state != AvailabilityState::Off;
-    (counts(row, state) || silent, counts_surely(row, state) || silent)
-}
-
-/// Whether it counts by what is known of it. What a person evacuates counts from the beginning: it is about to be fenced.
-pub(super) fn counts_surely(row: &HostRow, state: AvailabilityState) -> bool {
+/// Whether a host counts, and whether it does by what is known of it. One silent look is enough, whatever state it led to: a
+/// storm is one before it is confirmed, and a recovery that was given up leaves its host as dead as it was (I6). A host that is
+/// not heard may be down (S1). What a person evacuates counts from the beginning: it is about to be fenced.
+pub(super) fn counts(row: &HostRow, state: AvailabilityState, off: bool) -> (bool, bool) {
     use AvailabilityState::*;
     let in_flight = row.open_evacuation.is_some() && !row.is_drained;
-    in_flight || row.host.status.fence.is_some() || matches!(state, Suspect | Down | Restarting | Recovering | Recovered | Returning | Quarantined)
+    let silent = row.up.seen() == Some(&false) && !off && state != Off;
+    let held = matches!(state, Suspect | Down | Restarting | Recovering | Recovered | Returning | Quarantined);
+    let known = in_flight || row.host.status.fence.is_some() || held || silent;
+    (known || (row.up.is_unknown() && state != Off), known)
 }
 
 /// The largest number that may be down.

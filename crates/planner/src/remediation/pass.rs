@@ -58,10 +58,7 @@ pub fn pass(input: &Input) -> Verdicts {
     // A spare that takes no guests is missed by nobody.
     for host in all.iter().filter(|host| host.row.spare().is_none()) {
         let state = host.now.state;
-        let (down, known) = match &host.policy {
-            Ok(_) => (budget::counts(host.row, state), budget::counts_surely(host.row, state)),
-            Err(_) => budget::counts_unclear(host.row, state, is_off_as_declared(host.row)),
-        };
+        let (down, known) = budget::counts(host.row, state, is_off(host.row));
         let its: Vec<&str> = match &host.policy {
             Ok(policy) => vec![policy.policy.metadata.name.as_str()],
             Err(unclear) => unclear.may_be(),
@@ -273,10 +270,12 @@ fn reserve(row: &HostRow, policy: &PolicyRow, chain: Option<&Result<Chain, Strin
     }
 }
 
-/// Whether it is off, as its spec declares it.
-fn is_off_as_declared(row: &HostRow) -> bool {
+/// Whether it is off as its spec declares it, or as somebody commanded.
+fn is_off(row: &HostRow) -> bool {
     let status = &row.host.status;
-    row.host.spec.power == PowerWish::Off && status.power.state == PowerState::Off && status.waiting.is_none() && status.fence.is_none()
+    let declared =
+        row.host.spec.power == PowerWish::Off && status.power.state == PowerState::Off && status.waiting.is_none() && status.fence.is_none();
+    declared || switched_off_by(row).is_some()
 }
 
 /// Where a host stands after this pass, if Nova says so of its service.
@@ -291,7 +290,7 @@ fn stand(row: &HostRow, policy: Option<&PolicyRow>, up: Option<bool>, input: &In
     let look = Look {
         detection: &policy.policy.spec.detection,
         up,
-        off: (is_off_as_declared(row) || switched_off_by(row).is_some()) && up != Some(true),
+        off: is_off(row) && up != Some(true),
         fenced: status.fence.is_some(),
         fenced_by_other: status.fence.as_ref().is_some_and(|fence| fence.by != own),
         evacuation: row.ended.as_deref().map(End::of),

@@ -11,13 +11,46 @@ use planner::{
 use schemas::{
     Object, ObjectMeta,
     meta::Ref,
-    v1::{DomainLimit, FailureDomain, FailureDomainSpec, FailureDomainType, HostStatus, Restart, StormLimits},
+    v1::{
+        Availability, AvailabilityState, DomainLimit, FailureDomain, FailureDomainSpec, FailureDomainType, Host, HostStatus, PowerState, PowerWish,
+        Restart, StormLimits, Watching,
+    },
 };
 use std::collections::BTreeSet;
 
 fn domain(name: &str, r#type: FailureDomainType, parent: Option<&str>) -> Object<FailureDomain> {
     let spec = FailureDomainSpec { r#type, parent_ref: parent.map(Ref::to) };
     Object { metadata: ObjectMeta::named(name), spec, status: Default::default() }
+}
+
+#[test]
+fn a_dead_host_whose_recovery_was_given_up_counts_in_the_very_same_look() {
+    // Its policy did not watch for a while, or it came back for a moment.
+    for reason in ["PolicyChanged", "HostReturned"] {
+        let mut input = input(vec![host("b", false), host("a", true), host("z", true)], 1);
+        after(2, &mut input);
+        begin(&mut input);
+        input.hosts[1].up = Fact::Seen(false, at(0));
+        let confirmed = Availability { state: AvailabilityState::Suspect, confirmations: 1, ..Availability::default() };
+        input.hosts[1].host.status.availability = Some(confirmed);
+        input.hosts[0].ended = Some(reason.into());
+        let (hosts, policies) = after(1, &mut input);
+        assert_eq!((hosts[1].begin, hosts[1].allowed.reason, policies[0].unhealthy), (None, "StormLimit", 2), "{reason}");
+    }
+}
+
+#[test]
+fn a_silent_host_counts_in_its_domains_also_where_nobody_watches_it_unless_it_is_off_as_declared() {
+    let limits = StormLimits { max_down_hosts: 5, per_failure_domain: of(FailureDomainType::Rack, 1), ..StormLimits::default() };
+    let mut input = two_racks(&["a", "b"], limits);
+    let mut unwatched = crate::remediation::policy("unwatched", 5);
+    unwatched.policy.spec.detection.mode = Watching::Off;
+    input.policies.push(unwatched);
+    input.hosts[1].host.spec.remediation_policy_ref = Some(Ref::to("unwatched"));
+    assert_eq!(after(2, &mut input).0[0].allowed.reason, "FailureDomainLimit");
+    let off: &mut Object<Host> = &mut input.hosts[1].host;
+    (off.spec.power, off.status.power.state) = (PowerWish::Off, PowerState::Off);
+    assert_eq!(begun(&pass(&input).hosts), BTreeSet::from(["a"]));
 }
 
 /// Hosts `a` to `f`, of which those are down; two racks of three in one room.
