@@ -5,7 +5,8 @@
 //! end of a transaction, and every transaction begins by taking the one `revision` row: of two that run at the same time the
 //! second waits until the first has ended, on SQLite by the lock on the file, on PostgreSQL and MySQL by the lock on the row,
 //! and on Galera, where both go on, one of them is turned down at its commit and runs again. All sessions read what was
-//! committed (`READ COMMITTED`), so what is read after the row was taken is the end of the chain.
+//! committed (`READ COMMITTED`), so what is read after the row was taken is the end of the chain. A process that wrote the
+//! newest record knows that end without reading: it writes onto what it remembers only if that is still there.
 //!
 //! **What it does not show.** Whoever can write to the database and holds the key can make another chain. Whoever can write to
 //! it without the key can only put back an older state of all of it: compare with a copy elsewhere (`api.audit_file`).
@@ -16,6 +17,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use schemas::Time;
 use serde_json::Value;
 use sha2::Sha256;
+use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// Findings that one report holds.
@@ -220,6 +222,17 @@ impl AuditRow {
 }
 
 impl AuditChain {
+    /// The ends with these records behind the newest, and the records at their places.
+    pub(crate) fn extended(&self, entries: &[AuditEntry], now: Time, key_id: &str, key: &[u8; 32]) -> StoreResult<(AuditChain, Vec<AuditRow>)> {
+        let (mut chain, mut rows) = (self.clone(), Vec::with_capacity(entries.len()));
+        for entry in entries {
+            let row = AuditRow::new(entry.clone(), chain.last_seq + 1, &chain.last_mac, now, key_id, key)?;
+            (chain.last_seq, chain.last_mac) = (row.seq, row.mac.clone());
+            rows.push(row);
+        }
+        Ok((chain.sealed(key_id, key)?, rows))
+    }
+
     /// The same with its seal.
     pub(crate) fn sealed(mut self, key_id: &str, key: &[u8; 32]) -> StoreResult<AuditChain> {
         self.key_id = key_id.into();
@@ -230,6 +243,21 @@ impl AuditChain {
     fn code(&self, key: &[u8; 32]) -> StoreResult<String> {
         let (last, anchor) = (self.last_seq.to_be_bytes(), self.anchor_seq.to_be_bytes());
         code(key, &[b"ends", &last, self.last_mac.as_bytes(), &anchor, self.anchor_mac.as_bytes(), self.key_id.as_bytes()])
+    }
+}
+
+/// The end of the chain as this process left it, or found it. It may be old, or of a transaction that was rolled back: nothing is
+/// written by it unless the database still has the same ([`AuditChain::seal`]).
+#[derive(Debug, Default)]
+pub(crate) struct Remembered(Mutex<Option<AuditChain>>);
+
+impl Remembered {
+    pub fn get(&self) -> Option<AuditChain> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, chain: AuditChain) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(chain);
     }
 }
 

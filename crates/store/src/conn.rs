@@ -2,6 +2,7 @@
 
 use crate::{
     KeyRing, OutboxRule, StoreConfig, StoreError, StoreResult,
+    audit::Remembered,
     config::{Backend, Server, Where},
     connect::Purpose,
     mysql, postgres, sqlite, trouble,
@@ -112,6 +113,7 @@ impl<M: Manager> Drop for Lent<M> {
 pub struct SqlStore {
     pub(crate) db: Db,
     pub(crate) keys: Arc<KeyRing>,
+    pub(crate) audit_end: Arc<Remembered>,
     deadline: Duration,
     place: Arc<str>,
     /// SQLite has one writer at a time: waiting here is cheaper than in `busy_timeout`.
@@ -173,6 +175,7 @@ impl SqlStore {
         let store = SqlStore {
             db,
             keys: Arc::new(keys),
+            audit_end: Arc::default(),
             deadline: config.deadline,
             place: config.describe().into(),
             writers: Arc::new(Semaphore::new(writers)),

@@ -28,6 +28,8 @@ macro_rules! in_transaction {
 #[path = "sql/mod.rs"]
 pub(crate) mod sql;
 
+pub(crate) use sql::audit::extend;
+
 /// Takes the next revision. There is no RETURNING; the row is ours by now, so it is read as we left it.
 pub(crate) async fn bump(c: &mut Conn) -> QueryResult<i64> {
     diesel::update(revision::table.find(1)).set(revision::current.eq(revision::current + 1)).execute(c).await?;

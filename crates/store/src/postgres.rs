@@ -1,13 +1,18 @@
 //! PostgreSQL.
 
 use crate::{
-    StoreError, StoreResult,
+    AuditChain, AuditRow, StoreError, StoreResult,
     config::{Server, TlsMode},
     connect::{Purpose, bad_certificate, idle_limit, millis, statement_limit, whole},
     schema::revision,
     tls, trouble,
 };
-use diesel::{ExpressionMethods, QueryDsl, QueryResult};
+use diesel::{
+    ExpressionMethods, QueryDsl, QueryResult,
+    pg::Pg,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{BigInt, Bool, Text},
+};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use secrecy::ExposeSecret;
 use std::time::Duration;
@@ -30,6 +35,60 @@ pub(crate) mod sql;
 /// Takes the next revision.
 pub(crate) async fn bump(c: &mut Conn) -> QueryResult<i64> {
     diesel::update(revision::table.find(1)).set(revision::current.eq(revision::current + 1)).returning(revision::current).get_result(c).await
+}
+
+/// Writes audit records and the ends of the chain with them; see [`sql::audit::extend`]. One record, as almost every
+/// transaction has, takes one statement: it is what the audit costs a write here.
+pub(crate) async fn extend(c: &mut Conn, seal: &str, chain: &AuditChain, rows: &[AuditRow]) -> QueryResult<bool> {
+    match rows {
+        [row] => Ok(ExtendByOne { seal, chain, row }.execute(c).await? == 1),
+        rows => sql::audit::extend(c, seal, chain, rows).await,
+    }
+}
+
+/// Diesel has no `WITH` that writes.
+struct ExtendByOne<'a> {
+    seal: &'a str,
+    chain: &'a AuditChain,
+    row: &'a AuditRow,
+}
+
+impl QueryId for ExtendByOne<'_> {
+    type QueryId = ExtendByOne<'static>;
+}
+
+impl QueryFragment<Pg> for ExtendByOne<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let ExtendByOne { seal, chain, row } = self;
+        out.push_sql("WITH ends AS (UPDATE audit_chain SET last_seq = ");
+        out.push_bind_param::<BigInt, _>(&chain.last_seq)?;
+        let texts =
+            [(", last_mac = ", &chain.last_mac), (", anchor_mac = ", &chain.anchor_mac), (", key_id = ", &chain.key_id), (", seal = ", &chain.seal)];
+        for (column, value) in texts {
+            out.push_sql(column);
+            out.push_bind_param::<Text, _>(value)?;
+        }
+        out.push_sql(", anchor_seq = ");
+        out.push_bind_param::<BigInt, _>(&chain.anchor_seq)?;
+        out.push_sql(" WHERE id = 1 AND seal = ");
+        out.push_bind_param::<Text, _>(*seal)?;
+        out.push_sql(
+            " RETURNING id) INSERT INTO audit (id, action, outcome, target, target_uid, host, initiator, body, key_id, previous, mac, \
+             seq, at_micros, by_user) SELECT ",
+        );
+        let texts = [&row.id, &row.action, &row.outcome, &row.target, &row.target_uid, &row.host, &row.initiator, &row.body, &row.key_id];
+        for value in texts.into_iter().chain([&row.previous, &row.mac]) {
+            out.push_bind_param::<Text, _>(value)?;
+            out.push_sql(", ");
+        }
+        out.push_bind_param::<BigInt, _>(&row.seq)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&row.at.0)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Bool, _>(&row.by_user)?;
+        out.push_sql(" FROM ends");
+        Ok(())
+    }
 }
 
 /// Connects to PostgreSQL.

@@ -1,6 +1,6 @@
 //! Writing: what a caller is told of it, whatever happens on the way.
 
-use crate::{Committed, Guard, Op, OutboxRule, SqlStore, StoreError, StoreResult, conn::with_conn, keys::KeyRing, trouble};
+use crate::{Committed, Guard, Op, OutboxRule, SqlStore, StoreError, StoreResult, audit::Remembered, conn::with_conn, keys::KeyRing, trouble};
 use schemas::{DynObject, Time, v1::OperationState};
 use serde_json::Value;
 use std::{
@@ -21,6 +21,7 @@ pub(crate) struct Order {
     pub now: Time,
     pub ops: Vec<Op>,
     pub keys: Arc<KeyRing>,
+    pub audit_end: Arc<Remembered>,
     pub outbox: Option<Arc<OutboxRule>>,
 }
 
@@ -86,7 +87,7 @@ impl SqlStore {
     /// Runs a transaction by the write rule.
     pub(crate) async fn commit_ops(&self, guard: Guard, now: Time, ops: Vec<Op>) -> StoreResult<Committed> {
         let (store, sent) = (self.clone(), Sent::default());
-        let order = Order { guard, now, ops, keys: self.keys.clone(), outbox: self.outbox.clone() };
+        let order = Order { guard, now, ops, keys: self.keys.clone(), audit_end: self.audit_end.clone(), outbox: self.outbox.clone() };
         self.writing(&sent.clone(), async move {
             let _turn = store.turn().await;
             let mut tries = 1;

@@ -3,6 +3,7 @@
 use super::{Conn, read::one};
 use crate::{
     AuditChain, AuditEntry, AuditQuery, AuditRow, StoreError, StoreResult,
+    audit::Remembered,
     keys::KeyRing,
     schema::{audit, audit_chain},
 };
@@ -60,7 +61,8 @@ pub(crate) async fn chain(c: &mut Conn) -> StoreResult<AuditChain> {
     Ok(AuditChain { last_seq, last_mac, anchor_seq, anchor_mac, key_id, seal })
 }
 
-async fn set_chain(c: &mut Conn, chain: &AuditChain) -> StoreResult<()> {
+/// Writes records and the ends of the chain with them, if the ends have that seal; else nothing, and false.
+pub(crate) async fn extend(c: &mut Conn, seal: &str, chain: &AuditChain, rows: &[AuditRow]) -> QueryResult<bool> {
     let ends = (
         audit_chain::last_seq.eq(chain.last_seq),
         audit_chain::last_mac.eq(&chain.last_mac),
@@ -69,28 +71,10 @@ async fn set_chain(c: &mut Conn, chain: &AuditChain) -> StoreResult<()> {
         audit_chain::key_id.eq(&chain.key_id),
         audit_chain::seal.eq(&chain.seal),
     );
-    diesel::update(audit_chain::table.find(1)).set(ends).execute(c).await?;
-    Ok(())
-}
-
-/// Writes records behind all others. To be called in a transaction that holds the revision row, after everything else in it.
-pub(crate) async fn append(c: &mut Conn, keys: &KeyRing, entries: Vec<AuditEntry>, now: Time) -> StoreResult<()> {
-    let (key_id, key) = keys.audit_key()?;
-    let mut chain = chain(c).await?;
-    for mut entry in entries {
-        if let Some((target, uid)) = &entry.cause
-            && let Some(user) = on_behalf_of(c, target, uid).await?
-        {
-            entry.body["onBehalfOf"] = user;
-        }
-        if let Some(link) = &entry.link
-            && let Some(device) = device_of(c, link).await?
-        {
-            entry.target = format!("PowerDevice/{device}");
-            entry.body["target"]["name"] = entry.target.as_str().into();
-            entry.body["target"]["id"] = entry.target.as_str().into();
-        }
-        let row = AuditRow::new(entry, chain.last_seq + 1, &chain.last_mac, now, &key_id, &key)?;
+    if diesel::update(audit_chain::table.find(1).filter(audit_chain::seal.eq(seal))).set(ends).execute(c).await? == 0 {
+        return Ok(false);
+    }
+    for row in rows {
         diesel::insert_into(audit::table)
             .values((
                 audit::seq.eq(row.seq),
@@ -110,9 +94,47 @@ pub(crate) async fn append(c: &mut Conn, keys: &KeyRing, entries: Vec<AuditEntry
             ))
             .execute(c)
             .await?;
-        (chain.last_seq, chain.last_mac) = (row.seq, row.mac);
     }
-    set_chain(c, &chain.sealed(&key_id, &key)?).await
+    Ok(true)
+}
+
+/// Writes records behind all others. To be called in a transaction that holds the revision row, after everything else in it.
+pub(crate) async fn append(c: &mut Conn, keys: &KeyRing, end: &Remembered, mut entries: Vec<AuditEntry>, now: Time) -> StoreResult<()> {
+    for entry in &mut entries {
+        if let Some((target, uid)) = &entry.cause
+            && let Some(user) = on_behalf_of(c, target, uid).await?
+        {
+            entry.body["onBehalfOf"] = user;
+        }
+        if let Some(link) = &entry.link
+            && let Some(device) = device_of(c, link).await?
+        {
+            entry.target = format!("PowerDevice/{device}");
+            entry.body["target"]["name"] = entry.target.as_str().into();
+            entry.body["target"]["id"] = entry.target.as_str().into();
+        }
+    }
+    if let Some(old) = end.get()
+        && write_onto(c, keys, end, &old, &entries, now).await?
+    {
+        return Ok(());
+    }
+    let old = chain(c).await?;
+    if write_onto(c, keys, end, &old, &entries, now).await? { Ok(()) } else { Err(StoreError::Corrupt(MOVED.into())) }
+}
+
+/// The row that orders all writers is held, so nobody but a stranger can have done that.
+const MOVED: &str = "the ends of the audit chain changed while they were held; see: cloud-manager audit verify";
+
+/// Writes records behind these ends, if the database has them still.
+async fn write_onto(c: &mut Conn, keys: &KeyRing, end: &Remembered, old: &AuditChain, entries: &[AuditEntry], now: Time) -> StoreResult<bool> {
+    let (key_id, key) = keys.audit_key()?;
+    let (new, rows) = old.extended(entries, now, &key_id, &key)?;
+    let written = super::super::extend(c, &old.seal, &new, &rows).await?;
+    if written {
+        end.set(new);
+    }
+    Ok(written)
 }
 
 /// The PowerDevice of a PowerLink: a device's log of actions is its records.
@@ -143,7 +165,7 @@ async fn on_behalf_of(c: &mut Conn, target: &str, uid: &str) -> StoreResult<Opti
 }
 
 /// Removes records from before `before`, oldest first, and says so in the chain; the last that was removed is what the rest hangs on.
-pub(crate) async fn prune(c: &mut Conn, keys: &KeyRing, before: Time, by: &str, now: Time) -> StoreResult<()> {
+pub(crate) async fn prune(c: &mut Conn, keys: &KeyRing, end: &Remembered, before: Time, by: &str, now: Time) -> StoreResult<()> {
     let ends = chain(c).await?;
     let next: Vec<(i64, i64)> = audit::table
         .filter(audit::seq.gt(ends.anchor_seq))
@@ -163,8 +185,6 @@ pub(crate) async fn prune(c: &mut Conn, keys: &KeyRing, before: Time, by: &str, 
     }
     let mac: String = audit::table.find(last).select(audit::mac).first(c).await?;
     diesel::delete(audit::table.filter(audit::seq.le(last))).execute(c).await?;
-    let (key_id, key) = keys.audit_key()?;
-    set_chain(c, &AuditChain { anchor_seq: last, anchor_mac: mac.clone(), ..ends }.sealed(&key_id, &key)?).await?;
     let target = format!("AuditRecord/{first}-{last}");
     let body = json!({
         "typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event",
@@ -178,7 +198,8 @@ pub(crate) async fn prune(c: &mut Conn, keys: &KeyRing, before: Time, by: &str, 
         "attachments": [{"name": "removed", "content": {"first": first, "last": last, "before": before, "mac": mac}}],
     });
     let entry = AuditEntry { action: "delete".into(), outcome: "success".into(), target, initiator: by.into(), body, ..AuditEntry::default() };
-    append(c, keys, vec![entry], now).await
+    let shorter = AuditChain { anchor_seq: last, anchor_mac: mac, ..ends };
+    if write_onto(c, keys, end, &shorter, &[entry], now).await? { Ok(()) } else { Err(StoreError::Corrupt(MOVED.into())) }
 }
 
 /// Records in the order of their places.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     AuditEntry, Change, ChangeOp, Committed, Guard, Op, OutboxRule, StoreError, StoreResult,
     api::id,
+    audit::Remembered,
     keys::KeyRing,
     schema::{changes, host_claims, leases, resources, revision, secrets},
     write::{Index, Order, Sent, Verdict, json},
@@ -30,8 +31,8 @@ pub(crate) async fn commit(c: &mut Conn, order: Order, sent: &Sent) -> StoreResu
 
 /// The body of every write: counter first, then the token, then the operations.
 async fn transaction(c: &mut Conn, order: Order) -> StoreResult<Committed> {
-    let Order { guard, now, ops, keys, outbox } = order;
-    let mut tx = Tx { spare: Some(bump(c).await?), revision: 0, now, keys, outbox, records: Vec::new() };
+    let Order { guard, now, ops, keys, audit_end, outbox } = order;
+    let mut tx = Tx { spare: Some(bump(c).await?), revision: 0, now, keys, audit_end, outbox, records: Vec::new() };
     if let Guard::Lease(mine) = guard {
         let current: i64 = leases::table.find(crate::CONTROLLER_LEASE).select(leases::token).first(c).await?;
         if current != mine {
@@ -42,9 +43,9 @@ async fn transaction(c: &mut Conn, order: Order) -> StoreResult<Committed> {
     for op in ops {
         tx.apply(c, op, &mut done).await?;
     }
-    // The chain's end is looked at as late as can be, and once: the row that orders all writers has been ours since the beginning.
+    // As late as can be, and once: the row that orders all writers has been ours since the beginning.
     if !tx.records.is_empty() {
-        audit::append(c, &tx.keys, std::mem::take(&mut tx.records), now).await?;
+        audit::append(c, &tx.keys, &tx.audit_end, std::mem::take(&mut tx.records), now).await?;
     }
     // A transaction that wrote no change row gives its number back, so that history has no hole.
     if let Some(unused) = tx.spare.take() {
@@ -87,6 +88,7 @@ struct Tx {
     revision: i64,
     now: Time,
     keys: Arc<KeyRing>,
+    audit_end: Arc<Remembered>,
     outbox: Option<Arc<OutboxRule>>,
     /// Audit records of this transaction, written at its end.
     records: Vec<AuditEntry>,
@@ -125,7 +127,7 @@ impl Tx {
             Op::PutObservation(observation) => put_observation(c, observation).await?,
             Op::Tell(telling) => tell(c, &telling, self.outbox.as_deref(), self.now).await?,
             Op::Audit(entry) => self.records.push(entry),
-            Op::PruneAudit { before, by } => audit::prune(c, &self.keys, before, &by, self.now).await?,
+            Op::PruneAudit { before, by } => audit::prune(c, &self.keys, &self.audit_end, before, &by, self.now).await?,
             Op::PutSecret { name, data } => put_secret(c, &name, self.keys.seal(&name, &data)?).await?,
             Op::DeleteSecret { name } => {
                 diesel::delete(secrets::table.find(name)).execute(c).await?;

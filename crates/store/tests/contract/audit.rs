@@ -82,6 +82,20 @@ on_each_database! {
         assert_eq!(rows.iter().map(|r| r.target.clone()).collect::<Vec<_>>(), changed);
     }
 
+    async fn the_end_that_a_process_remembers_of_a_transaction_that_was_undone_is_not_written_onto(site) {
+        let store = written(&site, 2).await;
+        site.raw("CREATE TABLE before_it AS SELECT * FROM audit_chain");
+        store.commit(Guard::Open, at(3), vec![Op::Audit(entry("Host/undone"))]).await.unwrap();
+        let ends = ["last_seq", "last_mac", "anchor_seq", "anchor_mac", "key_id", "seal"].map(|c| format!("{c} = (SELECT {c} FROM before_it)"));
+        site.raw(&format!("DELETE FROM audit WHERE seq = 3; UPDATE audit_chain SET {}; DROP TABLE before_it", ends.join(", ")));
+        assert_eq!(findings(&store).await, [0; 0], "as after a rollback");
+        for (n, records) in [(4, 1), (5, 2)] {
+            store.commit(Guard::Open, at(n), vec![Op::Audit(entry("Host/kept")); records]).await.unwrap();
+        }
+        assert_eq!(all(&store).await.iter().map(|r| r.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
+        assert_eq!(findings(&store).await, [0; 0]);
+    }
+
     async fn a_record_that_was_changed_removed_or_moved_behind_the_stores_back_is_found(site) {
         let store = written(&site, 6).await;
         assert_eq!(findings(&store).await, [0; 0]);
