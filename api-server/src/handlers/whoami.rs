@@ -58,7 +58,8 @@ pub(crate) async fn review(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
     let rule = name(plural, &asked.verb);
     let Some(rule) = find(&rule) else { return Err(unknown(plural, &asked).into()) };
     let who = call.caller.as_ref().ok_or_else(internal)?.info.clone();
-    let verdict = ctx.policies.current().verdict(&rule.name, &who);
+    let policy = ctx.policies.current();
+    let verdict = policy.verdict(&rule.name, &who);
     let scopes: Vec<&str> = verdict.scope_wanted.iter().map(|s| s.word()).collect();
     let body = value!({
         "verb": asked.verb,
@@ -66,7 +67,7 @@ pub(crate) async fn review(State(ctx): State<Ctx>, mut call: Call) -> ApiResult<
         "name": asked.name,
         "allowed": verdict.allowed,
         "rule": rule.name,
-        "check": verdict.check,
+        "check": policy.check_of(&rule.name),
         "scopesWanted": scopes,
     });
     json(StatusCode::OK, &body)

@@ -51,8 +51,6 @@ pub struct Policy {
 pub struct Verdict {
     /// Whether it may.
     pub allowed: bool,
-    /// What the rule asks for, as it is in force.
-    pub check: String,
     /// The token is bound to nothing that the rule takes; these it would take.
     pub scope_wanted: &'static [Scope],
 }
@@ -207,16 +205,15 @@ impl Policy {
 
     /// What a rule says of a token; one that is not there says no.
     pub fn verdict(&self, rule: &str, who: &TokenInfo) -> Verdict {
-        let check = self.rules.get(rule).map_or_else(|| "!".into(), ToString::to_string);
         let scopes = rules::find(rule).map_or(&[][..], |r| r.scopes);
         let has = |scope: &Scope| match scope {
             Scope::System => who.system_scope,
             Scope::Project => who.project_id.is_some(),
         };
         if !scopes.is_empty() && !scopes.iter().any(has) {
-            return Verdict { allowed: false, check, scope_wanted: scopes };
+            return Verdict { allowed: false, scope_wanted: scopes };
         }
-        Verdict { allowed: self.allows(rule, who), check, scope_wanted: &[] }
+        Verdict { allowed: self.allows(rule, who), scope_wanted: &[] }
     }
 
     /// Whether the check of a rule holds for a token; one that is not there holds for nobody.
@@ -229,9 +226,9 @@ impl Policy {
         rules::PERSONAS.into_iter().filter(|persona| self.allows(persona, who)).collect()
     }
 
-    /// The check of a rule as it is in force.
-    pub fn check_of(&self, rule: &str) -> Option<String> {
-        self.rules.get(rule).map(ToString::to_string)
+    /// The check of a rule as it is in force; that of one which is not there is `!`.
+    pub fn check_of(&self, rule: &str) -> String {
+        self.rules.get(rule).map_or_else(|| "!".into(), ToString::to_string)
     }
 
     /// S15: lets a request through or not.
@@ -252,7 +249,8 @@ impl Policy {
             );
             return Err(ApiError::new(Code::ScopeRequired, detail).with("rule", rule).with("scopes", wanted));
         }
-        let detail = format!("The token does not allow this: the rule {rule} asks for {}. GET /v1/whoami tells what the token has.", verdict.check);
+        let check = self.check_of(rule);
+        let detail = format!("The token does not allow this: the rule {rule} asks for {check}. GET /v1/whoami tells what the token has.");
         Err(ApiError::new(Code::Forbidden, detail).with("rule", rule))
     }
 }

@@ -52,7 +52,7 @@ fn check(args: &PolicyCheckArgs) -> Result<Exit, Failure> {
             (false, "") => "no".into(),
             (false, scope) => format!("no: wants scope {scope}"),
         };
-        table.row([rule.name.clone(), allowed, verdict.check]);
+        table.row([rule.name.clone(), allowed, policy.check_of(&rule.name)]);
     }
     output::data(&table.render());
     Ok(Exit::Ok)
