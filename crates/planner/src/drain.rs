@@ -56,30 +56,37 @@ pub fn drain(facts: &HostFacts, env: &Env, settled: &Settled, how: How, stopped:
     if facts.moves.seen().is_none() {
         return Verdict::Unknown(format!("migration records: {}", facts.moves.why()));
     }
-    let (mut moving, mut blocked, mut candidate, mut in_flight) = (Vec::new(), Vec::new(), None, 0);
+    let (mut moving, mut blocked, mut candidates, mut in_flight, mut stuck) = (Vec::new(), Vec::new(), Vec::new(), 0, 0);
     if let Some(step) = finish(facts, env, settled) {
         return Verdict::Step(step);
     }
     let concerns = |g: &&Guest| g.may_run() || stopped == StoppedGuests::ColdMigrate;
     for (intent, standing) in settled.moving().filter(|(i, _)| !matches!(i.action, Step::ConfirmResize { .. })) {
         in_flight += 1;
-        if let Standing::Open { message, .. } = standing
-            && !guests.iter().filter(concerns).any(|g| Some(g.id.as_str()) == intent.action.server())
-        {
-            moving.push(message.clone());
+        let Standing::Open { message, needs_human, .. } = standing else { continue };
+        stuck += i64::from(*needs_human);
+        if !guests.iter().filter(concerns).any(|g| Some(g.id.as_str()) == intent.action.server()) {
+            let list = if *needs_human { &mut blocked } else { &mut moving };
+            list.push(format!("{}: {message}", facts.label(intent.action.server().unwrap_or_default())));
         }
     }
     let (running, parked): (Vec<&Guest>, Vec<&Guest>) = guests.iter().filter(concerns).partition(|g| g.may_run());
     for guest in running.into_iter().chain(parked) {
         match fate(guest, facts, env, settled, how) {
             Fate::Moving(message) => moving.push(message),
-            Fate::Try(step) => candidate = candidate.or(Some(step)),
+            Fate::Try(step) => candidates.push((step, guest.label())),
             Fate::Later(message) | Fate::Blocked(message) => blocked.push(message),
         }
     }
-    match candidate {
-        Some(step) if in_flight < env.policy.max_per_host => return Verdict::Step(step),
-        Some(_) => return Verdict::Moving(format!("{in_flight} guests are moving; the others follow (maxPerHost {})", env.policy.max_per_host)),
+    let most = env.policy.max_per_host;
+    match candidates.first() {
+        Some((step, _)) if in_flight < most => return Verdict::Step(step.clone()),
+        // Places that only a person can free are not waited for in silence.
+        Some(_) if stuck > 0 && stuck == in_flight => {
+            let waits = |label: &String| format!("{label}: it has no place among those that move (maxPerHost {most}) before that is settled");
+            blocked.extend(candidates.iter().map(|(_, label)| waits(label)));
+        }
+        Some(_) => return Verdict::Moving(format!("{in_flight} guests are moving; the others follow (maxPerHost {most})")),
         None => {}
     }
     if !moving.is_empty() {
@@ -128,8 +135,8 @@ fn fate(guest: &Guest, facts: &HostFacts, env: &Env, settled: &Settled, how: How
     let label = guest.label();
     if let Some((_, standing)) = settled.moving().find(|(i, _)| i.action.server() == Some(&guest.id)) {
         return match standing {
-            Standing::Open { message, needs_human: false, .. } => Fate::Moving(message.clone()),
-            Standing::Open { message, .. } => Fate::Blocked(message.clone()),
+            Standing::Open { message, needs_human: false, .. } => Fate::Moving(format!("{label}: {message}")),
+            Standing::Open { message, .. } => Fate::Blocked(format!("{label}: {message}")),
             Standing::Close(..) => Fate::Moving(format!("{label} is being settled")),
         };
     }

@@ -303,6 +303,11 @@ impl HostFacts {
         }
         self.elsewhere.get(id).cloned().unwrap_or_else(Fact::not_asked)
     }
+
+    /// Name of a guest for messages; its id, where no more is known.
+    pub fn label(&self, id: &str) -> String {
+        self.guest(id).seen().map_or_else(|| id.to_string(), Guest::label)
+    }
 }
 
 impl Guest {

@@ -83,7 +83,7 @@ pub fn standing(intent: &Intent, facts: &HostFacts, now: Time) -> Standing {
             Fact::Seen(_, at) | Fact::Absent(at) if !told(at) => stale(),
             Fact::Seen(g, _) if !g.may_run() => closed(OperationState::Observed, "the guest is stopped"),
             Fact::Seen(g, _) if g.task_state.is_none() && intent.past_end_of_life >= 0 => closed(OperationState::Failed, "the guest still runs"),
-            Fact::Seen(g, _) => open(reasons::WAITING_FOR_MOVES, format!("{} is being shut down", g.label())),
+            Fact::Seen(..) => open(reasons::WAITING_FOR_MOVES, "the guest is being shut down"),
             Fact::Absent(_) => closed(OperationState::Observed, GONE),
             Fact::Unknown(why) => open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: {why}", intent.step)),
         },
@@ -151,11 +151,10 @@ fn migration(
         _ => return open(reasons::NOVA_UNREADABLE, format!("{} cannot be settled: migration records: {}", intent.step, facts.moves.why())),
     };
     let ours = new_records(moves, server, before, kind);
-    let label = guest.label();
     let left_host = guest.host.as_deref().is_some_and(|h| h != facts.host);
     if let Some(running) = ours.iter().find(|m| !m.is_final()) {
         let to = running.destination.as_deref().unwrap_or("a host yet to be chosen");
-        let message = format!("{label}: Nova's record {} is {} to {to}", running.id, running.status);
+        let message = format!("Nova's record {} is {} to {to}", running.id, running.status);
         if facts.died_with_its_destination(running) && !left_host {
             return closed(OperationState::Failed, format!("{message}, which is proven off (S6)"));
         }
@@ -179,14 +178,14 @@ fn migration(
         }
         if intent.past_end_of_life > REPEAT_AFTER_SECONDS * 5 {
             return human(format!(
-                "{label}: record {} is {}, but Nova still shows the guest on {} with task_state {}; look at it in Nova",
+                "record {} is {}, but Nova still shows the guest on {} with task_state {}; look at it in Nova",
                 done.id,
                 done.status,
                 facts.host,
                 guest.task_state.as_deref().unwrap_or("none")
             ));
         }
-        return open(reasons::WAITING_FOR_MOVES, format!("{label}: record {} is {}; Nova is finishing", done.id, done.status));
+        return open(reasons::WAITING_FOR_MOVES, format!("record {} is {}; Nova is finishing", done.id, done.status));
     }
     if let Some(failed) = ours.first() {
         let why = guest.fault.clone().unwrap_or_else(|| "Nova gives no reason".into());
@@ -197,16 +196,16 @@ fn migration(
         return closed(OperationState::Observed, "the guest is on another host");
     }
     if intent.past_end_of_life < REPEAT_AFTER_SECONDS {
-        return open(reasons::SETTLING, format!("{label}: the request may have been sent; no record of it yet"));
+        return open(reasons::SETTLING, "the request may have been sent; no record of it yet");
     }
     match (kind, intent.state) {
         // Nova took it and shows no record: a retry follows only error or failed, never a time-out (S6).
         ("evacuation", OperationState::Accepted) => {
-            human(format!("{label}: Nova took the evacuation ({}), but shows no record of it; look at the server's actions in Nova", intent.evidence))
+            human(format!("Nova took the evacuation ({}), but shows no record of it; look at the server's actions in Nova", intent.evidence))
         }
         _ if guest.task_state.is_some() => {
             let task = guest.task_state.as_deref().unwrap_or_default();
-            let message = format!("{label}: no record of the request, but Nova is busy with the guest ({task})");
+            let message = format!("no record of the request, but Nova is busy with the guest ({task})");
             if intent.past_end_of_life > NO_RECORD_SECONDS {
                 return human(format!("{message} for long; if no conductor works on it, reset the guest's state in Nova"));
             }

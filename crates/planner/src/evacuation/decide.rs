@@ -327,10 +327,11 @@ impl Run<'_> {
             return Turn::Next(wait(reasons::FENCE_FORBIDDEN, message, 10));
         }
         // Life in the middle: accepted requests are waited for before the host is fenced again (S5).
-        if let Some((_, Standing::Open { message, .. })) = settled.moving().next().filter(|_| self.evidence.latch.is_some()) {
+        if let Some((intent, Standing::Open { message, .. })) = settled.moving().next().filter(|_| self.evidence.latch.is_some()) {
+            let guest = self.facts.label(intent.action.server().unwrap_or_default());
             return Turn::Next(wait(
                 reasons::MOVE_IN_FLIGHT,
-                format!("{host} shows life while guests are being rebuilt; no new request: {message}"),
+                format!("{host} shows life while guests are being rebuilt; no new request: {guest}: {message}"),
                 2,
             ));
         }

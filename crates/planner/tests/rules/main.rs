@@ -4,6 +4,7 @@ mod attestation;
 mod channels;
 #[path = "../common/mod.rs"]
 mod common;
+mod drains;
 mod drills;
 mod fencing;
 mod freeze;
