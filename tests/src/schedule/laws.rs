@@ -18,6 +18,8 @@ const APART_MS: i64 = 5_000 - 300;
 
 /// A proof covers requests for so long (S5), and a call is on its way for a moment.
 const PROOF_MS: i64 = 5_000 + 1_500;
+/// What changes in Nova may be known to nobody who acts for so long, in milliseconds.
+const SEEN_MS: i64 = 1_000;
 
 /// A law that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,10 @@ pub struct Laws {
     sick_at: BTreeMap<&'static str, i64>,
     /// When a device read off, first and last, since its host was last read on or commanded: in truth.
     read_off: BTreeMap<String, (i64, i64)>,
+    /// Evacuation records that Nova had settled, by guest and place; and when a request that had waited in the queue of a dead
+    /// destination opened one again.
+    settled: BTreeSet<(String, usize)>,
+    reopened_at: BTreeMap<(String, usize), i64>,
     twice: usize,
     twins: bool,
     lies: bool,
@@ -121,6 +127,17 @@ impl Laws {
             }
             if !world.is_well(host) {
                 self.sick_at.insert(host, world.now());
+            }
+        }
+        for guest in world.guest_ids() {
+            for (n, record) in world.records_of(&guest).into_iter().enumerate().filter(|(_, r)| r.0 == "evacuation") {
+                let place = (guest.clone(), n);
+                if record.1 == "completed" {
+                    self.reopened_at.remove(&place);
+                    self.settled.insert(place);
+                } else if in_progress(record.1) && self.settled.contains(&place) {
+                    self.reopened_at.entry(place).or_insert(world.now());
+                }
             }
         }
     }
@@ -284,11 +301,19 @@ impl Laws {
         self.look(world);
     }
 
+    /// Evacuation records of a host that Nova has not settled; without those that it had, until whoever acts can have seen it.
     fn evacuations_from(&self, world: &World, host: &str) -> Vec<String> {
-        let of = |guest: &String| {
-            world.records_of(guest).into_iter().filter(|r| r.0 == "evacuation" && r.2 == host && matches!(r.1, "accepted" | "pre-migrating" | "done"))
-        };
-        world.guest_ids().iter().flat_map(|g| of(g).map(move |r| format!("{g} {}", r.1))).collect()
+        let mut open = Vec::new();
+        for guest in world.guest_ids() {
+            for (n, record) in world.records_of(&guest).into_iter().enumerate() {
+                let unsettled = record.0 == "evacuation" && record.2 == host && matches!(record.1, "accepted" | "pre-migrating" | "done");
+                let just_now = self.reopened_at.get(&(guest.clone(), n)).is_some_and(|at| world.now() - at <= SEEN_MS);
+                if unsettled && !just_now {
+                    open.push(format!("{guest} {}", record.1));
+                }
+            }
+        }
+        open
     }
 
     fn was_off(&self, world: &World, host: &str) -> bool {
