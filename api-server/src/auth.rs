@@ -26,6 +26,11 @@ const KEYSTONE_DEADLINE: Duration = Duration::from_secs(15);
 /// The role of a service that may pass on a user's token after its end.
 const SERVICE_ROLE: &str = "service";
 
+/// Whether a token is a service's.
+pub(crate) fn is_service(info: &TokenInfo) -> bool {
+    info.roles.iter().any(|role| role == SERVICE_ROLE)
+}
+
 /// Who sent a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
@@ -101,7 +106,7 @@ impl Auth {
 
     /// A service's token, if it is good and of a service.
     async fn service(&self, token: &str) -> ApiResult<Option<(SecretString, Arc<TokenInfo>)>> {
-        let info = self.check(token, false).await?.filter(|info| info.roles.iter().any(|role| role == SERVICE_ROLE));
+        let info = self.check(token, false).await?.filter(|info| is_service(info));
         Ok(info.map(|info| (SecretString::from(token), info)))
     }
 

@@ -14,6 +14,9 @@ use tokio::{
 /// Callers remembered; beyond, those who have their whole burst again are forgotten.
 const MOST_CALLERS: usize = 10_000;
 
+/// How many times as much a service may send: it passes on what many users ask for.
+const SERVICE_SHARE: f64 = 10.0;
+
 /// How long a request waits for a place.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -56,10 +59,11 @@ impl Limits {
         Limits { rate, callers: Mutex::default(), mutate: places(mutate), read: places(read) }
     }
 
-    /// Lets a caller's request in, or says when to come again.
-    pub fn caller(&self, user: &str, class: Class) -> ApiResult<()> {
+    /// Lets a caller's request in, or says when to come again. `service`: the token has the role of services.
+    pub fn caller(&self, user: &str, service: bool, class: Class) -> ApiResult<()> {
         let Some(rate) = self.rate.filter(|_| class != Class::Watch) else { return Ok(()) };
-        let (per_second, burst) = (f64::from(rate.per_second.max(1)), f64::from(rate.burst.max(1)));
+        let share = if service { SERVICE_SHARE } else { 1.0 };
+        let (per_second, burst) = (share * f64::from(rate.per_second.max(1)), share * f64::from(rate.burst.max(1)));
         let now = Instant::now();
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         let refilled = |b: &Bucket| (b.left + now.duration_since(b.at).as_secs_f64() * per_second).min(burst);
@@ -75,8 +79,7 @@ impl Limits {
         }
         let wait = ((1.0 - left) / per_second).ceil().max(1.0);
         let detail = format!(
-            "You have sent more than {} requests a second, {} at once; come again in {wait} s, and send many objects in one request, or raise api.requests_per_second.",
-            rate.per_second, rate.burst
+            "You have sent more than {per_second} requests a second, {burst} at once; come again in {wait} s, and send many objects in one request, or raise api.requests_per_second."
         );
         // A whole number: keystoneauth reads a date as 0.
         Err(ApiError::new(Code::RateLimited, detail).retry_after(wait as u32))
@@ -106,23 +109,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_caller_has_a_burst_then_a_rate_and_does_not_hold_up_others() {
         let limits = Limits::new(Some(Rate { per_second: 20, burst: 40 }), 16, 128);
-        let ask = |user: &str| limits.caller(user, Class::Read).map_err(|e| e.code());
+        let ask = |user: &str| limits.caller(user, false, Class::Read).map_err(|e| e.code());
         assert_eq!((0..60).filter(|_| ask("a").is_ok()).count(), 40);
         assert_eq!((ask("a"), ask("b")), (Err(Code::RateLimited), Ok(())));
-        assert_eq!(limits.caller("a", Class::Watch).map_err(|e| e.code()), Ok(()), "watches are counted elsewhere");
+        assert_eq!(limits.caller("a", false, Class::Watch).map_err(|e| e.code()), Ok(()), "watches are counted elsewhere");
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!((0..60).filter(|_| ask("a").is_ok()).count(), 20);
         tokio::time::advance(Duration::from_secs(3_600)).await;
         assert_eq!((0..60).filter(|_| ask("a").is_ok()).count(), 40, "a pause saves up one burst and no more");
-        assert!(Limits::new(None, 1, 1).caller("a", Class::Mutate).is_ok());
+        let service = (0..600).filter(|_| limits.caller("nova", true, Class::Read).is_ok()).count();
+        assert_eq!(service, 400, "a service speaks for many");
+        assert!(Limits::new(None, 1, 1).caller("a", false, Class::Mutate).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn made_up_callers_are_forgotten_once_they_have_all_they_had() {
         let limits = Limits::new(Some(Rate { per_second: 1, burst: 2 }), 1, 1);
-        (0..MOST_CALLERS).for_each(|n| drop(limits.caller(&format!("u{n}"), Class::Read)));
+        (0..MOST_CALLERS).for_each(|n| drop(limits.caller(&format!("u{n}"), false, Class::Read)));
         tokio::time::advance(Duration::from_secs(5)).await;
-        limits.caller("one more", Class::Read).unwrap();
+        limits.caller("one more", false, Class::Read).unwrap();
         assert_eq!(limits.callers.lock().unwrap().len(), 1);
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     attest,
     audit::{ACTING, Acting},
-    auth::Caller,
+    auth::{Caller, is_service},
     context::Ctx,
     envelope::envelope,
     errors::{ApiError, ApiResult, Code, Problem},
@@ -247,7 +247,7 @@ impl Gate {
             true => Class::Read,
             false => Class::Mutate,
         };
-        self.ctx.limits.caller(&caller.info.user_id, class)?;
+        self.ctx.limits.caller(&caller.info.user_id, is_service(&caller.info), class)?;
         // Said before anything is said of the query: nothing of the request could make it possible.
         if class == Class::Mutate
             && let Some(kind) = path.iter().find(|(part, _)| *part == "plural").and_then(|(_, plural)| read_only(plural))

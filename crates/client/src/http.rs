@@ -365,7 +365,8 @@ impl Client {
                     renewed = true;
                     self.forget(token.as_ref()).await;
                 }
-                429 | 503 if reads && repeats < 2 => match retry_after(&answer) {
+                // Whoever sends too much was not heard at all, so that what was to be written was not.
+                status @ (429 | 503) if (reads || status == 429) && repeats < 2 => match retry_after(&answer) {
                     Some(seconds) if seconds <= 5 => {
                         repeats += 1;
                         tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -129,6 +129,15 @@ async fn a_busy_server_is_asked_again_for_reads_and_never_for_writes() {
 }
 
 #[tokio::test]
+async fn who_sent_too_much_was_not_heard_so_a_write_is_sent_again_as_well() {
+    let server = MockServer::start().await;
+    let too_much = error(429, "rate-limited", "too much").insert_header("retry-after", "0");
+    Mock::given(method("POST")).respond_with(too_much).up_to_n_times(2).expect(2).mount(&server).await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(201).set_body_json(host("c1", 1, "On"))).mount(&server).await;
+    connect(&server).await.create("hosts", &host("c1", 1, "On")).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_action_gives_its_task_and_warnings_are_kept() {
     let server = MockServer::start().await;
     let answer = ResponseTemplate::new(202).set_body_json(json!({"task_id": "t1"})).insert_header("warning", r#"299 - "the cluster is frozen""#);

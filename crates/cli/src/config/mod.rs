@@ -84,7 +84,8 @@ pub struct Api {
     pub metrics_listen: Option<String>,
     /// Watches one user may have open.
     pub max_watches_per_user: usize,
-    /// Requests a second that one user may send besides watches, twice as many at once after a pause; 0: no limit.
+    /// Requests a second that one user may send besides watches, twice as many at once after a pause; a service ten times as much;
+    /// 0: no limit.
     #[serde(deserialize_with = "number")]
     pub requests_per_second: u64,
     /// YAML file with rules of who may what, in place of those in code; empty: those in code. Read again when it changes.
@@ -124,7 +125,7 @@ impl Default for Api {
             root_status: 300,
             metrics_listen: Some("127.0.0.1:9363".into()),
             max_watches_per_user: 20,
-            requests_per_second: 0,
+            requests_per_second: 20,
             policy_file: None,
             audit_enabled: true,
             audit_reads: false,

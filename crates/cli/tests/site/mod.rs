@@ -116,10 +116,10 @@ impl Site {
         self.path("cm.db")
     }
 
-    /// Writes the configuration, with more of it at the end.
+    /// Writes the configuration, with more of it at the end. Tests ask as fast as they can, so their rate has no limit.
     pub fn configure(&self, more: &str) {
         let text = format!(
-            "[api]\nlisten = {:?}\nmetrics_listen = \"\"\n[database]\nurl = {:?}\n[controller]\nnode_sync_interval_seconds = 2\n\
+            "[api]\nlisten = {:?}\nmetrics_listen = \"\"\nrequests_per_second = 0\n[database]\nurl = {:?}\n[controller]\nnode_sync_interval_seconds = 2\n\
              [openstack]\nauth_url = {:?}\nusername = \"admin\"\npassword = {:?}\nproject_name = \"admin\"\nuser_domain_name = \"Default\"\n\
              project_domain_name = \"Default\"\n{more}",
             self.api,

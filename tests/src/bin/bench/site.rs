@@ -142,7 +142,7 @@ impl Site {
 
     fn configuration(&self, state: &std::path::Path, api: SocketAddr, api_settings: &str) -> String {
         format!(
-            "[api]\nlisten = \"{api}\"\nmetrics_listen = \"\"\nmax_watches_per_user = 1000\n{api_settings}[database]\nurl = \"{}\"\n[controller]\nstate_dir = \"{}\"\n\
+            "[api]\nlisten = \"{api}\"\nmetrics_listen = \"\"\nmax_watches_per_user = 1000\nrequests_per_second = 0\n{api_settings}[database]\nurl = \"{}\"\n[controller]\nstate_dir = \"{}\"\n\
              [keys]\ncredential_key_file = \"{}\"\n[log]\nlevel = \"error\"\n\
              [openstack]\nauth_url = \"{}\"\nusername = \"admin\"\npassword = \"{}\"\nproject_name = \"admin\"\n",
             self.place.url,
