@@ -90,7 +90,9 @@ impl<R: Reconciler> Driver<R> {
             }
             Err(error @ StoreError::LimitReached { .. }) => {
                 let reason = decision.limits.first().map_or(reasons::DRAIN_LIMIT, |l| l.reason);
-                return self.hold(&loaded, &decision, reason, &format!("{error}; it goes on when another has finished")).await;
+                let for_others = || (reason, format!("{error}; it goes on when another has finished"));
+                let (reason, message) = decision.when_full.clone().unwrap_or_else(for_others);
+                return self.hold(&loaded, &decision, reason, &message).await;
             }
             Err(other) => return Err(other),
         }

@@ -402,6 +402,8 @@ pub struct Decision<S> {
     pub claim: ClaimWish,
     /// Budgets of the step.
     pub limits: Vec<Limit>,
+    /// What the object waits for if a budget is used up, reason and message; `None`: for others to finish.
+    pub when_full: Option<(&'static str, String)>,
     /// What else is written, or must be as it was.
     pub also: Vec<Also>,
     /// What comes next.
@@ -411,7 +413,8 @@ pub struct Decision<S> {
 impl<S> Decision<S> {
     /// A decision that changes nothing but the status.
     pub fn new(status: S, evidence: EvidenceBody, next: Next) -> Self {
-        Decision { status, events: Vec::new(), settle: Vec::new(), evidence, claim: ClaimWish::Keep, limits: Vec::new(), also: Vec::new(), next }
+        let (events, settle, limits, also) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Decision { status, events, settle, evidence, claim: ClaimWish::Keep, limits, when_full: None, also, next }
     }
 }
 

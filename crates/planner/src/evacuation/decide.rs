@@ -42,6 +42,7 @@ struct Run<'a> {
     events: Vec<EventDraft>,
     claim: ClaimWish,
     limits: Vec<Limit>,
+    when_full: Option<(&'static str, String)>,
     also: Vec<Also>,
     /// Why the evidence does not suffice.
     gap: Option<String>,
@@ -73,13 +74,14 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
         events: Vec::new(),
         claim: ClaimWish::Keep,
         limits: Vec::new(),
+        when_full: None,
         also: Vec::new(),
         gap: None,
         proven: false,
         attested: None,
     };
     let turn = run.turn(&settled);
-    let Run { mut status, mut evidence, mut events, mut claim, limits, mut also, gap, proven, attested, .. } = run;
+    let Run { mut status, mut evidence, mut events, mut claim, limits, when_full, mut also, gap, proven, attested, .. } = run;
     let (generation, now) = (ev.metadata.generation, env.now);
     let mut end = |status: &mut EvacuationStatus, ok: bool, reason: &'static str, message: String| {
         status.finished_at = Some(now);
@@ -133,7 +135,7 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
     // Withdrawn before this is written down, it is not gone by.
     let seen = facts.attestation.seen().filter(|a| matches!(next, Next::Step(_)) && attested.as_ref().is_some_and(|by| by.uid == a.uid));
     also.extend(seen.map(|a| Also::Unchanged { kind: "FenceAttestation", name: a.name.clone(), version: a.version }));
-    Decision { settle: settled.settlements, events, claim, limits, also, ..Decision::new(status, evidence, next) }
+    Decision { settle: settled.settlements, events, claim, limits, when_full, also, ..Decision::new(status, evidence, next) }
 }
 
 /// `5 of 8 moved, 2 moving, 1 skipped`.
@@ -426,6 +428,13 @@ impl Run<'_> {
                     Limit { step_prefix: "Evacuate/", this_host: false, max: self.env.policy.max_evacuations, reason: reasons::EVACUATION_LIMIT },
                     Limit { step_prefix: "Evacuate/", this_host: true, max: self.env.policy.max_per_host, reason: reasons::EVACUATION_LIMIT },
                 ];
+                // Places that its own guests hold for a person are not waited for in silence.
+                let stuck = self.status.guests.iter().find(|m| m.outcome == GuestOutcome::NeedsHuman);
+                self.when_full = stuck.map(|m| {
+                    let what =
+                        "as long as that is not settled it keeps a place (maxEvacuations, maxPerHost of ClusterPolicy default), and none is free";
+                    (reasons::NEEDS_HUMAN, format!("{} ({}): {}; {what}", m.name, m.id, m.message))
+                });
                 return Turn::Next(Next::Step(step));
             }
         }

@@ -249,6 +249,20 @@ fn an_open_record_that_nova_settles_frees_the_guest() {
     assert_eq!(sends(play.pass()).0, "g");
 }
 
+#[test]
+fn who_finds_no_place_while_a_guest_of_its_own_holds_one_for_a_person_asks_that_person() {
+    let when_full = |moves| {
+        let play = fenced_with(vec![guest("g"), guest("h")], moves);
+        let decision = planner::evacuation::decide(&play.object, &play.facts, &play.env);
+        assert!(matches!(decision.next, planner::Next::Step(_)) && decision.limits.len() == 2, "{:?}", decision.next);
+        decision.when_full
+    };
+    assert_eq!(when_full(vec![]), None, "it waits for others");
+    let (reason, message) = when_full(vec![record(1, "live-migration", "running", "g")]).expect("it asks");
+    assert_eq!(reason, reasons::NEEDS_HUMAN);
+    assert!(message.starts_with("name-g (g): Nova's record 1") && message.contains("maxEvacuations"), "{message}");
+}
+
 /// Sends `g`, lets `seconds` pass, and gives what Nova shows then; everything stays proven.
 fn sent(play: &mut Play<EvacuationKind>, state: OperationState, evidence: &str, seconds: i64) {
     sends(play.pass());
