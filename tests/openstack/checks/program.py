@@ -9,9 +9,11 @@ from . import lab
 from .databases import free_port
 from .wait import CheckFailed, check, until
 
+# Checks ask as fast as they can.
 CONFIG = """[api]
 listen = "{address}:{port}"
 metrics_listen = ""
+requests_per_second = 0
 {api}[database]
 url = "sqlite://{data}/cloud-manager.db"
 [controller]
