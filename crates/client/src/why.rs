@@ -18,8 +18,19 @@ pub struct Why {
 }
 
 /// Conditions that are worth telling when they do not hold.
-const WANTED: [&str; 9] =
-    ["Ready", "ReferencesResolved", "Verified", "Reachable", "CredentialsValid", "EvidenceSufficient", "Available", "MembersResolved", "Sufficient"];
+const WANTED: [&str; 11] = [
+    "Ready",
+    "ReferencesResolved",
+    "Verified",
+    "Reachable",
+    "CredentialsValid",
+    "EvidenceSufficient",
+    "Available",
+    "MembersResolved",
+    "Sufficient",
+    "Applied",
+    "InSync",
+];
 /// Guests named per reason.
 const NAMED: usize = 5;
 
@@ -379,6 +390,15 @@ mod tests {
         let well = host(json!({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True", "reason": "AsDesired"}]}));
         assert_eq!(why(&well, NOW).lines, ["Nothing is waiting: Ready is True (AsDesired)."]);
         assert!(why(&well, NOW).advice.is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_is_not_what_is_there_says_where() {
+        let drifted = json!([{"type": "Applied", "status": "True", "reason": "Applied"},
+            {"type": "InSync", "status": "False", "reason": "Drifted", "message": "hosts.yaml, line 1: host/c1"}]);
+        let mut set = DynObject::new("ApplySet", "site", json!({"manager": "gitops"}));
+        set.status = json!({"observedGeneration": 1, "conditions": drifted});
+        assert_eq!(why(&set, NOW).lines, ["InSync is False (Drifted): hosts.yaml, line 1: host/c1."]);
     }
 
     #[test]
