@@ -282,7 +282,11 @@ fn is_off(row: &HostRow) -> bool {
 fn stand(row: &HostRow, policy: Option<&PolicyRow>, up: Option<bool>, input: &Input) -> Availability {
     let status = &row.host.status;
     let old = status.availability.clone().unwrap_or_default();
-    let Some(policy) = policy.filter(|p| p.due && p.policy.spec.detection.mode == Watching::On) else { return old };
+    let Some(policy) = policy.filter(|p| p.due) else { return old };
+    // Looks before a time in which nobody watched are not in a row with those after it.
+    if policy.policy.spec.detection.mode == Watching::Off {
+        return Availability { confirmations: 0, ..old };
+    }
     let old = returning::forget(policy, old, input);
     // Nobody's word is taken while those who look are in doubt.
     let up = up.filter(|_| input.observer.doubt().is_none());

@@ -7,7 +7,10 @@ use planner::{
 };
 use schemas::{
     Conditions, Object, ObjectMeta,
-    v1::{AvailabilityState, AvailabilityState::*, FenceStatus, HostOperationType, HostSpec, HostStatus, RemediationPolicy, RemediationPolicyStatus},
+    v1::{
+        AvailabilityState, AvailabilityState::*, FenceStatus, HostOperationType, HostSpec, HostStatus, RemediationPolicy, RemediationPolicyStatus,
+        Watching,
+    },
 };
 use std::collections::BTreeSet;
 
@@ -73,6 +76,16 @@ pub(crate) fn state(verdict: &HostVerdict) -> AvailabilityState {
 
 pub(crate) fn begun(verdicts: &[HostVerdict]) -> BTreeSet<&str> {
     verdicts.iter().filter(|v| v.begin.is_some()).map(|v| v.host.as_str()).collect()
+}
+
+#[test]
+fn looks_before_the_watch_was_switched_off_are_not_in_a_row_with_those_after_it() {
+    let mut input = input(vec![host("a", false), host("z", true)], 1);
+    after(1, &mut input);
+    for (mode, begun) in [(Watching::Off, None), (Watching::On, None), (Watching::On, Some(Begin::Evacuate))] {
+        input.policies[0].policy.spec.detection.mode = mode;
+        assert_eq!(after(1, &mut input).0[0].begin, begun, "{mode:?}");
+    }
 }
 
 #[test]
