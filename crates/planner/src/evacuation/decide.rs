@@ -283,6 +283,11 @@ impl Run<'_> {
                 Err(why) => return Turn::Next(wait(reasons::NOVA_UNREADABLE, why, 3)),
             }
         }
+        match path::lives_for_nobody(service, &self.status, self.facts, &self.evidence) {
+            Ok(false) => {}
+            Ok(true) => return self.end(),
+            Err(next) => return Turn::Next(next),
+        }
         if let Some(turn) = self.held_by_policy() {
             return turn;
         }

@@ -5,10 +5,10 @@ use crate::{
     contract::{PowerCommand, wait},
     facts::{HostFacts, ServiceFacts},
     liveness::{Liveness, but_for_power, liveness},
-    proof::{self, Gap},
+    proof::{self, EvidenceBody, Gap},
     remediation::channels,
 };
-use schemas::v1::{Action, Cause, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, reasons};
+use schemas::v1::{Action, Cause, EvacuationMode, EvacuationPath, EvacuationSpec, EvacuationStatus, PowerState, reasons};
 
 /// From the power-off on, "up but power off" and "forced down" are of our making.
 pub(super) fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
@@ -22,6 +22,21 @@ pub(super) fn is_fenced_by_us(status: &EvacuationStatus, env: &Env) -> bool {
 /// that nothing is done.
 pub(super) fn is_back(service: &ServiceFacts, status: &EvacuationStatus, facts: &HostFacts, env: &Env) -> bool {
     !is_fenced_by_us(status, env) && service.up && reported_since(facts, status.started_at)
+}
+
+/// Whether a host that was only switched off so far, and is not fenced, lives again while nobody is on it: nothing more is asked
+/// of it. `Err`: that may be, and what is waited for; what is not known must not mean more force (S1).
+pub(super) fn lives_for_nobody(service: &ServiceFacts, status: &EvacuationStatus, facts: &HostFacts, evidence: &EvidenceBody) -> Result<bool, Next> {
+    let only_switched_off = status.fences > 0 && evidence.latch.is_none();
+    if !only_switched_off || !service.up || proof::state_of(&facts.links) == PowerState::Off {
+        return Ok(false);
+    }
+    match facts.guests.seen() {
+        None => Err(wait(reasons::NOVA_UNREADABLE, format!("guests cannot be listed: {}", facts.guests.why()), 3)),
+        Some(guests) if !guests.is_empty() => Ok(false),
+        Some(_) if reported_since(facts, evidence.last_command_at) => Ok(true),
+        Some(_) => Err(wait(reasons::IN_DOUBT, "it was switched off, no guest is on it, and Nova calls it up; it is looked at again", 1)),
+    }
 }
 
 /// Whether another channel calls a host alive that nobody asked to be evacuated, before anything was done to it: who, in words.

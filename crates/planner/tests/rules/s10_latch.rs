@@ -97,6 +97,24 @@ fn a_fenced_host_that_shows_life_when_all_its_guests_have_gone_is_not_fenced_aga
 }
 
 #[test]
+fn a_host_that_was_only_switched_off_and_reports_again_is_not_fenced_again_for_nobody() {
+    let back = |guests: Fact<Vec<planner::facts::Guest>>| {
+        let mut play = rebuild(HostFacts { guests, links: vec![link("l1", PowerState::On)], ..facts() });
+        play.object.status.started_at = Some(at(-100));
+        play.object.status.fences = 1;
+        play.env.evidence.last_command_at = Some(at(-60));
+        play
+    };
+    assert_eq!(back(Fact::Seen(vec![], at(0))).pass(), Next::Finished);
+    let fences_again = |next| matches!(next, Next::Step(Step::Power { command: PowerCommand::ForceOff, .. }));
+    assert!(fences_again(back(Fact::Seen(vec![guest("g")], at(0))).pass()), "a guest is left");
+    assert_eq!(waits(back(Fact::Unknown("500".into())).pass()).0, reasons::NOVA_UNREADABLE, "silence is never empty");
+    let mut silent = back(Fact::Seen(vec![], at(0)));
+    silent.env.evidence.last_command_at = Some(at(0));
+    assert_eq!(waits(silent.pass()).0, reasons::IN_DOUBT, "what it said before the command is of the life that was ended");
+}
+
+#[test]
 fn a_latch_of_an_older_evacuation_with_the_same_name_is_not_this_ones_fence() {
     let mut play = rebuild(HostFacts { links: vec![link("l1", PowerState::On)], ..facts() });
     play.env.evidence.latch = Some(latch("uid-older", true));
