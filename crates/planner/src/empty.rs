@@ -1,6 +1,9 @@
 //! The gate before a power-off: is the host proven empty? (S9)
 
-use crate::{Env, Fact, facts::HostFacts};
+use crate::{
+    Env, Fact,
+    facts::{HostFacts, Move, ProviderFacts},
+};
 use schemas::Time;
 
 /// Least time between the two passes, in seconds.
@@ -32,17 +35,30 @@ pub fn pass(facts: &HostFacts, env: &Env) -> Result<(), String> {
     if let Some(intent) = env.open().find(|i| i.action.server().is_some()) {
         return Err(format!("{} is not settled", intent.step));
     }
+    no_stranger(provider, moves, &facts.host)
+}
+
+/// Whether no allocation on a host speaks for a guest that runs there, or is on its way, although Nova does not list it there.
+/// A failed move takes its allocation away; where it did not, its source died in the middle, and the guest may have arrived.
+pub fn no_stranger(provider: &ProviderFacts, moves: &[Move], host: &str) -> Result<(), String> {
     for (consumer, lives) in &provider.foreign_consumers {
-        match lives {
-            Fact::Seen(Some(host), _) if *host != facts.host => {}
-            Fact::Seen(Some(_), _) => return Err(format!("server {consumer} has an allocation here and was not in the list of guests")),
-            Fact::Seen(None, _) => return Err(format!("server {consumer} has an allocation here and no host yet: a build may be on its way")),
-            Fact::Absent(_) => {
+        let cut_off = moves.iter().find(|m| m.server == *consumer && m.destination.as_deref() == Some(host) && m.has_failed());
+        match (lives, cut_off) {
+            (Fact::Seen(Some(elsewhere), _), None) if elsewhere != host => {}
+            (Fact::Seen(Some(elsewhere), _), Some(m)) if elsewhere != host => {
+                return Err(format!(
+                    "Nova's record {} ({} of server {consumer} to {host}) is {}, and its allocation here is still there: the guest may be running here, and not on {elsewhere}; look at the hypervisor, and remove the allocation if it is not",
+                    m.id, m.kind, m.status
+                ));
+            }
+            (Fact::Seen(Some(_), _), _) => return Err(format!("server {consumer} has an allocation here and was not in the list of guests")),
+            (Fact::Seen(None, _), _) => return Err(format!("server {consumer} has an allocation here and no host yet: a build may be on its way")),
+            (Fact::Absent(_), _) => {
                 return Err(format!(
                     "consumer {consumer} has an allocation here and Nova does not know it; a move may be on its way, or run `nova-manage placement audit`"
                 ));
             }
-            Fact::Unknown(why) => return Err(format!("consumer {consumer} of an allocation here cannot be read: {why}")),
+            (Fact::Unknown(why), _) => return Err(format!("consumer {consumer} of an allocation here cannot be read: {why}")),
         }
     }
     Ok(())

@@ -38,8 +38,10 @@ fn waits(o: &DynObject) -> &str {
 
 /// Whether it waits for a person.
 fn asks(o: &DynObject) -> bool {
-    // Placement shows the trait of a disabled host only after a restart of a nova-compute that did not hear of it.
-    let unheard = || waits(o) == reasons::PROVING_EMPTY && crate::message(o, "Ready").contains("restart its nova-compute");
+    // Placement shows the trait of a disabled host only after a restart of a nova-compute that did not hear of it; and whether a
+    // guest arrived whose source died in the middle, the hypervisor alone can tell.
+    let advice = ["restart its nova-compute", "look at the hypervisor"];
+    let unheard = || waits(o) == reasons::PROVING_EMPTY && advice.iter().any(|a| crate::message(o, "Ready").contains(a));
     PERSONS.contains(&waits(o)) || unheard()
 }
 

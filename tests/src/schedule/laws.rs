@@ -326,7 +326,8 @@ impl Laws {
     }
 
     fn evacuate(&mut self, act: &Act<'_>, world: &World, server: &str, destination: &str) {
-        let source = world.home_of(server).unwrap_or_default();
+        // Of a guest that was deleted a moment ago Nova starts nothing.
+        let Some(source) = world.home_of(server) else { return };
         let records = world.records_of(server);
         if !act.late {
             self.proven_off(world, &source, &format!("{server} is evacuated"));

@@ -1,7 +1,7 @@
 //! Putting an empty member back to how the pool keeps idle ones.
 
 use super::{Member, operations};
-use crate::{Env, Fact, proof::state_of};
+use crate::{Env, empty::no_stranger, proof::state_of};
 use schemas::{
     Conditions,
     v1::{HostOperationType, IdleState, PowerState, reasons},
@@ -36,11 +36,7 @@ pub(super) fn vacant(member: &Member) -> Result<(), String> {
         return Err(format!("Nova's record {} ({} of server {}) is {}", open.id, open.kind, open.server, open.status));
     }
     let provider = facts.provider.seen().ok_or_else(|| format!("Placement cannot be read: {}", facts.provider.why()))?;
-    let elsewhere = |lives: &Fact<Option<String>>| matches!(lives, Fact::Seen(Some(host), _) if *host != facts.host);
-    match provider.foreign_consumers.iter().find(|(_, lives)| !elsewhere(lives)) {
-        Some((consumer, _)) => Err(format!("{consumer} has an allocation on it")),
-        None => Ok(()),
-    }
+    no_stranger(provider, moves, &facts.host)
 }
 
 /// The next operation of a member that is to be put back.

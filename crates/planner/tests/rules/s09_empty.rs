@@ -314,3 +314,18 @@ fn a_command_whose_effect_does_not_show_is_sent_again_after_fifteen_seconds() {
     play.pass_time(1);
     assert_eq!(power_of(steps(play.pass())), On);
 }
+
+#[test]
+fn an_allocation_that_a_failed_move_to_here_left_is_a_guest_that_may_run_here() {
+    let mut facts = empty();
+    let strangers = vec![("g".to_string(), Fact::Seen(Some("b".into()), at(0)))];
+    facts.provider = Fact::Seen(planner::facts::ProviderFacts { disabled_trait: true, foreign_consumers: strangers }, at(0));
+    assert_eq!(planner::empty::pass(&facts, &env()), Ok(()), "it lives elsewhere");
+    let to_here =
+        |status| planner::facts::Move { source: Some("b".into()), destination: Some("a".into()), ..record(7, "live-migration", status, "g") };
+    facts.moves = Fact::Seen(vec![to_here("completed"), record(8, "live-migration", "error", "g")], at(0));
+    assert_eq!(planner::empty::pass(&facts, &env()), Ok(()), "what failed led from here");
+    facts.moves = Fact::Seen(vec![to_here("error")], at(0));
+    let why = planner::empty::pass(&facts, &env()).unwrap_err();
+    assert!(why.contains("record 7") && why.contains("may be running here") && why.contains("not on b"), "{why}");
+}
