@@ -47,7 +47,7 @@ pub fn no_stranger(provider: &ProviderFacts, moves: &[Move], host: &str) -> Resu
             (Fact::Seen(Some(elsewhere), _), None) if elsewhere != host => {}
             (Fact::Seen(Some(elsewhere), _), Some(m)) if elsewhere != host => {
                 return Err(format!(
-                    "Nova's record {} ({} of server {consumer} to {host}) is {}, and its allocation here is still there: the guest may be running here, and not on {elsewhere}; look at the hypervisor, and remove the allocation if it is not",
+                    "Nova's record {} ({} of server {consumer} to {host}) is {}, and its allocation here is still there: the guest may be running here, and not on {elsewhere}; look at the hypervisor; if it is not, remove the allocation (`openstack resource provider allocation unset`)",
                     m.id, m.kind, m.status
                 ));
             }

@@ -326,10 +326,11 @@ impl Laws {
     }
 
     fn evacuate(&mut self, act: &Act<'_>, world: &World, server: &str, destination: &str) {
-        // Of a guest that was deleted a moment ago Nova starts nothing.
-        let Some(source) = world.home_of(server) else { return };
+        let source = world.home_of(server).unwrap_or_default();
         let records = world.records_of(server);
-        if !act.late {
+        // Of a guest that was deleted a moment ago Nova starts nothing.
+        let deleted = world.guest_ids().iter().all(|guest| guest != server);
+        if !act.late && !deleted {
             self.proven_off(world, &source, &format!("{server} is evacuated"));
             let apart = self.read_apart(&source, world);
             let attested = self.is_attested(act, &source);
