@@ -70,7 +70,10 @@ class HAProxy:
     def start(self):
         log = open(self.log, "a")
         self._process = subprocess.Popen(["haproxy", "-db", "-f", self._config], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.lets_through()
 
+    def lets_through(self):
+        """Waits for a check of its own to have seen the program: after a restart it answers 503 itself until then."""
         def answers():
             check(self._process.poll() is None, f"haproxy ended: {self._tail()}")
             try:

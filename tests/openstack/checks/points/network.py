@@ -83,12 +83,14 @@ def it_speaks_tls_itself(c):
 def behind_a_proxy_that_ends_tls_links_keep_the_public_endpoint(c):
     for suffix in ("", "/v1"):
         with c.restarted(public_endpoint=c.proxy.tls + suffix):
+            c.proxy.lets_through()
             _links_keep(c, Wire(c.proxy.tls, ca=c.certificates["authority"]), c.proxy.tls)
             _keystoneauth_finds(c.proxy.tls, c.certificates["authority"])
 
 
 def behind_a_trusted_proxy_links_keep_https_by_its_headers(c):
     with c.restarted(trusted_proxies="127.0.0.1"):
+        c.proxy.lets_through()
         for url in (c.proxy.tls, c.proxy.forwarded):
             _links_keep(c, Wire(url, ca=c.certificates["authority"]), url)
             _keystoneauth_finds(url, c.certificates["authority"])
