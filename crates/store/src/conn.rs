@@ -11,7 +11,10 @@ use crate::{
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
 use diesel_async::{SimpleAsyncConnection, pooled_connection::PoolableConnection};
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, SemaphorePermit, watch},
+};
 
 /// Writers at a time of one process: more wait for the counter's row at the server, where waiting costs more.
 const SERVER_WRITERS: usize = 4;
@@ -20,10 +23,13 @@ const SERVER_WRITERS: usize = 4;
 const LAY_IDLE: Duration = Duration::from_secs(1);
 
 /// Opens connections of one database.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Opener<P> {
     place: P,
     deadline: Duration,
+    /// Of the store. A connection is bound to the runtime that opened it, and the lease's keeper, which has one of
+    /// its own, ends before the store does.
+    home: Handle,
 }
 
 /// Makes a [`Manager`]: how a connection is opened, and whether one that lay in the pool still works.
@@ -34,8 +40,9 @@ macro_rules! opener {
             type Error = StoreError;
 
             async fn create(&self) -> StoreResult<$module::Conn> {
-                let $opener = self;
-                $connect.await
+                let $opener = self.clone();
+                let opened = self.home.spawn(async move { $connect.await }).await;
+                opened.unwrap_or_else(|ended| Err(StoreError::Unavailable(format!("no connection: {ended}"))))
             }
 
             async fn recycle(&self, conn: &mut $module::Conn, metrics: &Metrics) -> RecycleResult<StoreError> {
@@ -157,7 +164,7 @@ fn pool<P>(place: P, config: &StoreConfig) -> StoreResult<Pool<Opener<P>>>
 where
     Opener<P>: Manager,
 {
-    let opener = Opener { place, deadline: config.deadline };
+    let opener = Opener { place, deadline: config.deadline, home: Handle::current() };
     let built = Pool::builder(opener).max_size(config.connections).queue_mode(QueueMode::Lifo).build();
     built.map_err(|e| StoreError::Unavailable(e.to_string()))
 }

@@ -1,9 +1,10 @@
 //! Several writers at once, in one process and in two.
 
 use crate::{at, host, object, site::on_each_database};
+use futures::future::join_all;
 use serde_json::json;
 use std::collections::BTreeSet;
-use store::{ClaimRequest, Guard, Op, SqlStore, Store, StoreError};
+use store::{ClaimRequest, Guard, Op, SqlStore, Store, StoreError, StoreResult};
 
 /// Adds one to the counter of `Host/counter`, however often someone else is faster.
 async fn add_one(store: &SqlStore, guard: Guard) -> Result<(), StoreError> {
@@ -95,5 +96,17 @@ on_each_database! {
         let claims = stores[0].claims().await.unwrap();
         assert_eq!(claims.iter().filter(|c| c.purpose == "drain").count(), 3);
         assert_eq!(claims.iter().map(|c| &c.host).collect::<BTreeSet<_>>().len(), claims.len());
+    }
+
+    /// The lease is kept by a thread with a runtime of its own, over the same store: what it opened must work when it has ended.
+    async fn connections_outlive_the_runtime_of_the_first_who_used_them(site) {
+        let store = site.open().await;
+        let reads = |store: SqlStore| async move { join_all((0..4).map(|_| store.get("Host", "a"))).await.into_iter().collect::<StoreResult<Vec<_>>>() };
+        let elsewhere = tokio::task::spawn_blocking({
+            let store = store.clone();
+            move || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(reads(store))
+        });
+        assert_eq!(elsewhere.await.unwrap().unwrap(), vec![None; 4]);
+        assert_eq!(reads(store).await.unwrap(), vec![None; 4]);
     }
 }
