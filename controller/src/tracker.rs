@@ -210,9 +210,10 @@ impl Tracker {
         self.end_of("Evacuation", availability.evacuation.as_deref()).await
     }
 
-    /// The latest evacuation of a host that was evacuated without a person.
+    /// The latest evacuation of a host that is, or was, evacuated without a person.
     async fn last_evacuation(&self, host: &Object<v1::Host>) -> Result<Option<String>, String> {
-        if host.status.availability.as_ref().is_none_or(|a| a.state != AvailabilityState::Recovered) {
+        use AvailabilityState::{Recovered, Recovering};
+        if host.status.availability.as_ref().is_none_or(|a| !matches!(a.state, Recovering | Recovered)) {
             return Ok(None);
         }
         let query = ListQuery { host: Some(host.metadata.name.clone()), ..Default::default() };

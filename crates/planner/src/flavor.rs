@@ -68,20 +68,20 @@ impl Demands {
     pub fn unmet(&self, host: &Destination) -> Option<String> {
         let has = |t: &String| host.traits.contains(t);
         if let Some(missing) = self.required.iter().find(|t| !has(t)) {
-            return Some(format!("lack trait {missing}"));
+            return Some(format!("without trait {missing}"));
         }
         if let Some(odd) = self.forbidden.iter().find(|t| has(t)) {
-            return Some(format!("have the forbidden trait {odd}"));
+            return Some(format!("with the forbidden trait {odd}"));
         }
         let listed = |text: &str, wanted: &str| text.split(',').any(|v| v.trim() == wanted);
         let in_one = |(key, value): &&(String, String)| host.aggregates.iter().any(|(k, v)| k == key && listed(v, value));
         if let Some((key, value)) = self.aggregates.iter().find(|d| !in_one(d)) {
-            return Some(format!("are in no aggregate with {key}={value}"));
+            return Some(format!("in no aggregate with {key}={value}"));
         }
         // A host that is in such an aggregate takes only its projects (AggregateMultiTenancyIsolation).
         let mut tenants = host.aggregates.iter().filter(|(k, _)| k.starts_with("filter_tenant_id")).map(|(_, v)| v).peekable();
         if tenants.peek().is_some() && !tenants.any(|v| listed(v, &self.project)) {
-            return Some("are kept for other projects".into());
+            return Some("kept for other projects".into());
         }
         None
     }

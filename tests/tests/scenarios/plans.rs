@@ -161,7 +161,7 @@ async fn a_guest_waits_for_a_host_with_the_trait_that_it_needs() {
     s.crash_host("a").await;
     let ev = s.evacuate("a", json!({})).await;
     let told = s.waits("Evacuation", &ev, "NoDestination").await;
-    assert!(told.contains("1 lack trait CUSTOM_GPU"), "{told}");
+    assert!(told.contains("1 without trait CUSTOM_GPU"), "{told}");
     assert!(s.calls(CallKind::Evacuate).is_empty());
     s.with(|w| w.add_host(HostSpec { traits: vec!["CUSTOM_GPU".into()], ..HostSpec::new("c") }));
     s.succeeds("Evacuation", &ev).await;

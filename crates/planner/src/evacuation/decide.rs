@@ -140,6 +140,9 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
 
 /// `5 of 8 moved, 2 moving, 1 skipped`.
 fn summary(guests: &[GuestMove]) -> String {
+    if guests.is_empty() {
+        return "no guest was moved".into();
+    }
     let count = |o: GuestOutcome| guests.iter().filter(|g| g.outcome == o).count();
     let mut text = format!("{} of {} moved", count(GuestOutcome::Moved), guests.len());
     for (outcome, word) in [

@@ -273,11 +273,12 @@ impl Run<'_> {
         };
         let running: Vec<String> = guests.iter().filter(|g| g.may_run()).map(|g| g.label()).collect();
         if !running.is_empty() {
-            let names: Vec<&str> = running.iter().take(3).map(String::as_str).collect();
+            let (named, others) = running.split_at(running.len().min(3));
+            let more = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
             let message = format!(
-                "{} guest(s) run on the host ({}…); `drain {}` first, or set runningGuests: Kill",
+                "{} guest(s) run on the host ({}{more}); `drain {}` first, or set runningGuests: Kill",
                 running.len(),
-                names.join(", "),
+                named.join(", "),
                 self.facts.host
             );
             return Some(Turn::Failed(reasons::GUESTS_RUNNING, message));

@@ -35,20 +35,20 @@ pub(super) fn host_allowed(row: &HostRow, policy: &PolicyRow, now: &Availability
     if let Some((reason, message)) = forbidden(host, &row.host.spec, name, &policy.policy.spec, what) {
         return Answer::no(reason, message);
     }
-    if let Some(fence) = &row.host.status.fence {
-        return Answer::no(reasons::FENCED, format!("{} fenced it; `evacuate {host}` moves what is left on it", fence.by));
-    }
-    if let Some(by) = switched_off_by(row) {
-        return Answer::no(
-            reasons::SWITCHED_OFF,
-            format!("{by} switched it off just before it fell silent; `evacuate {host}` moves what is left on it"),
-        );
-    }
     // A drain of a host that died has nothing more to hope for; any other operation may be the cause of the silence.
     let operation =
         row.open_operations.iter().find(|o| o.spec.r#type != HostOperationType::Drain).map(|o| format!("HostOperation/{}", o.metadata.name));
     if let Some(other) = operation.or_else(|| row.open_evacuation.clone()) {
         return Answer::no(reasons::CLAIMED, format!("{other} is under way on it"));
+    }
+    if let Some(fence) = &row.host.status.fence {
+        return Answer::no(reasons::FENCED, format!("{} fenced it; `evacuate {host}` moves what may be left on it", fence.by));
+    }
+    if let Some(by) = switched_off_by(row) {
+        return Answer::no(
+            reasons::SWITCHED_OFF,
+            format!("{by} switched it off just before it fell silent; `evacuate {host}` moves what may be left on it"),
+        );
     }
     let held = channels::hold(row, &policy.policy.spec.evidence, what, at);
     if let Some((reason, message)) = held.filter(|_| now.state == AvailabilityState::Down) {

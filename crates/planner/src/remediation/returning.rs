@@ -42,9 +42,10 @@ pub(super) fn may_be(row: &HostRow, policy: &PolicyRow, now: &Availability) -> R
     if row.ended.as_deref() != Some(reasons::SUCCEEDED) {
         return Err("its evacuation did not end well".into());
     }
-    if row.last_evacuation.as_deref() != Some(evacuation) {
-        let other = row.last_evacuation.as_deref().unwrap_or("another one");
-        return Err(format!("it was evacuated again since, by Evacuation/{other}"));
+    match row.last_evacuation.as_deref() {
+        Some(last) if last == evacuation => {}
+        Some(other) => return Err(format!("it was evacuated again since, by Evacuation/{other}")),
+        None => return Err(format!("Evacuation/{evacuation} is not kept any longer")),
     }
     let Some(fence) = &status.fence else { return Err("it is not fenced".into()) };
     if fence.by != format!("Evacuation/{evacuation}") {

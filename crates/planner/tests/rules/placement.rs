@@ -76,7 +76,7 @@ fn what_others_were_promised_is_not_given_twice() {
     assert_eq!(site.plan(&[wish(&sized("g", 4))]), ["c"]);
     assert_eq!(
         site.why(&wish(&sized("g", 8))),
-        "of 2 enabled hosts that are up in zone nova 2 have less than 8192 MEMORY_MB left; add capacity or enable a host"
+        "no enabled host that is up in zone nova takes it: 2 with less than 8192 MEMORY_MB left; add capacity or enable a host"
     );
 }
 
@@ -121,7 +121,7 @@ fn zones_aggregates_tenants_and_earlier_failures_are_respected_and_counted() {
     let why = site.why(&Wish { not: &not, ..wish(&of_p1) });
     assert_eq!(
         why,
-        "of 3 enabled hosts that are up in zone nova 2 are in no aggregate with disk=ssd, 1 failed for it already; add capacity or enable a host"
+        "no enabled host that is up in zone nova takes it: 2 in no aggregate with disk=ssd, 1 that failed for it already; add capacity or enable a host"
     );
     let of_p2 = Guest { project: "p2".into(), ..sized("g", 1) };
     let not: Vec<String> = vec!["d".into(), "e".into()];
@@ -138,7 +138,7 @@ fn members_of_an_anti_affinity_group_never_meet_and_a_soft_group_only_if_it_must
     let mut seats = site.plan(&wishes);
     seats.sort();
     assert_eq!(seats, ["-", "b", "d"]);
-    assert!(site.why(&Wish { not: &["b".into(), "d".into()], ..wish(&guests[0]) }).contains("1 are not allowed by its server group web"));
+    assert!(site.why(&Wish { not: &["b".into(), "d".into()], ..wish(&guests[0]) }).contains("1 not allowed by its server group web"));
     site.groups = vec![group(GroupRule::SoftAntiAffinity, &members)];
     let mut seats = site.plan(&wishes);
     seats.sort();

@@ -169,6 +169,11 @@ fn a_host_that_somebody_holds_down_counts_and_is_left_alone() {
     let (hosts, _) = after(4, &mut input);
     assert_eq!((hosts[0].allowed.reason, hosts[1].allowed.reason), ("FencedAwaitingReturn", "StormLimit"));
     assert!(begun(&hosts).is_empty());
+    assert!(hosts[0].allowed.message.contains("`evacuate a`"), "{:?}", hosts[0].allowed);
+    // What is being done needs no advice to do it.
+    input.hosts[0].open_evacuation = Some("Evacuation/by-hand".into());
+    let hosts = pass(&input).hosts;
+    assert_eq!((hosts[0].allowed.reason, hosts[0].allowed.message.as_str()), ("HostClaimed", "Evacuation/by-hand is under way on it"));
 }
 
 #[test]

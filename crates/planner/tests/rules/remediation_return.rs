@@ -68,7 +68,8 @@ fn a_storm_holds_no_return_and_a_freeze_does() {
 #[test]
 fn what_a_person_did_or_what_did_not_end_well_is_left_to_a_person() {
     type Change = fn(&mut Input);
-    let cases: [(&str, Change); 11] = [
+    let cases: [(&str, Change); 12] = [
+        ("Evacuation/auto-a-1 is not kept any longer", |i| i.hosts[0].last_evacuation = None),
         ("evacuated again since, by Evacuation/by-hand", |i| i.hosts[0].last_evacuation = Some("by-hand".into())),
         ("Manual", |i| i.policies[0].policy.spec.return_to_service.mode = ReturnMode::Manual),
         ("did not end well", |i| i.hosts[0].ended = Some("Failed".into())),

@@ -244,13 +244,19 @@ fn a_failed_migration_is_tried_again_after_a_pause_that_doubles() {
 
 #[test]
 fn power_off_refuses_running_guests_unless_they_may_be_killed() {
-    let running = HostFacts { guests: Fact::Seen(vec![guest("g")], at(0)), ..facts() };
-    let mut refuse = Play::new(operation(HostOperationType::PowerOff), running.clone(), env());
-    assert_eq!(refuse.pass(), Next::Finished);
-    assert_eq!(refuse.object.status.conditions.find("Succeeded").unwrap().reason, reasons::GUESTS_RUNNING);
+    let running = |names: &[&str]| HostFacts { guests: Fact::Seen(names.iter().map(|n| guest(n)).collect(), at(0)), ..facts() };
+    let label = |name: &str| guest(name).label();
+    let many = format!("5 guest(s) run on the host ({}, {}, {} and 2 more)", label("a"), label("b"), label("c"));
+    for (names, told) in [(&["g"][..], format!("1 guest(s) run on the host ({})", label("g"))), (&["a", "b", "c", "d", "e"], many)] {
+        let mut refuse = Play::new(operation(HostOperationType::PowerOff), running(names), env());
+        assert_eq!(refuse.pass(), Next::Finished);
+        let outcome = refuse.object.status.conditions.find("Succeeded").unwrap();
+        assert_eq!(outcome.reason, reasons::GUESTS_RUNNING);
+        assert!(outcome.message.starts_with(&told), "{} is not {told}", outcome.message);
+    }
     let mut kill = operation(HostOperationType::PowerOff);
     kill.spec.running_guests = RunningGuests::Kill;
-    assert_eq!(power_of(steps(Play::new(kill, running, env()).pass())), ForceOff);
+    assert_eq!(power_of(steps(Play::new(kill, running(&["g"]), env()).pass())), ForceOff);
 }
 
 #[test]
