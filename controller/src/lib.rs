@@ -11,6 +11,7 @@ mod foresee;
 mod gc;
 mod guest_policies;
 mod holding;
+mod lasting;
 mod links;
 mod node_sync;
 mod others;

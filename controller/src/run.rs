@@ -4,6 +4,7 @@ use crate::{
     World,
     act::WorldActor,
     controllers, gc, guest_policies,
+    lasting::Lasting,
     node_sync::NodeSync,
     telling::{self, Delivery},
     tracker::{Recording, Tracker},
@@ -288,14 +289,19 @@ async fn dispatch(
 }
 
 async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) {
+    let mut trouble = Lasting::default();
     loop {
         let passed = tokio::select! {
             biased;
             () = stop.cancelled() => return,
             passed = async { sync.pass(interval.get()).await.and(guest_policies::pass(&sync.world, &sync.shared).await) } => passed,
         };
-        if let Err(error) = passed {
-            tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");
+        match passed {
+            Ok(_) if trouble.is_over() => tracing::info!("node synchronisation reads everything again"),
+            Err(error) if trouble.is_news(&error) => {
+                tracing::warn!(error, "node synchronisation could not read everything; nothing is changed on a guess");
+            }
+            _ => {}
         }
         tokio::select! {
             biased;
@@ -306,16 +312,21 @@ async fn node_sync(mut sync: NodeSync, interval: Live, stop: CancellationToken) 
 }
 
 async fn track(mut tracker: Tracker, stop: CancellationToken) {
+    let mut trouble = Lasting::default();
     loop {
         let passed = tokio::select! {
             biased;
             () = stop.cancelled() => return,
             passed = tracker.pass() => passed,
         };
-        let pause = passed.unwrap_or_else(|error| {
-            tracing::warn!(error, "the watch over hosts could not read or write everything; nothing is begun on a guess");
-            AFTER_FAILURE
-        });
+        match &passed {
+            Ok(_) if trouble.is_over() => tracing::info!("the watch over hosts reads and writes everything again"),
+            Err(error) if trouble.is_news(error) => {
+                tracing::warn!(error, "the watch over hosts could not read or write everything; nothing is begun on a guess");
+            }
+            _ => {}
+        }
+        let pause = passed.unwrap_or(AFTER_FAILURE);
         tokio::select! {
             biased;
             () = stop.cancelled() => return,

@@ -46,7 +46,7 @@ impl World {
         let mut facts = HostFacts::blind(host, "not read");
         let (services, at) = self.services(2_000).await.map_err(|e| e.to_string())?;
         facts.service = World::service_fact(&services, host, at);
-        let (guests, moves, disks) = tokio::join!(self.guests_of(host), self.moves_of_host(host), self.disks(host, policy));
+        let ((guests, moves), disks) = tokio::join!(self.lists_of(host), self.disks(host, policy));
         (facts.guests, facts.moves, facts.disks) = (guests, moves, disks);
         facts.microversion = self.microversion().await;
         self.read_sites(&mut facts, "").await;

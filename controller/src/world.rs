@@ -275,12 +275,8 @@ impl World {
                 };
             }
             Depth::Full { provider, destinations, .. } => {
-                let (links, guests, moves, aggregates) = tokio::join!(
-                    self.link_facts(host, service_id, identity),
-                    self.guests_of(host),
-                    self.moves_of_host(host),
-                    self.disks(host, &env.policy),
-                );
+                let (links, (guests, moves), aggregates) =
+                    tokio::join!(self.link_facts(host, service_id, identity), self.lists_of(host), self.disks(host, &env.policy));
                 facts.links = links;
                 facts.guests = if service.is_some() { guests } else { Fact::Unknown("its service could not be read in the same pass".into()) };
                 facts.moves = moves;
@@ -312,7 +308,21 @@ impl World {
         }
     }
 
-    pub(crate) async fn moves_of_host(&self, host: &str) -> Fact<Vec<Move>> {
+    /// Guests and moves of a host whose service was seen. Lists by host lack what a cell has that does not answer, and do not say
+    /// so (I8): it has to answer after them as well as before.
+    pub(crate) async fn lists_of(&self, host: &str) -> (Fact<Vec<Guest>>, Fact<Vec<Move>>) {
+        let (guests, moves) = tokio::join!(self.guests_of(host), self.moves_of_host(host));
+        let why = match self.services(0).await {
+            Ok((services, at)) => match Self::service_fact(&services, host, at) {
+                Fact::Unknown(why) => why,
+                Fact::Seen(..) | Fact::Absent(_) => return (guests, moves),
+            },
+            Err(error) => error.to_string(),
+        };
+        (Fact::Unknown(why.clone()), Fact::Unknown(why))
+    }
+
+    async fn moves_of_host(&self, host: &str) -> Fact<Vec<Move>> {
         match self.cloud.migrations_of_host(host).await {
             Ok(moves) => Fact::Seen(moves.into_iter().map(move_of).collect(), self.clock.now()),
             Err(error) => unknown(&error),

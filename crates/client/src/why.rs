@@ -51,8 +51,9 @@ pub fn why(object: &DynObject, now: Time) -> Why {
     told_drilled(&mut why, object);
     // A fenced host is down because we hold it down: its guests are taken care of.
     let fenced = why.reasons.iter().any(|reason| reason == r::FENCED);
-    // And one that is in reserve is missed by nobody; of one that is being recovered somebody takes care.
-    let in_hand = matches!(text(&object.status["availability"]["state"]), "Restarting" | "Recovering" | "Returning");
+    // And one that is in reserve is missed by nobody; of one that is being recovered, or evacuated, somebody takes care.
+    let in_hand = matches!(text(&object.status["availability"]["state"]), "Restarting" | "Recovering" | "Returning")
+        || text(&object.status["claim"]["owner"]).starts_with("Evacuation/");
     let spare = object.status["standby"]["inService"] == false;
     // While those who look are in doubt themselves, the silence of a host speaks of nothing.
     let in_doubt = why.reasons.iter().any(|reason| reason == r::OBSERVER_IN_DOUBT);
@@ -340,6 +341,10 @@ mod tests {
         for (state, advised) in [("Recovering", false), ("Restarting", false), ("Returning", false), ("Down", true)] {
             let why = why(&host(json!({"observedGeneration": 2, "conditions": [down], "availability": {"state": state}})), NOW);
             assert_eq!(why.advice.iter().any(|a| a.contains("cloud-manager evacuate c1")), advised, "{state}: {why:?}");
+        }
+        for (owner, advised) in [("Evacuation/ev", false), ("HostOperation/drain-c1", true)] {
+            let why = why(&host(json!({"observedGeneration": 2, "conditions": [down], "claim": {"owner": owner}})), NOW);
+            assert_eq!(why.advice.iter().any(|a| a.contains("cloud-manager evacuate c1")), advised, "{owner}: {why:?}");
         }
     }
 

@@ -190,13 +190,12 @@ impl<R: Reconciler> Driver<R> {
             ClaimWish::Take { .. } | ClaimWish::Keep => {}
             ClaimWish::Release => ops.push(Op::ReleaseClaim { host: host.clone(), owner_uid }),
         }
+        ops.extend(self.settle_ops(loaded, &decision.settle));
+        // After that: what is settled in this very transaction no longer counts.
         for limit in &decision.limits {
             let on = limit.this_host.then(|| host.clone());
-            // Settled in this very transaction, they no longer count.
-            let closing = decision.settle.len() as i64;
-            ops.push(Op::LimitOpen { step_prefix: limit.step_prefix.into(), host: on, max: limit.max + closing });
+            ops.push(Op::LimitOpen { step_prefix: limit.step_prefix.into(), host: on, max: limit.max });
         }
-        ops.extend(self.settle_ops(loaded, &decision.settle));
         if !host.is_empty() && decision.evidence != loaded.env.evidence {
             ops.push(evidence_op(&host, loaded.evidence.version, &decision.evidence));
         }

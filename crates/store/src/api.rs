@@ -90,7 +90,7 @@ pub enum Op {
         step_prefix: String,
         /// Only intents of this host, if given.
         host: Option<String>,
-        /// Largest number that may be open before this transaction.
+        /// So many are open at most when this one has been begun; what is settled earlier in the same transaction is not.
         max: i64,
     },
     /// Writes the evidence about a host if its version is still `expected` (0: no row yet).

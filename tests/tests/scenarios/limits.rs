@@ -47,6 +47,40 @@ async fn no_more_guests_are_rebuilt_at_once_than_the_cloud_and_each_host_may() {
     s.nothing_ran_twice();
 }
 
+/// A host died while it was drained; then the destination of one of its live migrations was switched off, which settles that.
+#[tokio::test(start_paused = true)]
+async fn a_live_migration_that_is_settled_makes_no_place_for_a_rebuild() {
+    let slow = |c: &mut simulator::Settings| (c.rebuild_ms, c.live_migration_ms) = (3_600_000, 3_600_000);
+    let s = given(&["a", "b", "c", "d", "e"]).with(slow).policy(json!({"maxEvacuations": 1, "maxPerHost": 2})).start().await;
+    let (alone, guests) = (s.guest("alone", "a"), s.guests("web", "b", 3));
+    s.crash_host("a").await;
+    s.evacuate("a", json!({})).await;
+    s.until("it is being rebuilt", |w| w.records_of(&alone).last().is_some_and(|r| r.1 == "pre-migrating")).await;
+    let goes_to = |guest: &String| s.with(|w| w.records_of(guest).last().and_then(|r| r.3.clone())).expect("a destination");
+    s.nova(&goes_to(&alone), cloud::ServiceChange { enabled: Some(false), ..Default::default() });
+    let drained = s.evacuate("b", json!({})).await;
+    let has_place = |w: &simulator::World, guest: &String| w.records_of(guest).last().is_some_and(|r| r.3.is_some());
+    s.until("two are being moved", |w| guests.iter().filter(|g| has_place(w, g)).count() == 2).await;
+    s.crash_host("b").await;
+    s.policy(json!({"maxPerHost": 8})).await;
+    let full = |o: &schemas::DynObject| o.status["waiting"]["message"].as_str().is_some_and(|m| m.contains("maxEvacuations"));
+    s.wait("Evacuation", &drained, "waiting for a place", full).await;
+
+    let moving = guests.iter().find(|g| !s.records(g, "live-migration").is_empty()).expect("one of the two");
+    s.press(&goes_to(moving), power::Command::ForceOff);
+    s.pass(120).await;
+
+    let operations = s.rig.list("Operation").await;
+    let of = |what: &str, state: &[&str]| {
+        let is =
+            |o: &&schemas::DynObject| o.spec["step"].as_str().is_some_and(|s| s.starts_with(what)) && state.iter().any(|s| o.status["state"] == *s);
+        operations.iter().filter(is).count()
+    };
+    assert!(of("LiveMigrate/", &["Failed"]) > 0, "{}", s.story());
+    assert_eq!(of("Evacuate/", &["Issued", "Accepted"]), 1, "{}", s.story());
+    assert_eq!(s.calls(CallKind::Evacuate).len(), 1, "{}", s.story());
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_more_hosts_are_drained_at_once_than_allowed_and_the_next_one_says_why_it_waits() {
     let s = given(&["a", "b", "c", "d"]).with(|c| c.live_migration_ms = 20_000).policy(json!({"maxHostsDraining": 1})).start().await;

@@ -193,6 +193,32 @@ async fn a_cell_that_goes_down_in_the_middle_of_a_drain_stops_it_and_it_goes_on_
     }
 }
 
+/// Lists by host lack what a cell has that does not answer, and do not say so. The host was switched on while its guest was rebuilt
+/// elsewhere: its nova-compute had cleaned up before the record was done, and does so again only when it is restarted.
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_goes_down_in_the_middle_of_a_look_settles_no_record() {
+    let s = given(&["a", "b", "c"]).with(|c| c.rebuild_ms = 120_000).start().await;
+    let guest = s.guest("web", "a");
+    s.crash_host("a").await;
+    let ev = s.evacuate("a", json!({})).await;
+    s.until_called(CallKind::Evacuate, 1).await;
+    s.press("a", power::Command::On);
+    s.succeeds("Evacuation", &ev).await;
+    let back = s.operate("a", "PowerOn", json!({})).await;
+    s.waits("HostOperation", &back, "MoveInFlight").await;
+    assert_eq!(s.records(&guest, "evacuation"), ["done"]);
+    let before = s.all_calls();
+
+    s.with(|w| w.inject_for(CallKind::Migrations, "a", CallFault::CellsGo, 1));
+    s.pass(120).await;
+
+    assert_eq!(s.with(|w| w.injected()), 0, "it happened");
+    s.waits("HostOperation", &back, "NovaUnreadable").await;
+    assert_eq!(s.all_calls(), before, "{}", s.story());
+    s.with(|w| w.set_cell("cell1", true));
+    s.waits("HostOperation", &back, "MoveInFlight").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_nova_that_refuses_or_throttles_writes_is_asked_again_later() {
     for status in [429, 500, 503] {

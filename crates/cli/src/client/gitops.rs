@@ -93,7 +93,7 @@ impl Follower<'_> {
             batch.tell(&done, "", false);
             if self.revision != revision {
                 let what = revision.as_deref().map_or_else(|| "what stands there".into(), |commit| format!("commit {commit}"));
-                output::note(&format!("ApplySet {} is at {what}: {} objects.", self.set, done.items.len()));
+                output::note(&format!("ApplySet {} is at {what}: {} object(s).", self.set, done.items.len()));
             }
             self.revision = revision;
             self.told = Told::default();

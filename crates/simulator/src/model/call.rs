@@ -183,6 +183,10 @@ impl World {
         let no_answer = |delay_ms| Reply { result: Err(Failure::NoAnswer), delay_ms };
         match self.take_fault(call.kind(), &target) {
             None | Some(CallFault::Partial) => self.apply_and_record(&call, "answered"),
+            Some(CallFault::CellsGo) => {
+                self.all_cells_go();
+                self.apply_and_record(&call, "answered")
+            }
             Some(CallFault::Slow { ms }) => {
                 let mut reply = self.apply_and_record(&call, "answered slowly");
                 reply.delay_ms += ms;
@@ -223,6 +227,10 @@ impl World {
         match self.take_fault(kind, target) {
             None | Some(CallFault::Duplicate { .. }) => Reply { result: read(self, false), delay_ms: 0 },
             Some(CallFault::Partial) => Reply { result: read(self, true), delay_ms: 0 },
+            Some(CallFault::CellsGo) => {
+                self.all_cells_go();
+                Reply { result: read(self, false), delay_ms: 0 }
+            }
             Some(CallFault::Slow { ms }) => Reply { result: read(self, false), delay_ms: ms },
             Some(CallFault::LostAnswer | CallFault::LostRequest | CallFault::Late { .. }) => failed(Failure::NoAnswer),
             Some(CallFault::Nonsense) => failed(Failure::Nonsense),

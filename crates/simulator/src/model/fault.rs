@@ -30,6 +30,8 @@ pub enum CallFault {
     Nonsense,
     /// A list lacks its second half, and does not say so.
     Partial,
+    /// Just before it, the databases of all cells stop answering (I8).
+    CellsGo,
     /// It never leaves the caller: no route, no name.
     NotSent,
     /// The answer comes that much later.

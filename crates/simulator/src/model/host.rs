@@ -184,6 +184,10 @@ impl World {
         }
     }
 
+    pub(crate) fn all_cells_go(&mut self) {
+        self.cells_down = self.hosts.values().map(|h| h.cell.clone()).collect();
+    }
+
     /// Lets the next `times` resource claims on a host fail.
     pub fn fail_claims(&mut self, host: &str, times: u32) {
         if let Some(host) = self.hosts.get_mut(host) {
