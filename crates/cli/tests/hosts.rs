@@ -66,6 +66,18 @@ async fn evacuate_counts_the_guests_names_the_links_and_creates_what_was_asked()
 }
 
 #[tokio::test]
+async fn a_request_that_repeats_one_under_way_names_that_one() {
+    let server = server(json!({}), power()).await;
+    let open =
+        json!({"apiVersion": "cloud-manager/v1", "kind": "Evacuation", "metadata": {"name": "ev-c1-first"}, "spec": {"hostRef": {"name": "c1"}}});
+    let given = ResponseTemplate::new(200).set_body_json(&open);
+    Mock::given(method("POST")).and(path("/v1/evacuations")).respond_with(given).with_priority(1).mount(&server).await;
+    let ran = run(&server, &["evacuate", "c1", "--yes"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (0, "evacuation/ev-c1-first is under way already\n"), "{ran:?}");
+    assert!(ran.err.contains("cloud-manager describe evacuation ev-c1-first"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn guests_that_could_not_be_counted_are_told_as_unknown() {
     let server = MockServer::start().await;
     on(&server, "GET", "/v1/hosts/c1", ok(&host("c1", json!({}), json!({})))).await;

@@ -247,8 +247,20 @@ fn told_guests(why: &mut Why, object: &DynObject) {
             names.push(&more);
         }
         let word = if guests.len() == 1 { "guest is" } else { "guests are" };
-        let message = text(&guests[0]["message"]);
-        why.lines.push(sentence(&format!("{} {word} {outcome}: {}", guests.len(), names.join(", ")), reason, message));
+        let mut messages: Vec<(&str, &str)> = Vec::new();
+        for guest in &guests {
+            let (name, message) = (text(&guest["name"]), text(&guest["message"]));
+            if !messages.iter().any(|(_, known)| *known == message) {
+                messages.push((name, message));
+            }
+        }
+        let message = match messages.as_slice() {
+            [(_, message)] => message.to_string(),
+            several => {
+                several.iter().take(NAMED).map(|(name, message)| format!("{name}: {}", message.trim_end_matches('.'))).collect::<Vec<_>>().join("; ")
+            }
+        };
+        why.lines.push(sentence(&format!("{} {word} {outcome}: {}", guests.len(), names.join(", ")), reason, &message));
         why.reasons.push(reason.into());
     }
 }
@@ -373,6 +385,11 @@ mod tests {
         assert_eq!(why.lines[1], "7 guests are Skipped: g0, g1, g2, g3, g4, 2 more (LocalDisk): Its disk is on the host.");
         assert!(why.lines[2].starts_with("1 guest is NeedsHuman: h (MoveInFlight)"));
         assert!(why.advice.iter().any(|a| a.contains("--local-disks Rebuild")), "{why:?}");
+        // What is said of one is not said of another.
+        evacuation.status["guests"][6]["message"] = json!("It has two disks");
+        let told = super::why(&evacuation, NOW);
+        let both = "7 guests are Skipped: g0, g1, g2, g3, g4, 2 more (LocalDisk): g0: Its disk is on the host; g6: It has two disks.";
+        assert_eq!(told.lines[1], both);
     }
 
     #[test]

@@ -264,8 +264,9 @@ impl Leadership {
             // The keeper looks at `stop` between calls, each of which has a deadline.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
-        if let Err(error) = self.store.lease_release(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
-            tracing::warn!(%error, "the lease could not be given up; a successor waits it out");
+        match self.store.lease_release(CONTROLLER_LEASE, &self.holder, self.gate.token()).await {
+            Ok(()) => tracing::info!("the lease is given up; a successor need not wait"),
+            Err(error) => tracing::warn!(%error, "the lease could not be given up; a successor waits it out"),
         }
     }
 }

@@ -146,9 +146,11 @@ pub(super) async fn make(client: &Client, kind: &KindInfo, prefix: &str, host: &
     let name = fresh_name(prefix, host, rand::random());
     let object = json!({"apiVersion": schemas::API_VERSION, "kind": kind.kind, "metadata": {"name": name}, "spec": spec});
     match client.create(kind.plural, &object).await {
-        Ok(_) => {
-            output::data(&format!("{} created", output::short(kind.kind, &name)));
-            Ok(name)
+        Ok(made) => {
+            // The same request as one under way gives that one.
+            let done = if made.metadata.name == name { "created" } else { "is under way already" };
+            output::data(&format!("{} {done}", output::short(kind.kind, &made.metadata.name)));
+            Ok(made.metadata.name)
         }
         Err(e @ (Error::Timeout { may_have_happened: true, .. } | Error::Unreachable { may_have_happened: true, .. })) => {
             let look = format!("cloud-manager get {} {name}", kind.kind.to_ascii_lowercase());

@@ -25,7 +25,7 @@ pub(super) fn advice(reason: &str, object: &DynObject, host: &str) -> Option<Str
         r::NOVA_UNREADABLE => "See whether Nova and Keystone answer, and the controller's login ([openstack] in its configuration)".into(),
         r::VANISHED => format!("Bring its nova-compute back, or, if the machine is gone for good: cloud-manager delete host {host}"),
         r::IN_DOUBT => {
-            format!("Look at the machine and at cloud-manager power status {host}. If it is to be given up: cloud-manager evacuate {host} --mode Rebuild")
+            format!("Look at the machine and at cloud-manager power status {host}. If it is to be given up: cloud-manager cancel {host}; cloud-manager evacuate {host} --mode Rebuild")
         }
         r::NO_VERIFIED_LINK => format!("Verify its power link (make a PowerDevice and a PowerLink first, if there is none): cloud-manager initialise {host}"),
         // Only of an evacuation whose host cannot be proven off; others say in their message what is to be decided.

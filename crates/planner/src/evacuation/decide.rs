@@ -117,6 +117,7 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
         (None, EvacuationPath::Rebuild) if proven => Some((ConditionStatus::True, "PowerOffObserved", observed.as_str())),
         // Not asked in this pass: what was said last stands.
         (None, EvacuationPath::Rebuild) if status.conditions.find("EvidenceSufficient").is_some() => None,
+        (None, EvacuationPath::Undecided) => Some((ConditionStatus::Unknown, "Undecided", "")),
         (None, _) => Some((ConditionStatus::Unknown, "NotNeeded", "")),
     };
     if let Some((holds, reason, message)) = sufficient {

@@ -22,23 +22,25 @@ pub fn decide(object: &Object<FenceAttestation>, facts: &HostFacts, env: &Env) -
     let went_by = (evidence.attestation_used == object.metadata.uid).then_some(&evidence.attestation_used_by);
     status.used_by = going_by.or(went_by.filter(|by| !by.is_empty())).cloned().or(status.used_by);
     status.observed_generation = generation;
+    let spec = &object.spec;
+    let stated = format!("{} states that {} is dead, in power epoch {}", status.by, spec.host_ref.name, spec.power_epoch);
+    let end = ended(object, &status, &evidence, now);
     let mut events = Vec::new();
-    let next = match ended(object, &status, &evidence, now) {
+    // Also of one by which an evacuation went, and ended, before the first look at it.
+    if status.conditions.is_empty() && end.as_ref().is_none_or(|(went_well, ..)| *went_well) {
+        events.push(EventDraft { warning: true, reason: reasons::IN_FORCE, note: format!("{stated}: {}", spec.statement) });
+    }
+    let next = match end {
         Some((ok, reason, message)) => {
             status.finished_at = Some(now);
-            status.conditions.set("Accepted", ConditionStatus::False, reason, &message, generation, now);
+            status.conditions.set("Accepted", ok.into(), reason, &message, generation, now);
             status.conditions.set("Succeeded", ok.into(), reason, &message, generation, now);
             events.push(EventDraft { warning: false, reason, note: message.clone() });
             status.progress = message;
             Next::Finished
         }
         None => {
-            let spec = &object.spec;
-            let message = format!("{} states that {} is dead, in power epoch {}", status.by, spec.host_ref.name, spec.power_epoch);
-            if status.conditions.is_empty() {
-                events.push(EventDraft { warning: true, reason: reasons::IN_FORCE, note: format!("{message}: {}", spec.statement) });
-            }
-            status.conditions.set("Accepted", ConditionStatus::True, reasons::IN_FORCE, &message, generation, now);
+            status.conditions.set("Accepted", ConditionStatus::True, reasons::IN_FORCE, &stated, generation, now);
             status.conditions.set("Succeeded", ConditionStatus::Unknown, reasons::IN_FORCE, "", generation, now);
             status.progress = match &status.used_by {
                 Some(owner) => format!("{owner} goes by it"),

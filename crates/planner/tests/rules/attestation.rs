@@ -309,6 +309,11 @@ fn an_attestation_tells_whether_it_counts_and_why_it_ended() {
         assert_eq!(reason(&ended), (why.into(), true));
         assert!(matches!(ended.next, Next::Finished));
         assert_eq!(ended.status.conditions.iter().find(|c| c.r#type == "Succeeded").unwrap().reason, why);
+        // What somebody stated is told of each one that counted, were it over before it was looked at.
+        let told: Vec<_> = ended.events.iter().map(|e| (e.reason, e.warning)).collect();
+        let counted = [("InForce", true), (why, false)];
+        assert_eq!(told, if why == "Used" { &counted[..] } else { &counted[1..] });
+        assert_eq!(ended.status.conditions.is_true("Accepted"), why == "Used");
     }
 }
 
