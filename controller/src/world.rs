@@ -312,14 +312,21 @@ impl World {
     /// so (I8): it has to answer after them as well as before.
     pub(crate) async fn lists_of(&self, host: &str) -> (Fact<Vec<Guest>>, Fact<Vec<Move>>) {
         let (guests, moves) = tokio::join!(self.guests_of(host), self.moves_of_host(host));
-        let why = match self.services(0).await {
+        match self.cell_is_silent(host).await {
+            None => (guests, moves),
+            Some(why) => (Fact::Unknown(why.clone()), Fact::Unknown(why)),
+        }
+    }
+
+    /// Why a list by host that was read before may lack something, if it may.
+    async fn cell_is_silent(&self, host: &str) -> Option<String> {
+        match self.services(0).await {
             Ok((services, at)) => match Self::service_fact(&services, host, at) {
-                Fact::Unknown(why) => why,
-                Fact::Seen(..) | Fact::Absent(_) => return (guests, moves),
+                Fact::Unknown(why) => Some(why),
+                Fact::Seen(..) | Fact::Absent(_) => None,
             },
-            Err(error) => error.to_string(),
-        };
-        (Fact::Unknown(why.clone()), Fact::Unknown(why))
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     async fn moves_of_host(&self, host: &str) -> Fact<Vec<Move>> {
@@ -417,6 +424,9 @@ impl World {
             Fact::Seen(guests, _) => guests,
             other => return Err(format!("the guests of {host} cannot be listed: {}", other.why())),
         };
+        if let Some(why) = self.cell_is_silent(host).await {
+            return Err(format!("the guests of {host} cannot be listed: {why}"));
+        }
         let groups = self.groups(&Fact::Seen(guests.clone(), self.clock.now())).await;
         let (Some(groups), Fact::Seen(rules, _)) = (groups.seen(), self.guest_rules().await) else {
             return Err(format!("what GuestPolicies say of the guests of {host} cannot be told: {}", groups.why()));

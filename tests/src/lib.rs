@@ -124,8 +124,12 @@ impl Rig {
     async fn cold(&self) -> Standby {
         let stop = CancellationToken::new();
         let (feed, _) = Feed::start(self.store.clone(), stop.clone()).await.expect("the feed");
-        let world = World::new(self.cloud.clone(), self.power.clone(), self.store.clone(), self.clock.clone(), self.metrics.clone());
-        Standby { world, feed, warm: stop.child_token(), stop }
+        Standby { world: self.looker(), feed, warm: stop.child_token(), stop }
+    }
+
+    /// One that only looks, as an API server has it.
+    pub fn looker(&self) -> Arc<World> {
+        World::new(self.cloud.clone(), self.power.clone(), self.store.clone(), self.clock.clone(), self.metrics.clone())
     }
 
     /// Starts a standby beside whoever leads; the next controller is this one.

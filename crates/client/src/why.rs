@@ -130,7 +130,8 @@ fn told_state(why: &mut Why, object: &DynObject, now: Time) {
     if let Some(failures) = retry["failures"].as_i64().filter(|n| *n > 0) {
         let next = retry["nextAt"].as_str().and_then(|s| Time::parse(s).ok()).map(|t| t.seconds_since(now)).filter(|s| *s > 0);
         let next = next.map(|s| format!(" The next try is in {}.", kinds::age(s))).unwrap_or_default();
-        why.lines.push(format!("It failed {failures} times in a row, last with: {}{next}", stop(text(&retry["lastError"]))));
+        let times = if failures == 1 { "It failed with".into() } else { format!("It failed {failures} times in a row, last with") };
+        why.lines.push(format!("{times}: {}{next}", stop(text(&retry["lastError"]))));
     }
     told_fencing(why, object);
     if let Some(pool) = object.status["standby"]["pool"].as_str() {
@@ -207,6 +208,7 @@ fn told_availability(why: &mut Why, object: &DynObject) {
     match text(&object.status["availability"]["state"]) {
         "Suspect" => why.lines.push("Nova calls it down; it is looked at again before it counts as down.".into()),
         "Down" if allowed.status == "True" => why.lines.push("It is down, and is about to be restarted or evacuated without a person.".into()),
+        "Down" if allowed.reason == r::CLAIMED => why.say("It is down", allowed.reason, allowed.message),
         "Down" => why.say("It is down, and nothing is begun without a person", allowed.reason, allowed.message),
         "Restarting" => why.say("It is down, and is being switched off and on without a person", allowed.reason, allowed.message),
         "Returning" => why.say("It was evacuated without a person, and is being brought back without one", allowed.reason, allowed.message),
@@ -247,13 +249,9 @@ fn told_guests(why: &mut Why, object: &DynObject) {
             names.push(&more);
         }
         let word = if guests.len() == 1 { "guest is" } else { "guests are" };
-        let mut messages: Vec<(&str, &str)> = Vec::new();
-        for guest in &guests {
-            let (name, message) = (text(&guest["name"]), text(&guest["message"]));
-            if !messages.iter().any(|(_, known)| *known == message) {
-                messages.push((name, message));
-            }
-        }
+        let mut messages: Vec<(&str, &str)> = guests.iter().map(|g| (text(&g["name"]), text(&g["message"]))).collect();
+        messages.sort_by_key(|(_, message)| *message);
+        messages.dedup_by_key(|(_, message)| *message);
         let message = match messages.as_slice() {
             [(_, message)] => message.to_string(),
             several => {
@@ -388,7 +386,7 @@ mod tests {
         // What is said of one is not said of another.
         evacuation.status["guests"][6]["message"] = json!("It has two disks");
         let told = super::why(&evacuation, NOW);
-        let both = "7 guests are Skipped: g0, g1, g2, g3, g4, 2 more (LocalDisk): g0: Its disk is on the host; g6: It has two disks.";
+        let both = "7 guests are Skipped: g0, g1, g2, g3, g4, 2 more (LocalDisk): g6: It has two disks; g0: Its disk is on the host.";
         assert_eq!(told.lines[1], both);
     }
 

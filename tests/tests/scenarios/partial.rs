@@ -220,6 +220,19 @@ async fn a_cell_that_goes_down_in_the_middle_of_a_look_settles_no_record() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn guests_of_a_cell_that_does_not_answer_are_not_shown_as_none() {
+    let (s, ..) = scene().await;
+    let (world, policy) = (s.rig.looker(), schemas::v1::ClusterPolicySpec::default());
+    let shown = world.guest_view("b", &policy).await.expect("its guests");
+    assert_eq!(shown["guests"].as_array().map(Vec::len), Some(1));
+
+    s.with(|w| w.set_cell("cell1", false));
+    let why = world.guest_view("b", &policy).await.expect_err("its cell is silent");
+    assert!(why.contains("the cell of host b did not answer"), "{why}");
+    assert!(world.plan_view("b", &policy).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_nova_that_refuses_or_throttles_writes_is_asked_again_later() {
     for status in [429, 500, 503] {
         let s = given(&["a", "b", "c"]).start().await;

@@ -127,6 +127,7 @@ pub fn decide(ev: &Object<v1::EvacuationKind>, facts: &HostFacts, env: &Env) -> 
         status.conditions.set("Succeeded", ConditionStatus::Unknown, reasons::PROGRESSING, "", generation, now);
         status.progress = match &next {
             Next::Wait { reason, .. } if status.guests.is_empty() => (*reason).into(),
+            _ if status.guests.is_empty() => "no guest is moved yet".into(),
             _ => summary(&status.guests),
         };
     }
