@@ -36,14 +36,27 @@ struct Reading {
 
 type Slot = Arc<tokio::sync::Mutex<Option<Reading>>>;
 
-/// The last reading of each port of each device, so that reconcilers that ask at the same time ask once.
+/// The last reading of each port of each device, so that reconcilers that ask at the same time ask once; and when one was last
+/// answered that it is on, whoever asked.
 #[derive(Default)]
-pub(crate) struct Reads(Mutex<HashMap<(String, u16), Slot>>);
+pub(crate) struct Reads {
+    slots: Mutex<HashMap<(String, u16), Slot>>,
+    last_on: Mutex<HashMap<(String, u16), Time>>,
+}
 
 impl Reads {
-    fn slot(&self, device_uid: &str, port: u16) -> Slot {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry((device_uid.into(), port)).or_default().clone()
+    fn slot(&self, target: &Target) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.entry((target.device_uid.clone(), target.port)).or_default().clone()
+    }
+
+    fn is_on(&self, target: &Target, at: Time) {
+        self.last_on.lock().unwrap_or_else(PoisonError::into_inner).insert((target.device_uid.clone(), target.port), at);
+    }
+
+    fn last_on(&self, target: &Result<Target, String>) -> Option<Time> {
+        let target = target.as_ref().ok()?;
+        self.last_on.lock().unwrap_or_else(PoisonError::into_inner).get(&(target.device_uid.clone(), target.port)).copied()
     }
 }
 
@@ -100,7 +113,7 @@ impl World {
             Err(why) => return Fact::Unknown(why.clone()),
         };
         let asked = self.clock.now();
-        let slot = self.reads.slot(&target.device_uid, target.port);
+        let slot = self.reads.slot(target);
         let late = || Fact::Unknown(format!("{}: no answer within {} s", target.device_name, READ_DEADLINE.as_secs()));
         let read = async {
             let mut last = slot.lock().await;
@@ -112,9 +125,7 @@ impl World {
             }
             // The time before the request is what a proof counts from.
             let at = self.clock.now();
-            let begun = tokio::time::Instant::now();
-            let read = self.power.read(target).await;
-            self.count_power(target, "read", read.as_ref().err(), begun);
+            let read = self.ask_power(target).await;
             let turned_away = matches!(read, Err(PowerError::BadCredentials(_)));
             let fact = match read {
                 Ok(Power::On) => Fact::Seen(PowerState::On, at),
@@ -125,6 +136,17 @@ impl World {
             fact
         };
         tokio::time::timeout(READ_DEADLINE, read).await.unwrap_or_else(|_| late())
+    }
+
+    /// Asks a device, in a session of its own. That it is on is remembered, whoever asks: it voids readings as off before it (S5).
+    pub(crate) async fn ask_power(&self, target: &Target) -> Result<Power, PowerError> {
+        let begun = tokio::time::Instant::now();
+        let read = self.power.read(target).await;
+        self.count_power(target, "read", read.as_ref().err(), begun);
+        if matches!(read, Ok(Power::On)) {
+            self.reads.is_on(target, self.clock.now());
+        }
+        read
     }
 
     pub(crate) fn count_power(&self, target: &Target, call: &str, error: Option<&PowerError>, begun: tokio::time::Instant) {
@@ -177,6 +199,7 @@ impl World {
                     verified: false,
                     default: false,
                     state: Fact::Unknown(why),
+                    last_on: None,
                     binding: Binding::default(),
                     identity: Fact::not_asked(),
                 }];
@@ -199,6 +222,7 @@ impl World {
             async move {
                 if let Some(target) = target {
                     link.state = self.read_power(target).await;
+                    link.last_on = self.reads.last_on(target);
                 }
             }
         });
@@ -223,6 +247,7 @@ impl World {
             verified: wired.target.is_ok() && holds(link.status.verification.as_ref(), &binding),
             default: link.spec.role == LinkRole::Default,
             state,
+            last_on: self.reads.last_on(&wired.target),
             binding,
             identity,
         }

@@ -32,16 +32,11 @@ impl Reconciler for PowerDeviceReconciler {
         let used = links.iter().filter(|l| l.spec["deviceRef"]["name"] == **name).count() as i64;
         let answer = match self.0.target(name, 1).await {
             Err(why) => Answer::NoCredential(why),
-            Ok((target, _)) => {
-                let begun = tokio::time::Instant::now();
-                let read = self.0.power.read(&target).await;
-                self.0.count_power(&target, "read", read.as_ref().err(), begun);
-                match read {
-                    Ok(_) => Answer::Reached,
-                    Err(PowerError::BadCredentials(why)) => Answer::BadCredentials(why),
-                    Err(other) => Answer::Unreadable(other.to_string()),
-                }
-            }
+            Ok((target, _)) => match self.0.ask_power(&target).await {
+                Ok(_) => Answer::Reached,
+                Err(PowerError::BadCredentials(why)) => Answer::BadCredentials(why),
+                Err(other) => Answer::Unreadable(other.to_string()),
+            },
         };
         (answer, used)
     }

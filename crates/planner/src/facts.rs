@@ -132,6 +132,8 @@ pub struct LinkFacts {
     pub default: bool,
     /// What it read; `On` or `Off`.
     pub state: Fact<PowerState>,
+    /// When anybody in this process last had the answer that it is on, were it in a pass of another object.
+    pub last_on: Option<Time>,
     /// What a verification made now would hold for.
     pub binding: Binding,
     /// Whether the machine is who `spec.identity` says; read only to initialise.

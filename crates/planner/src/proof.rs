@@ -158,7 +158,9 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
     }
     let on = state_of(&facts.links) == PowerState::On;
     // An outlet has power also while its machine is off; only one that comes back is life.
-    let came_back = facts.links.iter().any(|l| l.state.seen() == Some(&PowerState::On) && new.off.iter().any(|r| r.link_uid == l.uid));
+    let came_back = facts.links.iter().any(|l| l.state.seen() == Some(&PowerState::On) && new.off.iter().any(|r| r.link_uid == l.uid))
+        || new.off.iter().any(|r| was_on(facts, &r.link_uid, r.first_at))
+        || new.attested.as_ref().is_some_and(|a| was_on(facts, "", a.first_at));
     if on || came_back || beat || other_service {
         let attested = new.attested.is_some() || attestation::may_be_of(facts, new.epoch);
         if attested || !new.off.is_empty() || new.latch.as_ref().is_some_and(|l| l.epoch == new.epoch) {
@@ -175,6 +177,7 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
         if let Fact::Seen(PowerState::Off, at) = &link.state
             && new.last_command_at.is_none_or(|command| *at > command)
             && *at <= now
+            && !was_on(facts, &link.uid, *at)
         {
             match new.off.iter_mut().find(|r| r.link_uid == link.uid) {
                 Some(reading) => reading.last_at = *at,
@@ -184,6 +187,12 @@ pub fn absorb(old: &EvidenceBody, facts: &HostFacts, now: Time) -> EvidenceBody 
     }
     new.attested = attestation::take_in(old, new.epoch, facts, now);
     new
+}
+
+/// Whether a reading of a link as off at that time was followed by an answer that the machine, or this link, is on.
+fn was_on(facts: &HostFacts, link_uid: &str, off_at: Time) -> bool {
+    let speaks = |l: &&LinkFacts| l.class == LinkClass::Chassis || l.uid == link_uid;
+    facts.links.iter().filter(speaks).any(|l| l.last_on.is_some_and(|on| on >= off_at))
 }
 
 /// Writes down that a power command is about to be sent: readings before it prove nothing.

@@ -51,6 +51,7 @@ pub fn link(name: &str, state: PowerState) -> LinkFacts {
         verified: true,
         default: false,
         state: Fact::Seen(state, at(0)),
+        last_on: None,
         binding: Binding { device_uid: format!("device-{name}"), endpoint: name.into(), port: 1, service_id: "svc-a".into() },
         identity: Fact::not_asked(),
     }

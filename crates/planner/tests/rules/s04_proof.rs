@@ -143,6 +143,33 @@ fn any_sign_of_life_ends_the_epoch_and_voids_the_proof() {
     }
 }
 
+/// A device is asked by others than the pass of its host: whether it answers at all, before somebody's evacuation, in a drill.
+#[test]
+fn an_answer_on_that_anybody_had_voids_readings_as_off_before_it() {
+    let seen_on = |when: i64| vec![LinkFacts { last_on: Some(at(when)), ..link("l1", Off) }];
+    let before = after(&[link("l1", Off)], &[0, 20]);
+    assert_eq!((before.epoch, before.off.len()), (1, 1));
+    let look = |evidence: &EvidenceBody, when: i64| absorb(evidence, &read_at(seen_on(30), when), at(when));
+
+    let at_once = look(&before, 40);
+    assert_eq!(proven_off(&at_once, &read_at(seen_on(30), 40), at(40), 5), Err(Gap::SecondReading(5)));
+    assert_eq!((at_once.epoch, at_once.off[0].first_at), (2, at(40)), "it is life, and what is read after it counts anew");
+    let second = look(&at_once, 45);
+    assert_eq!((second.epoch, proven_off(&second, &read_at(seen_on(30), 45), at(45), 5)), (2, Ok(())));
+    // Nor does one count that was asked for before that answer, and came after it.
+    assert!(look(&env().evidence, 30).off.is_empty());
+    // An answer from before the first reading says nothing.
+    let old = vec![LinkFacts { last_on: Some(at(-1)), ..link("l1", Off) }];
+    assert_eq!(judge(&old, &[0, 5]), Ok(()));
+    // So does an outlet that had power again, or a chassis that was on while its link cannot be read now.
+    let outlet = |last_on: Option<Time>| vec![supply("p1", Off), LinkFacts { last_on, ..supply("p2", Off) }];
+    let cut = after(&outlet(None), &[0, 6]);
+    let again = absorb(&cut, &read_at(outlet(Some(at(3))), 10), at(10));
+    assert_eq!(again.epoch, 2, "this outlet had power again");
+    let chassis = |last_on: Option<Time>| vec![LinkFacts { last_on, ..blind(link("l1", Off)) }, supply("p1", Off)];
+    assert_eq!(absorb(&after(&chassis(None), &[0, 6]), &read_at(chassis(Some(at(8))), 10), at(10)).epoch, 2);
+}
+
 #[test]
 fn a_fenced_host_that_shows_life_leaves_the_epoch_of_its_fence_even_without_readings() {
     let latch = Latch { epoch: 1, by: "Evacuation/x".into(), by_uid: "x".into(), at: at(-60), disabled_by_us: true, attested: None };
