@@ -1,6 +1,6 @@
 //! Where a member stands that no evacuation has.
 
-use super::{Member, operations};
+use super::{Member, operations, rest};
 use crate::{Env, Fact, facts::ServiceFacts, proof::state_of, service};
 use schemas::{
     Object,
@@ -153,15 +153,15 @@ pub(super) fn judge(member: &Member, pool: &Object<StandbyPool>, pools: &[String
     if mark != Some(mine) {
         return is(MemberState::Settling, reasons::PROGRESSING, "it joins the pool".into(), false);
     }
-    if service.enabled {
-        return is(MemberState::Settling, reasons::PROGRESSING, "it is empty and still takes guests".into(), false);
-    }
     let wanted = match pool.spec.idle_state {
         IdleState::PoweredOff => power == PowerState::Off,
         IdleState::Disabled => power != PowerState::Off,
     };
-    match wanted {
-        true => is(MemberState::Idle, "", String::new(), true),
-        false => is(MemberState::Settling, reasons::PROGRESSING, format!("it is empty, and its power reads {power:?}"), true),
+    match (wanted, rest::on_its_way(member)) {
+        (true, _) if !service.enabled => is(MemberState::Idle, "", String::new(), true),
+        // It may last until a person has settled it, so it is told.
+        (_, Some(why)) => is(MemberState::InUse, "", format!("no guest is on it, and it stays as it is: {why}"), !service.enabled),
+        _ if service.enabled => is(MemberState::Settling, reasons::PROGRESSING, "it is empty and still takes guests".into(), false),
+        _ => is(MemberState::Settling, reasons::PROGRESSING, format!("it is empty, and its power reads {power:?}"), true),
     }
 }

@@ -31,12 +31,19 @@ pub(super) fn vacant(member: &Member) -> Result<(), String> {
         let more = if guests.len() > 1 { format!(" and {} more", guests.len() - 1) } else { String::new() };
         return Err(format!("{}{more} on it", guest.label()));
     }
-    let moves = facts.moves.seen().ok_or_else(|| format!("migration records cannot be read: {}", facts.moves.why()))?;
+    facts.moves.seen().ok_or_else(|| format!("migration records cannot be read: {}", facts.moves.why()))?;
+    facts.provider.seen().ok_or_else(|| format!("Placement cannot be read: {}", facts.provider.why()))?;
+    on_its_way(member).map_or(Ok(()), Err)
+}
+
+/// What may be on a member without guests, or is on its way to it or from it, as it was read.
+pub(super) fn on_its_way(member: &Member) -> Option<String> {
+    let facts = &member.look.as_ref()?.facts;
+    let moves = facts.moves.seen()?;
     if let Some(open) = moves.iter().find(|m| !m.is_final()) {
-        return Err(format!("Nova's record {} ({} of server {}) is {}", open.id, open.kind, open.server, open.status));
+        return Some(format!("Nova's record {} ({} of server {}) is {}", open.id, open.kind, open.server, open.status));
     }
-    let provider = facts.provider.seen().ok_or_else(|| format!("Placement cannot be read: {}", facts.provider.why()))?;
-    no_stranger(provider, moves, &facts.host)
+    no_stranger(facts.provider.seen()?, moves, &facts.host).err()
 }
 
 /// The next operation of a member that is to be put back.

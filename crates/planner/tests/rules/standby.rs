@@ -3,7 +3,7 @@
 use crate::common::{UID, US, at, beat, disabled, empty, env, facts, guest, link, record};
 use planner::{
     Also, Decision, Env, Fact, Next,
-    facts::{HostFacts, ProviderFacts},
+    facts::{HostFacts, Move, ProviderFacts},
     standby::{Look, Member, Need, Seen, decide},
 };
 use schemas::{
@@ -289,6 +289,19 @@ fn an_empty_member_is_disabled_then_asked_to_shut_down_and_only_then_cut_off() {
         pass(&pool, seen(vec![Member { operations, ..looked("s1", facts) }], Vec::new()))
     };
     assert!(makes(&long(facts(), Vec::new()), "Disable", "s1"));
+    // What a failed move to it left says so for as long as it lasts.
+    let stranger =
+        Fact::Seen(ProviderFacts { disabled_trait: false, foreign_consumers: vec![("g9".into(), Fact::Seen(Some("b".into()), at(0)))] }, at(0));
+    let failed = record(4, "evacuation", "error", "g9");
+    let left = HostFacts {
+        provider: stranger,
+        moves: Fact::Seen(vec![Move { source: Some("b".into()), destination: Some("s1".into()), ..failed }], at(0)),
+        ..facts()
+    };
+    let kept = long(left, Vec::new());
+    assert!(!makes(&kept, "Disable", "s1"));
+    let shown = &kept.status.members[0];
+    assert!(shown.state == MemberState::InUse && shown.message.contains("g9"), "{shown:?}");
     assert!(makes(&long(empty(), Vec::new()), "SoftOff", "s1"));
     let soft = operation("standby-softoff-s1-1", HostOperationType::SoftOff, Some(reasons::FAILED));
     let hard = long(empty(), vec![soft]);
