@@ -318,10 +318,11 @@ impl World {
         }
     }
 
-    /// Why a list by host that was read before may lack something, if it may.
+    /// Why a list by host that was read before may lack something, if it may. A read of its own: looks at several hosts that
+    /// wait for one read go on at the same instant, and then plan without each other.
     async fn cell_is_silent(&self, host: &str) -> Option<String> {
-        match self.services(0).await {
-            Ok((services, at)) => match Self::service_fact(&services, host, at) {
+        match self.cloud.services().await {
+            Ok(services) => match Self::service_fact(&services, host, self.clock.now()) {
                 Fact::Unknown(why) => Some(why),
                 Fact::Seen(..) | Fact::Absent(_) => None,
             },

@@ -4,8 +4,11 @@ mod common;
 
 use common::{bodies, host, list, object, ok, on, run};
 use schemas::Time;
-use serde_json::json;
-use wiremock::MockServer;
+use serde_json::{Value, json};
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{method, path},
+};
 
 const STATEMENT: &str = "burnt, I pulled its cables";
 
@@ -14,7 +17,12 @@ async fn site() -> MockServer {
     let links = json!([{"name": "c1-bmc", "state": "Unknown", "verified": true, "error": "no answer"}]);
     on(&server, "GET", "/v1/hosts/c1", ok(&host("c1", json!({}), json!({"epoch": 4, "power": {"state": "Unknown", "links": links}})))).await;
     on(&server, "GET", "/v1/hosts/c1/guests", ok(&json!({"guests": [{"id": "g", "name": "web", "vmState": "active"}]}))).await;
-    on(&server, "POST", "/v1/fenceattestations", ok(&object("FenceAttestation", "x", json!({}), json!({})))).await;
+    let created = |request: &wiremock::Request| {
+        let mut body: Value = serde_json::from_slice(&request.body).unwrap();
+        body["metadata"]["resourceVersion"] = "9".into();
+        ResponseTemplate::new(201).set_body_json(body)
+    };
+    Mock::given(method("POST")).and(path("/v1/fenceattestations")).respond_with(created).mount(&server).await;
     server
 }
 
