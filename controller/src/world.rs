@@ -308,7 +308,7 @@ impl World {
         }
     }
 
-    /// Guests and moves of a host whose service was seen. Lists by host lack what a cell has that does not answer, and do not say
+    /// Guests and moves of a host. Lists by host lack what a cell has that does not answer, and do not say
     /// so (I8): it has to answer after them as well as before.
     pub(crate) async fn lists_of(&self, host: &str) -> (Fact<Vec<Guest>>, Fact<Vec<Move>>) {
         let (guests, moves) = tokio::join!(self.guests_of(host), self.moves_of_host(host));
